@@ -1,0 +1,219 @@
+"""
+The contracts of OpenMB: what a plugin provides to the host, and a network to the controller.
+
+Time stamps are nanoseconds since the epoch (packet time), durations seconds, unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from openmb.packets.batch import PacketBatch
+from openmb.packets.headers import Decoded
+from openmb.state.headers import HeaderFieldList
+from openmb.state.records import RecordBatch
+from openmb.state.taxonomy import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """
+    What came of a batch.
+
+    @ivar marks: C{uint64[n]}, for each packet the operation id that the record it updated is marked with, 0 for none.
+    @ivar forward: for an in-line kind, the packets to send on; None for a passive one.
+    """
+
+    marks: NDArray[np.uint64]
+    forward: PacketBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellUsage:
+    """How much state one cell holds for some flows: records, bytes, and how many are marked by operations."""
+
+    cell: Cell
+    records: int
+    bytes: int
+    marked: int
+
+
+class IEngine(Interface):
+    """
+    The part of a middlebox that processes packets and holds the internal tables.
+
+    The host calls it from one thread, never re-entrantly.  Results depend on packet time alone: a packet that meets a record
+    whose time-out has passed finds it expired, whenever timers last ran.
+    """
+
+    def process(packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
+        """
+        Process packets in full, output included, in order, against the engine's own records.
+
+        @param births: C{uint64[n]}; a record that packet C{i} creates is born marked with C{births[i]} (0: free).  None: all 0.
+        """
+
+    def reprocess(operation: int, packets: Decoded) -> None:
+        """
+        Update state only, all output suppressed, and only the provisional records of C{operation} (or, for a clone, the
+        cloned shared state).
+        """
+
+    def advance(now: int) -> None:
+        """Packet time has reached C{now} without a packet: run what is due.  Never goes back."""
+
+    def finish() -> None:
+        """The input ends: report everything unreported, except records that are marked or provisional."""
+
+    def flush() -> None:
+        """Hand everything that was output so far to the operating system."""
+
+
+class IStateAdapter(Interface):
+    """
+    Translates one middlebox's internal tables to and from record batches.
+
+    Source of an operation: L{getPerflow} until exhausted, then L{freeze}, then L{delPerflow} or L{unmark}.
+    Destination: L{prepare}, L{putPerflow} and C{IEngine.reprocess} mixed, then L{conflicts} and L{commit}, or L{discard};
+    L{thaw} when the merge is over.
+    """
+
+    layouts: Sequence[tuple[Cell, int, int]] = Attribute("(cell, layout, version) of every record layout of this kind")
+    nativeKey: str = Attribute("the native key in words, for error texts")
+    governing: bytes = Attribute("SHA-256 of the configuration that governs records; must agree at both ends of a move")
+
+    def check(flows: HeaderFieldList) -> None:
+        """@raise FinerThanNative: C{flows} constrains a field that is not part of the native key."""
+
+    def getPerflow(flows: HeaderFieldList, operation: int, limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        """
+        Export the per-flow records that C{flows} selects, marking each with C{operation} as it is exported.
+
+        Each step looks at about C{limit} table slots and yields the cells of the same records together (perhaps no batch
+        at all); between two steps the engine may process packets.  Exhausted when a full pass found no unmarked match.
+        """
+
+    def freeze(flows: HeaderFieldList, operation: int) -> None:
+        """From now on no record that C{flows} selects is removed by a timer, until L{thaw} or L{unmark}."""
+
+    def thaw(operation: int) -> None:
+        """End L{freeze}."""
+
+    def unmark(operation: int) -> None:
+        """Free every record marked with C{operation}; the engine goes on as if never asked."""
+
+    def delPerflow(operation: int, flows: HeaderFieldList) -> int:
+        """
+        Delete every record marked with C{operation} in silence: no log line, no end of data, timers cancelled.
+
+        @return: how many records.
+        """
+
+    def prepare(operation: int, flows: HeaderFieldList) -> None:
+        """Make room for provisional records of C{operation}, in a table of their own."""
+
+    def putPerflow(operation: int, batch: RecordBatch) -> None:
+        """
+        Store provisional records; one that is there already under the same key (built by an earlier event) is replaced.
+
+        @raise OperationError: the layout, version, size or content of the batch cannot be accepted; nothing is stored.
+        """
+
+    def conflicts(operation: int) -> int:
+        """How many provisional records meet a live record of the engine's own under the same key."""
+
+    def commit(operation: int) -> int:
+        """
+        Make the provisional records the engine's own.  An own record that has finished or expired under the same key is
+        reported first.
+
+        @return: how many records were committed.
+        @raise OperationError: a live record is in the way (C{CONFLICTING_RECORD}); nothing is changed.
+        """
+
+    def discard(operation: int) -> None:
+        """Drop the provisional records in silence."""
+
+    def owns(packets: Decoded) -> NDArray[np.bool_]:
+        """C{bool[n]}: does a record of the engine's own (not provisional) exist for packet C{i}?"""
+
+    def usage(flows: HeaderFieldList) -> tuple[CellUsage, ...]:
+        """How much state matches, per cell."""
+
+
+class IMiddlebox(IEngine, IStateAdapter):
+    """One running instance of a kind: engine and adapter together."""
+
+    kind: str = Attribute("the kind's name")
+
+
+class IPlugin(Interface):
+    """A kind, found through C{twisted.plugin} as C{IMiddleboxPlugin} drop-ins."""
+
+
+class IMiddleboxPlugin(Interface):
+    """Makes middleboxes of one kind."""
+
+    kind: str = Attribute("the kind's name, as in certificates and on the command line")
+    summary: str = Attribute("one line for help texts")
+
+    def makeOptions() -> Any:
+        """A fresh C{twisted.python.usage.Options} with the kind's own options."""
+
+    def makeMiddlebox(options: Any) -> IMiddlebox:
+        """
+        A middlebox after C{options}.
+
+        @raise ConfigurationError: an option or a file it names cannot be used.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    Where matching packets go.
+
+    @ivar flows: which packets.
+    @ivar path: names of the ports (middleboxes) they visit, in order; empty: dropped.
+    @ivar table: rules of one table are alternatives (highest priority wins); every table gets its own copy of a packet.
+    @ivar priority: higher wins; at equal priority the rule added last.
+    @ivar egress: for an in-line path, the port where packets leave after the last middlebox; None: copies that end there.
+    """
+
+    flows: HeaderFieldList
+    path: tuple[str, ...]
+    table: str = "monitor"
+    priority: int = 100
+    egress: str | None = None
+
+
+class INetwork(Interface):
+    """Whatever steers packets to middleboxes."""
+
+    settle: float = Attribute("seconds after a route's answer that a packet may still take the old path")
+
+    def route(route: Route) -> Deferred[Route | None]:
+        """
+        Install C{route}, replacing the rule with the same table, priority and flows.  Fires with the replaced rule (or None)
+        when the change is in effect at the switch.
+
+        @raise OperationError: C{ROUTE_FAILED}; nothing changed.
+        """
+
+    def unroute(route: Route) -> Deferred[None]:
+        """Remove the rule with the same table, priority and flows; fires when in effect."""
+
+    def mark(operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
+        """
+        Send a drain marker down the path to each of C{ports}, behind every packet already sent there.
+
+        @param token: 16 bytes known to the two middleboxes, so that no packet from outside passes for a marker.
+        @param final: sent at least L{settle} after the route's answer.
+        """

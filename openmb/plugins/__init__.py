@@ -1,0 +1,10 @@
+"""
+The kinds of middlebox, one package each, found through C{twisted.plugin}.
+
+A kind installed elsewhere is found too: its C{openmb/plugins} directory only has to lie on the plugin path.
+"""
+
+from twisted.plugin import pluginPackagePaths
+
+__path__.extend(pluginPackagePaths(__name__))
+__all__: list[str] = []

@@ -1,0 +1,395 @@
+"""
+The messages of the southbound protocol, as values.
+
+C{openmb.wire.formats} gives each its bytes and C{docs/protocol.md} its normative byte table.  Names follow the hand-over in
+C{docs/handover.md}: requests of the controller are imperatives, answers are past participles.  C{operation} is the 64-bit
+operation id.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from openmb.errors import Refusal
+from openmb.state.taxonomy import Cell
+
+
+class MessageType(enum.IntEnum):
+    """The type byte of a frame."""
+
+    HELLO = 1
+    WELCOME = 2
+    REFUSED = 3
+    PING = 4
+    PONG = 5
+    GOODBYE = 6
+    PREPARE = 16
+    PREPARED = 17
+    GET = 18
+    GETTING = 19
+    CREDIT = 20
+    INSTALLED = 21
+    HOLD = 22
+    HOLDING = 23
+    DIVERT = 24
+    DIVERT_CONFIRMED = 25
+    COMMIT = 26
+    COMMITTED = 27
+    MERGED = 28
+    DELETE = 29
+    DELETED = 30
+    WINDOW_CLOSED = 31
+    UNMARK = 32
+    UNMARKED = 33
+    DISCARD = 34
+    DISCARDED = 35
+    CLOSE = 36
+    STATS = 48
+    STATS_ANSWER = 49
+    STREAM = 64
+
+
+class StreamType(enum.IntEnum):
+    """What a frame of an operation's ordered stream carries; part of the frame's clear, authenticated header."""
+
+    OPENED = 1  # salt and key id of the transfer; always number 0
+    RECORDS = 2  # a pack of records
+    REPROCESS = 3  # packets the source processed; the destination updates state only
+    REDIRECT = 4  # packets the source did not process
+    GET_DONE = 5  # no more records; how many there were
+    DIVERTED = 6  # from here on the source processes no matching packet
+    MARKED = 7  # the source met a drain marker with this stamp
+    DRAINED = 8  # the source met the first marker sent after the settling time
+    RETURNED = 9  # (destination to source) held packets going back after a route was set back
+    RETURN_DONE = 10  # (destination to source) no more held packets
+
+
+class Side(enum.IntEnum):
+    """The two ends of an operation; on a stream frame, the end that made it."""
+
+    SOURCE = 0
+    DESTINATION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One end of an operation: the middlebox's name and the incarnation (16 bytes) it had when the operation began."""
+
+    name: str
+    incarnation: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutVersion:
+    """One record layout that a middlebox understands."""
+
+    cell: Cell
+    layout: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStatus:
+    """What a middlebox still knows of an operation when it (re)connects."""
+
+    operation: int
+    side: Side
+    state: str
+    received: int  # number of the last stream frame received from the other end, -1 for none
+    sent: int  # number of the last stream frame made, -1 for none
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Middlebox to controller, first message: who it is, what it speaks, what it remembers."""
+
+    lowest: int
+    highest: int
+    name: str
+    kind: str
+    incarnation: bytes
+    governing: bytes  # SHA-256 of the configuration that governs records (time-outs); equal at both ends of a move
+    layouts: tuple[LayoutVersion, ...]
+    operations: tuple[OperationStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Controller to middlebox: the session exists from here on."""
+
+    version: int
+    epoch: int
+    keepAlive: int  # milliseconds between PINGs; three missed end the connection
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Either way: the request named by C{request} (its L{MessageType}) was refused, or the operation failed (request 0)."""
+
+    operation: int
+    request: int
+    refusal: Refusal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The sender closes on purpose."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """To the destination: records of this operation will come and are provisional until COMMIT."""
+
+    operation: int
+    flows: str
+    cells: tuple[Cell, ...]
+    source: Peer
+    destination: Peer
+    window: int  # bytes of stream frames that may be unacknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """To the source: export and mark, then raise re-process events."""
+
+    operation: int
+    flows: str
+    cells: tuple[Cell, ...]
+    source: Peer
+    destination: Peer
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Getting:
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFrame:
+    """
+    One frame of the ordered stream of an operation; the controller relays it unread.
+
+    @ivar side: the end that made it.
+    @ivar number: 0, 1, 2, … without gaps for each side.
+    @ivar clear: authenticated but readable (layout in C{docs/protocol.md}).
+    @ivar sealed: encrypted and authenticated.
+    """
+
+    operation: int
+    side: Side
+    number: int
+    type: StreamType
+    clear: bytes
+    sealed: bytes
+
+    @property
+    def size(self) -> int:
+        """The bytes that count against the credit window."""
+        return len(self.clear) + len(self.sealed) + 64
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """The receiver of a stream made by C{side} is done with all frames up to C{number}."""
+
+    operation: int
+    side: Side
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """From the destination: GET_DONE met, and its count is the count of records put."""
+
+    operation: int
+    records: int
+    bytes: int
+    reprocessed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """To the destination: direct packets of matching flows wait.  C{token}: 16 bytes that genuine drain markers carry."""
+
+    operation: int
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Divert:
+    """To the source: stop processing matching packets, keep and re-direct each."""
+
+    operation: int
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DivertConfirmed:
+    """From the destination: DIVERTED came on the stream, everything before it is applied, and no live record conflicts."""
+
+    operation: int
+    reprocessed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """To the destination: it owns the records now."""
+
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    operation: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """From the destination: DRAINED met and everything that was held is processed."""
+
+    operation: int
+    redirected: int
+    held: int
+    late: int
+    longestHold: int  # microseconds that the longest waiting packet waited
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """To the source: drop records and copies in silence; re-direct what still comes for C{window} milliseconds."""
+
+    operation: int
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    operation: int
+    records: int
+    redirected: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowClosed:
+    """From the source: no more late packets will be re-directed."""
+
+    operation: int
+    late: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmark:
+    """To the source, on abort: process the kept copies (and what was returned) in order and go on as if never asked."""
+
+    operation: int
+    returned: bool  # wait for RETURN_DONE on the stream first
+
+
+@dataclass(frozen=True, slots=True)
+class Unmarked:
+    operation: int
+    replayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """To the destination, on abort: drop provisional records; with C{giveBack}, return the held packets of the source's flows."""
+
+    operation: int
+    giveBack: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    operation: int
+    returned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """To both: forget the operation."""
+
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How much state matches C{flows}?  C{operation} serves as the request's id."""
+
+    operation: int
+    flows: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellStats:
+    cell: Cell
+    records: int
+    bytes: int
+    marked: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatsAnswer:
+    operation: int
+    cells: tuple[CellStats, ...]
+
+
+Message = (
+    Hello
+    | Welcome
+    | Refused
+    | Ping
+    | Pong
+    | Goodbye
+    | Prepare
+    | Prepared
+    | Get
+    | Getting
+    | StreamFrame
+    | Credit
+    | Installed
+    | Hold
+    | Holding
+    | Divert
+    | DivertConfirmed
+    | Commit
+    | Committed
+    | Merged
+    | Delete
+    | Deleted
+    | WindowClosed
+    | Unmark
+    | Unmarked
+    | Discard
+    | Discarded
+    | Close
+    | Stats
+    | StatsAnswer
+)
