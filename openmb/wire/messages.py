@@ -45,6 +45,7 @@ class MessageType(enum.IntEnum):
     DISCARD = 34
     DISCARDED = 35
     CLOSE = 36
+    SOURCE_GONE = 37
     STATS = 48
     STATS_ANSWER = 49
     STREAM = 64
@@ -340,6 +341,13 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceGone:
+    """To the destination: the source died after its vote; nothing more will come on its stream."""
+
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """How much state matches C{flows}?  C{operation} serves as the request's id."""
 
@@ -390,6 +398,7 @@ Message = (
     | Discard
     | Discarded
     | Close
+    | SourceGone
     | Stats
     | StatsAnswer
 )
