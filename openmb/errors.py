@@ -1,8 +1,8 @@
 """
 The errors of OpenMB.
 
-There is one root, L{OpenMBError}.  A L{ProtocolError} costs the connection on which it happened; an L{OperationError} costs one
-request and travels to the caller in a reply.  Everything else says which input was wrong.
+There is one root, L{OpenMBError}.  A L{ProtocolError} costs the connection on which it happened; an L{OperationError}
+costs one request and travels to the caller in a reply.  Everything else says which input was wrong.
 """
 
 from __future__ import annotations

@@ -49,15 +49,16 @@ class IEngine(Interface):
     """
     The part of a middlebox that processes packets and holds the internal tables.
 
-    The host calls it from one thread, never re-entrantly.  Results depend on packet time alone: a packet that meets a record
-    whose time-out has passed finds it expired, whenever timers last ran.
+    The host calls it from one thread, never re-entrantly.  Results depend on packet time alone: a packet that meets a
+    record whose time-out has passed finds it expired, whenever timers last ran.
     """
 
     def process(packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         """
         Process packets in full, output included, in order, against the engine's own records.
 
-        @param births: C{uint64[n]}; a record that packet C{i} creates is born marked with C{births[i]} (0: free).  None: all 0.
+        @param births: C{uint64[n]}; a record that packet C{i} creates is born marked with C{births[i]} (0: free).
+            None: all 0.
         """
 
     def reprocess(operation: int, packets: Decoded) -> None:
@@ -81,8 +82,8 @@ class IStateAdapter(Interface):
     Translates one middlebox's internal tables to and from record batches.
 
     Source of an operation: L{getPerflow} until exhausted, then L{freeze}, then L{delPerflow} or L{unmark}.
-    Destination: L{prepare}, L{putPerflow} and C{IEngine.reprocess} mixed, then L{conflicts} and L{commit}, or L{discard};
-    L{thaw} when the merge is over.
+    Destination: L{prepare}, L{putPerflow} and C{IEngine.reprocess} mixed, then L{conflicts} and L{commit}, or
+    L{discard}; L{thaw} when the merge is over.
     """
 
     layouts: Sequence[tuple[Cell, int, int]] = Attribute("(cell, layout, version) of every record layout of this kind")
@@ -96,8 +97,9 @@ class IStateAdapter(Interface):
         """
         Export the per-flow records that C{flows} selects, marking each with C{operation} as it is exported.
 
-        Each step looks at about C{limit} table slots and yields the cells of the same records together (perhaps no batch
-        at all); between two steps the engine may process packets.  Exhausted when a full pass found no unmarked match.
+        Each step looks at about C{limit} table slots and yields the cells of the same records together (perhaps no
+        batch at all); between two steps the engine may process packets.  Exhausted when a full pass found no unmarked
+        match.
         """
 
     def freeze(flows: HeaderFieldList, operation: int) -> None:
@@ -182,9 +184,11 @@ class Route:
 
     @ivar flows: which packets.
     @ivar path: names of the ports (middleboxes) they visit, in order; empty: dropped.
-    @ivar table: rules of one table are alternatives (highest priority wins); every table gets its own copy of a packet.
+    @ivar table: rules of one table are alternatives (highest priority wins); every table gets its own copy of a
+        packet.
     @ivar priority: higher wins; at equal priority the rule added last.
-    @ivar egress: for an in-line path, the port where packets leave after the last middlebox; None: copies that end there.
+    @ivar egress: for an in-line path, the port where packets leave after the last middlebox; None: copies that end
+        there.
     """
 
     flows: HeaderFieldList
@@ -201,8 +205,8 @@ class INetwork(Interface):
 
     def route(route: Route) -> Deferred[Route | None]:
         """
-        Install C{route}, replacing the rule with the same table, priority and flows.  Fires with the replaced rule (or None)
-        when the change is in effect at the switch.
+        Install C{route}, replacing the rule with the same table, priority and flows.  Fires with the replaced rule (or
+        None) when the change is in effect at the switch.
 
         @raise OperationError: C{ROUTE_FAILED}; nothing changed.
         """

@@ -76,7 +76,7 @@ def packetBatch(
     link: int = LinkType.ETHERNET,
     wire: Sequence[int] | None = None,
 ) -> PacketBatch:
-    """A batch of the given packets; C{stamps} in nanoseconds, C{wire} lengths equal to the captured ones unless given."""
+    """A batch of the given packets; C{stamps} in nanoseconds, C{wire} lengths are the captured ones unless given."""
     lengths = np.fromiter(map(len, packets), dtype=np.uint32, count=len(packets))
     return PacketBatch(
         np.frombuffer(b"".join(packets), dtype=np.uint8),
