@@ -1,0 +1,207 @@
+"""
+The controller: sessions, operations, the relay between two middleboxes, and the northbound verbs.
+
+It knows southbound messages and the network's interface; no kind, and no packet or record contents.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from openmb.controller.performer import MovePerformer, Surroundings
+from openmb.controller.registry import Registry, Session, checkPair
+from openmb.errors import InvalidHeaderFields, OperationError, Refusal
+from openmb.interfaces import INetwork, Route
+from openmb.operations.journal import IJournal
+from openmb.operations.values import MoveReport, MoveRequest, MoveSettings
+from openmb.state.headers import HeaderFieldList
+from openmb.wire import messages as m
+
+#: How long a middlebox may take to answer a question, in seconds.
+ANSWER_TIME = 10.0
+
+
+def randomIdentifier() -> int:
+    """A 64-bit operation id that is not 0; random, so that restarted controllers do not repeat one."""
+    return secrets.randbits(63) + 1
+
+
+class Controller:
+    """
+    One controller.
+
+    @param network: steers the packets.
+    @param journal: decisions are written there before they are acted on.
+    @param identify: makes operation ids.
+    @param token: makes the drain markers' tokens, 16 bytes.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        network: INetwork,
+        journal: IJournal,
+        clock: IReactorTime,
+        settings: MoveSettings | None = None,
+        identify: Callable[[], int] = randomIdentifier,
+        token: Callable[[], bytes] = lambda: secrets.token_bytes(16),
+    ) -> None:
+        self.network, self.clock = network, clock
+        self.settings = settings or MoveSettings()
+        self.registry = Registry()
+        self._around = Surroundings(self.registry, network, journal, clock)
+        self._identify, self._token = identify, token
+        self._moves: dict[int, MovePerformer] = {}
+        self._questions: dict[int, Deferred[m.StatsAnswer]] = {}
+        self.history: list[MoveReport] = []
+
+    # -- sessions
+
+    def sessionOpened(self, session: Session) -> None:
+        """A middlebox has registered; what it remembers of operations that are over, it may forget."""
+        earlier = self.registry.get(session.name)
+        if earlier is not None:
+            self.sessionClosed(earlier)
+        self.registry.add(session)
+        self.log.info("middlebox {name} ({kind}) registered", name=session.name, kind=session.hello.kind)
+        for status in session.hello.operations:
+            if status.operation not in self._moves:
+                session.send(m.Close(status.operation))
+
+    def sessionClosed(self, session: Session) -> None:
+        """The connection of a middlebox is gone."""
+        if not self.registry.remove(session):
+            return
+        self.log.info("middlebox {name} disconnected", name=session.name)
+        for move in tuple(self._moves.values()):
+            if session.peer in (move.request.source, move.request.destination):
+                move.died(session.name)
+
+    def messageReceived(self, session: Session, message: m.Message) -> None:
+        """A message of a registered middlebox."""
+        if isinstance(message, m.StatsAnswer):
+            self._answer(message)
+            return
+        identifier = int(getattr(message, "operation", 0))
+        move = self._moves.get(identifier)
+        if move is None:
+            self._strayed(session, message, identifier)
+        elif session.peer not in (move.request.source, move.request.destination):
+            self.log.warn("{name} takes no part in operation {op}", name=session.name, op=identifier)
+        elif isinstance(message, m.StreamFrame | m.Credit):
+            self._relay(move, session, message)
+        else:
+            move.answered(message)
+
+    def _strayed(self, session: Session, message: m.Message, identifier: int) -> None:
+        if isinstance(message, m.Refused) and identifier in self._questions:
+            self._questions.pop(identifier).errback(OperationError(message.refusal, message.reason))
+        elif not isinstance(message, m.StreamFrame | m.Credit):
+            self.log.debug(
+                "{name}: {type} of operation {op}, which is over",
+                name=session.name,
+                type=type(message).__name__,
+                op=identifier,
+            )
+
+    def _relay(self, move: MovePerformer, session: Session, message: m.StreamFrame | m.Credit) -> None:
+        """Frames go to the other end, credit to the end that made the frames; nobody may speak for the other side."""
+        fromSource = session.peer == move.request.source
+        maker = m.Side.SOURCE if fromSource else m.Side.DESTINATION
+        if (message.side is maker) is isinstance(message, m.Credit):
+            self.log.warn("{name} speaks for the other end of {op}", name=session.name, op=message.operation)
+        elif fromSource:
+            move.toDestination(message)
+        else:
+            move.toSource(message)
+
+    # -- northbound
+
+    async def moveInternal(self, source: str, destination: str, flows: str, route: Route | None = None) -> MovePerformer:
+        """
+        Move the per-flow state of C{flows} and keep it moving until the route changes.
+
+        Returns when every record is installed at the destination.  With C{route} the switch-over follows at once; without
+        it, the application calls C{switchOver} on what this returns.
+
+        @raise OperationError: refused at once, or failed on the way; the source goes on as if never asked.
+        """
+        move = self.startMove(source, destination, flows, route)
+        await move.installed.wait()
+        return move
+
+    def startMove(self, source: str, destination: str, flows: str, route: Route | None = None) -> MovePerformer:
+        """As L{moveInternal}, but returns at once, so that the application can watch or abort the transfer."""
+        move = MovePerformer(self._request(source, destination, flows), self._around, route, self._ended)
+        self._checkFree(move.flows)
+        self._moves[move.request.operation] = move
+        move.machine.begin()
+        return move
+
+    def _request(self, source: str, destination: str, flows: str) -> MoveRequest:
+        ends = self.registry.find(source), self.registry.find(destination)
+        checkPair(*ends)
+        try:
+            text = str(HeaderFieldList.parse(flows))
+        except InvalidHeaderFields as error:
+            raise OperationError(Refusal.BAD_REQUEST, str(error)) from error
+        return MoveRequest(self._identify(), ends[0].peer, ends[1].peer, text, self._token(), self.settings)
+
+    def _checkFree(self, flows: HeaderFieldList) -> None:
+        for other in self._moves.values():
+            if other.exclusive and other.flows.intersects(flows):
+                raise OperationError(
+                    Refusal.INTERSECTING_OPERATION,
+                    f"operation {other.request.operation:x} is moving {other.request.flows} from "
+                    f"{other.request.source.name} to {other.request.destination.name}",
+                )
+
+    def _ended(self, move: MovePerformer) -> None:
+        self._moves.pop(move.request.operation, None)
+        self.history.append(move.report)
+        del self.history[:-1000]
+
+    def move(self, identifier: int) -> MovePerformer:
+        """
+        The move with that id, while it is under way.
+
+        @raise OperationError: it is over or never was.
+        """
+        if identifier not in self._moves:
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"no operation {identifier:x} is under way")
+        return self._moves[identifier]
+
+    @property
+    def moves(self) -> tuple[MovePerformer, ...]:
+        """The moves under way."""
+        return tuple(self._moves.values())
+
+    async def stats(self, middlebox: str, flows: str) -> tuple[m.CellStats, ...]:
+        """How much state of C{flows} a middlebox holds, for each cell it has."""
+        session = self.registry.find(middlebox)
+        identifier = self._identify()
+        question: Deferred[m.StatsAnswer] = Deferred()
+        self._questions[identifier] = question
+        question.addTimeout(ANSWER_TIME, self.clock, lambda *_: self._unanswered(identifier, middlebox))
+        session.send(m.Stats(identifier, flows))
+        return (await question).cells
+
+    def _answer(self, message: m.StatsAnswer) -> None:
+        question = self._questions.pop(message.operation, None)
+        if question is not None:
+            question.callback(message)
+
+    def _unanswered(self, identifier: int, middlebox: str) -> None:
+        self._questions.pop(identifier, None)
+        raise OperationError(Refusal.DEADLINE, f"{middlebox} did not answer within {ANSWER_TIME:g} s")
+
+    def shutDown(self, reason: str = "the controller shuts down") -> None:
+        """Abort what can still be aborted."""
+        for move in self.moves:
+            move.machine.abort(Refusal.SHUTTING_DOWN, reason)

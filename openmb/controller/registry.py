@@ -1,0 +1,99 @@
+"""
+Who is connected: one session for each middlebox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from openmb.errors import OperationError, Refusal
+from openmb.wire.messages import Hello, Message, Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """
+    One registered middlebox.
+
+    @ivar hello: what it said of itself.
+    @ivar send: takes messages for it.
+    """
+
+    hello: Hello
+    send: Callable[[Message], None]
+
+    @property
+    def name(self) -> str:
+        return self.hello.name
+
+    @property
+    def peer(self) -> Peer:
+        """Name and incarnation."""
+        return Peer(self.hello.name, self.hello.incarnation)
+
+
+class Registry:
+    """The sessions by name, and the names that were seen before."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._known: set[str] = set()
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def add(self, session: Session) -> Session | None:
+        """Register C{session}; the session that it replaces, if any."""
+        earlier = self._sessions.get(session.name)
+        self._sessions[session.name] = session
+        self._known.add(session.name)
+        return earlier
+
+    def remove(self, session: Session) -> bool:
+        """Forget C{session}; false when another one has taken its place."""
+        if self._sessions.get(session.name) is not session:
+            return False
+        del self._sessions[session.name]
+        return True
+
+    def get(self, name: str) -> Session | None:
+        """The session of C{name}, or None."""
+        return self._sessions.get(name)
+
+    def find(self, name: str) -> Session:
+        """
+        The session of C{name}.
+
+        @raise OperationError: it was never seen, or is not connected now.
+        """
+        session = self._sessions.get(name)
+        if session is not None:
+            return session
+        if name in self._known:
+            raise OperationError(Refusal.DISCONNECTED, f"middlebox {name} is not connected")
+        raise OperationError(Refusal.UNKNOWN_MIDDLEBOX, f"no middlebox {name} has registered")
+
+
+def checkPair(source: Session, destination: Session) -> None:
+    """
+    Can records go from one to the other?
+
+    @raise OperationError: same middlebox, different kinds, record layouts or governing configuration.
+    """
+    ours, theirs = source.hello, destination.hello
+    if ours.name == theirs.name:
+        raise OperationError(Refusal.SAME_MIDDLEBOX, f"{ours.name} is source and destination")
+    if ours.kind != theirs.kind:
+        raise OperationError(
+            Refusal.DIFFERENT_KINDS, f"{ours.name} is of kind {ours.kind}, {theirs.name} of kind {theirs.kind}"
+        )
+    if set(ours.layouts) != set(theirs.layouts):
+        raise OperationError(
+            Refusal.INCOMPATIBLE_RECORDS, f"{ours.name} and {theirs.name} have different versions of their records"
+        )
+    if ours.governing != theirs.governing:
+        raise OperationError(
+            Refusal.INCOMPATIBLE_RECORDS,
+            f"{ours.name} and {theirs.name} differ in the configuration that governs records (time-outs)",
+        )

@@ -1,0 +1,36 @@
+"""
+What an operator may set about a middlebox host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """
+    Bounds and shares of one host.  Sizes in bytes, times in seconds.
+
+    @ivar sliceSlots: table slots that one export step looks at; the step is select, copy, seal and send together.
+    @ivar sliceTime: how long export steps may run before packets get their turn again.
+    @ivar exportShare: the part of the event loop that exporting may take while packets come in.
+    @ivar eventBuffer: re-process events that wait for credit; beyond it the operation is aborted.
+    @ivar keptBytes: copies of re-directed packets; beyond it no packets are read until some are dropped.
+    @ivar holdBytes: packets waiting at a destination; beyond it no packets are read until some are processed.
+    @ivar redirectBytes: re-directed packets waiting at a destination; beyond it credit is withheld.
+    @ivar mergeQuiet: after DRAINED, how long to wait for the direct path's marker.
+    @ivar sourceLease: without a controller, when a source gives an operation up; longer than any C{destinationLease}.
+    @ivar destinationLease: without a controller, when a destination gives an operation up.
+    """
+
+    sliceSlots: int = 256
+    sliceTime: float = 0.0005
+    exportShare: float = 0.5
+    eventBuffer: int = 32 << 20
+    keptBytes: int = 256 << 20
+    holdBytes: int = 256 << 20
+    redirectBytes: int = 64 << 20
+    mergeQuiet: float = 1.0
+    sourceLease: float = 90.0
+    destinationLease: float = 60.0

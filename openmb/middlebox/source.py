@@ -1,0 +1,219 @@
+"""
+The source's end of a move: export in slices, re-process events, divert, keep, delete.
+
+The machine's table stands in C{docs/handover.md}.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from openmb.errors import OperationError, Refusal
+from openmb.middlebox.queue import PacketQueue
+from openmb.middlebox.stream import PACK_BYTES, StreamReceiver, StreamSender, contextOf
+from openmb.packets.batch import PacketBatch
+from openmb.packets.headers import Decoded
+from openmb.state.headers import HeaderFieldList
+from openmb.state.sealing import packRecords, splitBatch
+from openmb.wire.messages import (
+    Delete,
+    Deleted,
+    Divert,
+    Get,
+    Refused,
+    Side,
+    StreamFrame,
+    StreamType,
+    Unmark,
+    Unmarked,
+    WindowClosed,
+)
+from openmb.wire.stream import packDrained, packGetDone, packMarked, unpackEvents
+
+if TYPE_CHECKING:
+    from openmb.middlebox.host import MiddleboxHost
+
+
+class SourceState(enum.Enum):
+    """Where the source stands."""
+
+    EXPORTING = "exporting"
+    TAPPING = "tapping"
+    DIVERTED = "diverted"
+    RETURNING = "returning"
+    WINDOW = "window"
+
+
+class SourceOperation:
+    """One move of which this middlebox is the source."""
+
+    side = Side.SOURCE
+
+    def __init__(self, host: MiddleboxHost, request: Get) -> None:
+        self._host = host
+        self.identifier = request.operation
+        self.request = request
+        self.flows = HeaderFieldList.parse(request.flows)
+        host.engine.check(self.flows)
+        self.sender = StreamSender(
+            request.operation,
+            Side.SOURCE,
+            host.keyring,
+            contextOf(host.kind, request, Side.SOURCE),
+            request.window,
+            host.send,
+        )
+        self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.DESTINATION))
+        self.state = SourceState.EXPORTING
+        self.token: bytes | None = None
+        self._slices = host.engine.getPerflow(self.flows, request.operation, host.settings.sliceSlots)
+        self._kept = PacketQueue()
+        self._returned = PacketQueue()
+        self._windowEnds = 0.0
+        self._exported = self._exportedBytes = self._events = self._redirected = self._late = 0
+        self._drained = False
+
+    # -- bulk transfer
+
+    @property
+    def exporting(self) -> bool:
+        """Is there more to export, and credit for it?"""
+        return self.state is SourceState.EXPORTING and self.sender.roomy
+
+    def exportSlice(self) -> None:
+        """Export and mark up to one slice of the table, as one step."""
+        batches = next(self._slices, None)
+        if batches is None:
+            self.state = SourceState.TAPPING
+            counts = packGetDone(self._exported, self._exportedBytes, self._events)
+            self.sender.append(StreamType.GET_DONE, b"", counts)
+            return
+        for batch in batches:
+            self._exported += len(batch)
+            for part in splitBatch(batch, PACK_BYTES):
+                clear, plain = packRecords(part)
+                self._exportedBytes += len(plain)
+                self.sender.append(StreamType.RECORDS, clear, plain)
+
+    @property
+    def tapping(self) -> bool:
+        """Do packets that update marked records raise re-process events?"""
+        return self.state in (SourceState.EXPORTING, SourceState.TAPPING)
+
+    def raised(self, packets: PacketBatch) -> None:
+        """These packets updated records marked by this operation."""
+        self._events += len(packets)
+        self.sender.events(StreamType.REPROCESS, packets)
+        if self.sender.backlog > self._host.settings.eventBuffer:
+            self._host.drop(self)
+            self._host.engine.unmark(self.identifier)
+            reason = f"{self.sender.backlog} bytes of re-process events wait for the destination"
+            self._host.send(Refused(self.identifier, 0, Refusal.BUFFER_FULL, reason))
+
+    # -- switch-over
+
+    def divert(self, message: Divert) -> None:
+        """Vote: from here on no matching packet is processed."""
+        if self.state is SourceState.EXPORTING:
+            raise OperationError(Refusal.WRONG_STATE, "records are still being exported")
+        if self.state is SourceState.TAPPING:
+            self.token = message.token
+            self.state = SourceState.DIVERTED
+            self._host.engine.freeze(self.flows, self.identifier)
+            self.sender.append(StreamType.DIVERTED, b"", b"")
+
+    @property
+    def intercepting(self) -> bool:
+        """Does this operation take matching packets away from the engine?"""
+        return not self.tapping
+
+    def take(self, packets: Decoded) -> None:
+        """Matching packets that are not to be processed here."""
+        if self.state is SourceState.WINDOW:
+            self._late += len(packets)
+            self.sender.events(StreamType.REDIRECT, packets.packets)
+            return
+        batch = packets.packets.compact()
+        self._kept.append(batch, self._host.now())
+        if self.state is SourceState.DIVERTED:
+            self._redirected += len(packets)
+            self.sender.events(StreamType.REDIRECT, batch)
+
+    def marker(self, stamp: int, final: bool) -> None:
+        """A genuine drain marker came down the old path."""
+        if self.state is not SourceState.DIVERTED or self._drained:
+            return
+        self.sender.append(StreamType.MARKED, b"", packMarked(stamp))
+        if final:
+            self._drained = True
+            self.sender.append(StreamType.DRAINED, b"", packDrained(stamp, self._redirected))
+
+    def delete(self, message: Delete) -> None:
+        """The destination has taken over: drop everything in silence, watch for late packets."""
+        records = 0
+        if self.state is not SourceState.WINDOW:
+            records = self._host.engine.delPerflow(self.identifier, self.flows)
+            self._host.engine.thaw(self.identifier)
+            self._kept.clear()
+            self.state = SourceState.WINDOW
+            self._windowEnds = self._host.now() + message.window / 1000
+        self._host.send(Deleted(self.identifier, records, self._redirected))
+
+    def closeWindow(self) -> None:
+        """Late packets are no longer re-directed."""
+        self._host.drop(self)
+        self._host.send(WindowClosed(self.identifier, self._late, 0))
+
+    # -- abort
+
+    def unmark(self, message: Unmark) -> None:
+        """Go on as if never asked; with C{returned}, first wait for what the destination gives back."""
+        if message.returned and self.state is SourceState.DIVERTED:
+            self.state = SourceState.RETURNING
+        elif not message.returned or self.state is not SourceState.RETURNING:
+            self.goOn()
+
+    def goOn(self) -> None:
+        """Process what was kept and returned, in the order of the stamps, and everything from here on."""
+        host = self._host
+        host.drop(self)
+        host.engine.unmark(self.identifier)
+        host.engine.thaw(self.identifier)
+        packets = PacketQueue.merge(self._kept.drain(), self._returned.drain())
+        if packets is not None:
+            host.reinject(packets)
+        host.send(Unmarked(self.identifier, 0 if packets is None else len(packets)))
+
+    def streamed(self, frame: StreamFrame) -> None:
+        """The destination's own stream: what it gives back."""
+        plain = self.receiver.receive(frame)
+        if plain is None:
+            return
+        self._host.credit(self, frame)
+        if frame.type is StreamType.RETURNED:
+            self._returned.append(unpackEvents(frame.clear, plain), self._host.now())
+        elif frame.type is StreamType.RETURN_DONE:
+            self.goOn()
+
+    # -- bounds and time
+
+    @property
+    def full(self) -> bool:
+        """Must the host stop reading packets?"""
+        if self.tapping:
+            return False
+        settings = self._host.settings
+        return self._kept.bytes > settings.keptBytes or self.sender.backlog > settings.eventBuffer
+
+    def timePassed(self, now: float) -> None:
+        """Close the late window when its time is over."""
+        if self.state is SourceState.WINDOW and now >= self._windowEnds:
+            self.closeWindow()
+
+    def orphaned(self) -> None:
+        """No controller came back within the lease: go on alone, unless the destination has taken over for good."""
+        if self.state is SourceState.WINDOW:
+            self._host.drop(self)
+        else:
+            self.goOn()
