@@ -1,0 +1,136 @@
+"""
+Decoding: from a batch of packets to what each of them says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.packets import decodekernel as kernel
+from openmb.packets.batch import PacketBatch
+from openmb.packets.fragments import FragmentLimits, Reassembler
+from openmb.packets.headers import HEADERS, Decoded, Kind, Status
+from openmb.packets.loads import plain
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeCounts:
+    """
+    What a decoder met since it was made.
+
+    @ivar packets: all of them.
+    @ivar ignored: not IP.
+    @ivar malformed: an IP header that is cut off, impossible, or of a wrong checksum.
+    @ivar markers: drain markers.
+    @ivar fragments: packets that were part of a datagram.
+    @ivar reassembled: datagrams put together from these.
+    @ivar expired: datagrams given up because the rest did not come in time.
+    @ivar evicted: datagrams given up for want of room.
+    @ivar refused: fragments that cannot be part of any datagram.
+    @ivar badHeaderChecksums: IPv4 headers of a wrong checksum (also counted as malformed).
+    @ivar badChecksums: transport checksums that are wrong.
+    @ivar badTransports: transport headers that are cut off or impossible.
+    @ivar truncated: packets of which fewer bytes were captured than their length field says.
+    """
+
+    packets: int
+    ignored: int
+    malformed: int
+    markers: int
+    fragments: int
+    reassembled: int
+    expired: int
+    evicted: int
+    refused: int
+    badHeaderChecksums: int
+    badChecksums: int
+    badTransports: int
+    truncated: int
+
+
+class Decoder:
+    """
+    Decodes batches of packets and puts datagrams together from their fragments.
+
+    @param checksums: verify the IPv4 header checksum and the transport checksums.
+    @param reassemble: put datagrams together; otherwise fragments stay fragments.
+    @param limits: what the reassembly may keep, and how long.
+    """
+
+    def __init__(self, checksums: bool = True, reassemble: bool = True, limits: FragmentLimits | None = None) -> None:
+        self._checksums = checksums
+        self._reassembler = Reassembler(limits or FragmentLimits()) if reassemble else None
+        self._tally = np.zeros(kernel.TALLY_LENGTH, np.int64)
+        self._packets = 0
+        self._fragments = 0
+
+    def decode(self, batch: PacketBatch) -> Decoded:
+        """
+        Decode C{batch}; batches come in the order of the packets.
+
+        @return: as many entries as packets.  Where a fragment completed a datagram the entry is that of the whole datagram, with
+            C{Status.REASSEMBLED}; then the result's C{packets} are a copy with the datagrams at the end of C{data}.
+        """
+        headers = np.zeros(len(batch), HEADERS)
+        fragments = self._fill(batch, headers, self._tally)
+        self._packets += len(batch)
+        self._fragments += fragments
+        if fragments and self._reassembler is not None:
+            batch = self._reassemble(self._reassembler, batch, headers)
+        return Decoded(batch, headers)
+
+    def _fill(self, batch: PacketBatch, headers: NDArray[Any], tally: NDArray[np.int64]) -> int:
+        arrays = map(plain, (batch.data, batch.offsets, batch.lengths, batch.wire, batch.stamps))
+        return int(kernel.fillHeaders(*arrays, batch.link, self._checksums, headers, tally))
+
+    def _reassemble(self, reassembler: Reassembler, batch: PacketBatch, headers: NDArray[Any]) -> PacketBatch:
+        """Feed the fragments to the reassembly; put what became whole in the place of the completing fragment."""
+        places, datagrams = reassembler.addAll(batch, headers)
+        if not places:
+            return batch
+        where = np.array(places, np.intp)
+        batch = _replacePackets(batch, where, datagrams)
+        whole = np.zeros(len(where), HEADERS)
+        tally = np.zeros_like(self._tally)
+        self._fill(batch.select(where), whole, tally)
+        whole["status"] |= Status.REASSEMBLED
+        headers[where] = whole
+        self._tally += tally
+        return batch
+
+    @property
+    def counts(self) -> DecodeCounts:
+        """What was met so far."""
+        tally = self._tally.tolist()
+        store = self._reassembler
+        return DecodeCounts(
+            packets=self._packets,
+            ignored=tally[Kind.IGNORED],
+            malformed=tally[Kind.MALFORMED],
+            markers=tally[Kind.MARKER],
+            fragments=self._fragments,
+            reassembled=store.completed if store else 0,
+            expired=store.expired if store else 0,
+            evicted=store.evicted if store else 0,
+            refused=store.refused if store else 0,
+            badHeaderChecksums=tally[kernel.BAD_HEADER_CHECKSUMS],
+            badChecksums=tally[kernel.BAD_CHECKSUMS],
+            badTransports=tally[kernel.BAD_TRANSPORTS],
+            truncated=tally[kernel.TRUNCATIONS],
+        )
+
+
+def _replacePackets(batch: PacketBatch, where: NDArray[np.intp], datagrams: list[bytes]) -> PacketBatch:
+    """A copy of C{batch} with other bytes for the packets at C{where}, kept behind those of all the others."""
+    own = batch.compact()
+    sizes = np.fromiter(map(len, datagrams), np.uint32, len(datagrams))
+    offsets, lengths, wire = own.offsets.copy(), own.lengths.copy(), own.wire.copy()
+    offsets[where] = len(own.data) + np.cumsum(sizes, dtype=np.int64) - sizes
+    lengths[where] = sizes
+    wire[where] = sizes
+    data = np.concatenate([own.data, np.frombuffer(b"".join(datagrams), np.uint8)])
+    return PacketBatch(data, offsets, lengths, wire, own.stamps, own.link)
