@@ -1,0 +1,190 @@
+"""
+A network whose two directions change path at different moments: what C{INetwork} promises, and not more.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from openmb.errors import OperationError, Refusal
+from openmb.interfaces import INetwork, Route
+from openmb.packets.headers import Decoded
+from openmb.packets.marker import buildMarker
+from openmb.testing.simulation.clock import SimulatedClock
+from openmb.testing.simulation.traffic import Traffic, stampOf
+
+#: Takes the packets that reach a port: frames and stamps.
+Receiver = Callable[[Sequence[bytes], Sequence[int]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkBehaviour:
+    """
+    What one history's network does.
+
+    @ivar delay: mean one-way delay of a path, in seconds.
+    @ivar answer: the longest time until a route is answered.
+    @ivar settle: as declared: how long after the answer a packet may still take the old path.
+    @ivar failing: the chance that a new route is refused.
+    """
+
+    delay: float
+    answer: float
+    settle: float
+    failing: float
+
+
+class Path:
+    """A first-in first-out link to one port; packets that are due together arrive as one batch."""
+
+    def __init__(self, clock: SimulatedClock, rng: random.Random, delay: float, receive: Receiver) -> None:
+        self._clock, self._rng, self._delay, self._receive = clock, rng, delay, receive
+        self._waiting: list[tuple[float, bytes, int]] = []
+        self._last = 0.0
+        self._woken = False
+        self.alive = True
+
+    def send(self, frame: bytes, stamp: int) -> None:
+        """Put one packet on the link."""
+        due = max(self._last, self._clock.seconds() + self._delay * self._rng.uniform(0.2, 2))
+        self._last = due
+        self._waiting.append((due, frame, stamp))
+        if not self._woken:
+            self._woken = True
+            self._clock.callLater(due - self._clock.seconds(), self._deliver)
+
+    def _deliver(self) -> None:
+        now = self._clock.seconds() + 1e-9
+        count = sum(1 for due, _, _ in self._waiting if due <= now)
+        ready, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._woken = bool(self._waiting)
+        if self._waiting:
+            self._clock.callLater(self._waiting[0][0] - self._clock.seconds(), self._deliver)
+        if ready and self.alive:
+            self._receive([frame for _, frame, _ in ready], [stamp for _, _, stamp in ready])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the rules: from which moment it holds, for each (flow, direction)."""
+
+    rules: tuple[Route, ...]
+    moments: NDArray[np.float64]  # [flow, direction]
+
+
+@implementer(INetwork)
+class SimulatedNetwork:
+    """Rules by priority; a change takes effect for each flow and direction at its own moment."""
+
+    def __init__(
+        self, clock: SimulatedClock, rng: random.Random, traffic: Traffic, decoded: Decoded, behaviour: NetworkBehaviour
+    ) -> None:
+        self._clock, self._rng, self._traffic, self._decoded = clock, rng, traffic, decoded
+        self._behaviour = behaviour
+        self.settle = behaviour.settle
+        self.paths: dict[str, Path] = {}
+        self._changes: list[Change] = []
+        self._rules: tuple[Route, ...] = ()
+        self._matches: dict[str, NDArray[np.bool_]] = {}
+        self._lastStamp = 0
+        self.stamps: list[int] = [0] * len(traffic.packets)
+        self.visited: list[set[str]] = [set() for _ in range(traffic.flowCount)]
+        self.failures = 0
+
+    def attach(self, name: str, receive: Receiver) -> None:
+        """Connect (or connect again) a port."""
+        self.paths[name] = Path(self._clock, self._rng, self._behaviour.delay, receive)
+
+    def detach(self, name: str) -> None:
+        """The middlebox died: what is on its link is lost."""
+        self.paths[name].alive = False
+
+    # -- packets
+
+    def ingress(self, index: int) -> None:
+        """Packet C{index} of the traffic has reached the switch."""
+        stamp = self.stamps[index] = self._nextStamp()
+        for name in self._pathOf(index):
+            self.visited[self._traffic.flows[index]].add(name)
+            self.paths[name].send(self._traffic.packets[index], stamp)
+
+    def _nextStamp(self) -> int:
+        self._lastStamp = max(self._lastStamp + 1, stampOf(self._clock.seconds()))
+        return self._lastStamp
+
+    def _pathOf(self, index: int) -> tuple[str, ...]:
+        rules = self._rulesFor(self._traffic.flows[index], int(self._traffic.fromClient[index]))
+        for rule in sorted(reversed(rules), key=lambda rule: -rule.priority):  # the last added first
+            if self._matching(rule)[index]:
+                return rule.path
+        return ()
+
+    def _rulesFor(self, flow: int, direction: int) -> tuple[Route, ...]:
+        now = self._clock.seconds()
+        for change in reversed(self._changes):
+            if change.moments[flow, direction] <= now:
+                return change.rules
+        return ()
+
+    def _matching(self, rule: Route) -> NDArray[np.bool_]:
+        text = str(rule.flows)
+        if text not in self._matches:
+            self._matches[text] = rule.flows.matchHeaders(self._decoded.headers)
+        return self._matches[text]
+
+    # -- INetwork
+
+    def install(self, route: Route) -> None:
+        """Install a rule at once, before the history begins."""
+        self._put(route, 0.0, 0.0)
+
+    def route(self, route: Route) -> Deferred[Route | None]:
+        replaced = next((rule for rule in self._rules if self._same(rule, route)), None)
+        delay = self._rng.random() * self._behaviour.answer
+        if any(name not in self.paths for name in route.path):
+            return fail(OperationError(Refusal.ROUTE_FAILED, f"no port for {route.path}"))
+        if replaced is None and self._rng.random() < self._behaviour.failing:
+            self.failures += 1
+            return deferLater(self._clock, delay, self._refuse)
+        self._put(route, self._clock.seconds(), delay + self.settle)
+        return deferLater(self._clock, delay, lambda: replaced)
+
+    @staticmethod
+    def _refuse() -> None:
+        raise OperationError(Refusal.ROUTE_FAILED, "the switch says no")
+
+    def unroute(self, route: Route) -> Deferred[None]:
+        delay = self._rng.random() * self._behaviour.answer
+        rest = tuple(rule for rule in self._rules if not self._same(rule, route))
+        self._change(rest, self._clock.seconds(), delay + self.settle)
+        return deferLater(self._clock, delay, lambda: None)
+
+    def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
+        for name in ports:
+            self.paths[name].send(buildMarker(operation, token, number, final), self._nextStamp())
+        return deferLater(self._clock, 0, lambda: None)
+
+    @staticmethod
+    def _same(one: Route, other: Route) -> bool:
+        return replace(one, path=(), egress=None) == replace(other, path=(), egress=None)
+
+    def _put(self, route: Route, start: float, spread: float) -> None:
+        rest = tuple(rule for rule in self._rules if not self._same(rule, route))
+        self._change((*rest, route), start, spread)
+
+    def _change(self, rules: tuple[Route, ...], start: float, spread: float) -> None:
+        self._rules = rules
+        shape = (self._traffic.flowCount, 2)
+        # a change never overtakes an earlier one for the same flow and direction
+        earliest = np.full(shape, start) if not self._changes else np.maximum(self._changes[-1].moments, start)
+        draws = np.array([self._rng.random() for _ in range(shape[0] * 2)]).reshape(shape)
+        moments = np.maximum(start + draws * spread, earliest)
+        self._changes.append(Change(rules, moments))
