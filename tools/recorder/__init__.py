@@ -1,0 +1,1 @@
+"""Records the capture of the demonstration; see README.md beside this file."""
