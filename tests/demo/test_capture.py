@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.resources import as_file, files
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.demo.facts import Facts, openAt, readFacts
 
 
+@functools.cache
 def demoFacts() -> Facts:
-    """What is in the capture that the package carries."""
+    """What is in the capture that the package carries, read once."""
     with as_file(files("openmb.demo") / "traces" / "demo.pcap") as path:
         return readFacts(path)
 
@@ -18,11 +20,8 @@ def demoFacts() -> Facts:
 class DemoCaptureTests(SynchronousTestCase):
     """The capture, read independently of our own decoder."""
 
-    facts: Facts
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.facts = demoFacts()
+    def setUp(self) -> None:
+        self.facts = demoFacts()
 
     def test_page(self) -> None:
         """Packets, flows and length are those that the page beside the capture states."""
