@@ -1,76 +1,20 @@
 """
 The messages of the southbound protocol, as values.
 
-C{openmb.wire.formats} gives each its bytes and C{docs/protocol.md} its normative byte table.  Names follow the hand-over in
-C{docs/handover.md}: requests of the controller are imperatives, answers are past participles.  C{operation} is the 64-bit
-operation id.
+C{openmb.wire.formats} gives each its bytes and C{docs/protocol.md} its normative byte table.  Names follow the
+hand-over in C{docs/handover.md}: requests of the controller are imperatives, answers are past participles.  C{operation} is the
+64-bit operation id.
 """
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openmb.errors import Refusal
 from openmb.state.taxonomy import Cell
-
-
-class MessageType(enum.IntEnum):
-    """The type byte of a frame."""
-
-    HELLO = 1
-    WELCOME = 2
-    REFUSED = 3
-    PING = 4
-    PONG = 5
-    GOODBYE = 6
-    PREPARE = 16
-    PREPARED = 17
-    GET = 18
-    GETTING = 19
-    CREDIT = 20
-    INSTALLED = 21
-    HOLD = 22
-    HOLDING = 23
-    DIVERT = 24
-    DIVERT_CONFIRMED = 25
-    COMMIT = 26
-    COMMITTED = 27
-    MERGED = 28
-    DELETE = 29
-    DELETED = 30
-    WINDOW_CLOSED = 31
-    UNMARK = 32
-    UNMARKED = 33
-    DISCARD = 34
-    DISCARDED = 35
-    CLOSE = 36
-    SOURCE_GONE = 37
-    STATS = 48
-    STATS_ANSWER = 49
-    STREAM = 64
-
-
-class StreamType(enum.IntEnum):
-    """What a frame of an operation's ordered stream carries; part of the frame's clear, authenticated header."""
-
-    OPENED = 1  # salt and key id of the transfer; always number 0
-    RECORDS = 2  # a pack of records
-    REPROCESS = 3  # packets the source processed; the destination updates state only
-    REDIRECT = 4  # packets the source did not process
-    GET_DONE = 5  # no more records; how many there were
-    DIVERTED = 6  # from here on the source processes no matching packet
-    MARKED = 7  # the source met a drain marker with this stamp
-    DRAINED = 8  # the source met the first marker sent after the settling time
-    RETURNED = 9  # (destination to source) held packets going back after a route was set back
-    RETURN_DONE = 10  # (destination to source) no more held packets
-
-
-class Side(enum.IntEnum):
-    """The two ends of an operation; on a stream frame, the end that made it."""
-
-    SOURCE = 0
-    DESTINATION = 1
+from openmb.wire.types import MessageType as MessageType
+from openmb.wire.types import Side as Side
+from openmb.wire.types import StreamType as StreamType
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +70,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Either way: the request named by C{request} (its L{MessageType}) was refused, or the operation failed (request 0)."""
+    """Either way: the request C{request} (a L{MessageType}) was refused, or the operation failed (C{request} 0)."""
 
     operation: int
     request: int
@@ -136,11 +80,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
+    """Are you there?"""
+
     token: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
+    """Answer to L{Ping}, with its token."""
+
     token: int
 
 
@@ -165,6 +113,8 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
+    """Answer to L{Prepare}."""
+
     operation: int
 
 
@@ -182,6 +132,8 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Getting:
+    """Answer to L{Get}."""
+
     operation: int
 
 
@@ -194,6 +146,7 @@ class StreamFrame:
     @ivar number: 0, 1, 2, … without gaps for each side.
     @ivar clear: authenticated but readable (layout in C{docs/protocol.md}).
     @ivar sealed: encrypted and authenticated.
+    @ivar frame: at a relay, the bytes that arrived, to be passed on as they are; empty everywhere else.
     """
 
     operation: int
@@ -202,6 +155,7 @@ class StreamFrame:
     type: StreamType
     clear: bytes
     sealed: bytes
+    frame: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -230,7 +184,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """To the destination: direct packets of matching flows wait.  C{token}: 16 bytes that genuine drain markers carry."""
+    """To the destination: direct packets of matching flows wait.  C{token}: 16 bytes that genuine markers carry."""
 
     operation: int
     token: bytes
@@ -238,6 +192,8 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
+    """Answer to L{Hold}."""
+
     operation: int
 
 
@@ -251,7 +207,7 @@ class Divert:
 
 @dataclass(frozen=True, slots=True)
 class DivertConfirmed:
-    """From the destination: DIVERTED came on the stream, everything before it is applied, and no live record conflicts."""
+    """From the destination: DIVERTED came, everything before it is applied, and no live record conflicts."""
 
     operation: int
     reprocessed: int
@@ -266,6 +222,8 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
+    """Answer to L{Commit}: how many records the destination took over."""
+
     operation: int
     records: int
 
@@ -291,6 +249,8 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
+    """Answer to L{Delete}: records dropped, packets re-directed so far."""
+
     operation: int
     records: int
     redirected: int
@@ -315,13 +275,15 @@ class Unmark:
 
 @dataclass(frozen=True, slots=True)
 class Unmarked:
+    """Answer to L{Unmark}: how many kept packets were processed."""
+
     operation: int
     replayed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """To the destination, on abort: drop provisional records; with C{giveBack}, return the held packets of the source's flows."""
+    """To the destination, on abort: drop provisional records; C{giveBack}: return what it holds of the source."""
 
     operation: int
     giveBack: bool
@@ -329,6 +291,8 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
+    """Answer to L{Discard}: how many held packets were returned."""
+
     operation: int
     returned: int
 
@@ -357,6 +321,8 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class CellStats:
+    """How much of one cell's state matches, and how much of that operations have marked."""
+
     cell: Cell
     records: int
     bytes: int
@@ -365,6 +331,8 @@ class CellStats:
 
 @dataclass(frozen=True, slots=True)
 class StatsAnswer:
+    """Answer to L{Stats}: one entry for each cell that has state."""
+
     operation: int
     cells: tuple[CellStats, ...]
 

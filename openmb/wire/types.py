@@ -1,0 +1,65 @@
+"""
+The enumerations of the southbound protocol; the numbers travel on the wire.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class MessageType(enum.IntEnum):
+    """The type byte of a frame."""
+
+    HELLO = 1
+    WELCOME = 2
+    REFUSED = 3
+    PING = 4
+    PONG = 5
+    GOODBYE = 6
+    PREPARE = 16
+    PREPARED = 17
+    GET = 18
+    GETTING = 19
+    CREDIT = 20
+    INSTALLED = 21
+    HOLD = 22
+    HOLDING = 23
+    DIVERT = 24
+    DIVERT_CONFIRMED = 25
+    COMMIT = 26
+    COMMITTED = 27
+    MERGED = 28
+    DELETE = 29
+    DELETED = 30
+    WINDOW_CLOSED = 31
+    UNMARK = 32
+    UNMARKED = 33
+    DISCARD = 34
+    DISCARDED = 35
+    CLOSE = 36
+    SOURCE_GONE = 37
+    STATS = 48
+    STATS_ANSWER = 49
+    STREAM = 64
+
+
+class StreamType(enum.IntEnum):
+    """What a frame of an operation's ordered stream carries; part of the frame's clear, authenticated header."""
+
+    OPENED = 1  # salt and key id of the transfer; always number 0
+    RECORDS = 2  # a pack of records
+    REPROCESS = 3  # packets the source processed; the destination updates state only
+    REDIRECT = 4  # packets the source did not process
+    GET_DONE = 5  # no more records; how many there were
+    DIVERTED = 6  # from here on the source processes no matching packet
+    MARKED = 7  # the source met a drain marker with this stamp
+    DRAINED = 8  # the source met the first marker sent after the settling time
+    RETURNED = 9  # (destination to source) held packets going back after a route was set back
+    RETURN_DONE = 10  # (destination to source) no more held packets
+
+
+class Side(enum.IntEnum):
+    """The two ends of an operation; on a stream frame, the end that made it."""
+
+    SOURCE = 0
+    DESTINATION = 1
