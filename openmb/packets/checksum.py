@@ -1,17 +1,16 @@
 """
 The Internet checksum (RFC 1071) over packets, as kernels.
 
-Sums run over little-endian 32-bit words, which vectorises; a ones' complement sum is the same whatever the byte order, up to
-a swap of its two bytes at the end.
+Sums run over little-endian 32-bit words, which vectorises; a ones' complement sum is the same whatever the byte order,
+up to a swap of its two bytes at the end.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from openmb.packets.loads import loadLittle32
+from openmb.packets.loads import Source, load8, loadLittle32
 
 
 @njit(cache=True)
@@ -23,14 +22,14 @@ def foldSum(total: np.int64) -> np.int64:
 
 
 @njit(cache=True)
-def onesSum(data: NDArray[np.uint8], start: np.int64, length: np.int64) -> np.int64:
+def onesSum(source: Source, start: np.int64, length: np.int64) -> np.int64:
     """The ones' complement sum of C{length} bytes from C{start}, as big-endian 16-bit words; the bytes must exist."""
     total = np.int64(0)
     words = length >> 2
     for word in range(words):
-        total += loadLittle32(data, start + (word << 2))
+        total += loadLittle32(source, start + (word << 2))
     for place in range(words << 2, length):
-        total += np.int64(data[start + place]) << ((place & 1) << 3)
+        total += load8(source, start + place) << ((place & 1) << 3)
     folded = foldSum(total)
     return ((folded & 0xFF) << 8) | (folded >> 8)
 

@@ -14,7 +14,9 @@ from openmb.packets import decodekernel as kernel
 from openmb.packets.batch import PacketBatch
 from openmb.packets.fragments import FragmentLimits, Reassembler
 from openmb.packets.headers import HEADERS, Decoded, Kind, Status
-from openmb.packets.loads import plain
+from openmb.packets.loads import plainArrays
+
+_fillHeaders: Any = kernel.fillHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ class Decoder:
         """
         Decode C{batch}; batches come in the order of the packets.
 
-        @return: as many entries as packets.  Where a fragment completed a datagram the entry is that of the whole datagram, with
-            C{Status.REASSEMBLED}; then the result's C{packets} are a copy with the datagrams at the end of C{data}.
+        @return: as many entries as packets.  Where a fragment completed a datagram the entry is that of the whole
+            datagram, with C{Status.REASSEMBLED}; then the result's C{packets} are a copy with the datagrams at the end
+            of C{data}.
         """
         headers = np.zeros(len(batch), HEADERS)
         fragments = self._fill(batch, headers, self._tally)
@@ -84,8 +87,7 @@ class Decoder:
         return Decoded(batch, headers)
 
     def _fill(self, batch: PacketBatch, headers: NDArray[Any], tally: NDArray[np.int64]) -> int:
-        arrays = map(plain, (batch.data, batch.offsets, batch.lengths, batch.wire, batch.stamps))
-        return int(kernel.fillHeaders(*arrays, batch.link, self._checksums, headers, tally))
+        return int(_fillHeaders(*plainArrays(batch), batch.link, self._checksums, headers, tally))
 
     def _reassemble(self, reassembler: Reassembler, batch: PacketBatch, headers: NDArray[Any]) -> PacketBatch:
         """Feed the fragments to the reassembly; put what became whole in the place of the completing fragment."""
@@ -97,7 +99,7 @@ class Decoder:
         whole = np.zeros(len(where), HEADERS)
         tally = np.zeros_like(self._tally)
         self._fill(batch.select(where), whole, tally)
-        whole["status"] |= Status.REASSEMBLED
+        whole["status"] |= np.uint8(Status.REASSEMBLED)
         headers[where] = whole
         self._tally += tally
         return batch

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from openmb.packets.headers import Kind, Status
 from openmb.packets.internet import BAD_HEADER_CHECKSUM, NO_SUCH_VERSION, decodeInternet
 from openmb.packets.links import NO_VLAN, NOT_IP, findNetwork
-from openmb.packets.loads import load16, load32
+from openmb.packets.loads import Source, load16, load32, sourceOf
 from openmb.packets.marker import MARKER_LENGTH, MARKER_MAGIC, MARKER_TYPE
 from openmb.packets.transport import decodeTransport, fillPorts
 
@@ -36,7 +36,7 @@ TALLY_LENGTH = BAD_HEADER_CHECKSUMS + 4
 
 @njit(cache=True)
 def _decodePayload(
-    data: NDArray[np.uint8], base: np.int64, start: np.int64, end: np.int64, whole: np.int64, checks: bool, record: Any
+    source: Source, base: np.int64, start: np.int64, end: np.int64, whole: np.int64, checks: bool, record: Any
 ) -> None:
     """What follows the IP header: C{whole} bytes from C{start}, captured up to C{end}."""
     truncated = start + whole > end
@@ -47,9 +47,9 @@ def _decodePayload(
             record["kind"] = _IGNORED
     header = np.int64(0)
     if record["kind"] != _FRAGMENT:
-        header = decodeTransport(data, start, end, whole, checks and not truncated, record)
+        header = decodeTransport(source, start, end, whole, checks and not truncated, record)
     elif record["fragment_offset"] == 0:
-        fillPorts(data, start, end, np.int64(record["protocol"]), record)
+        fillPorts(source, start, end, np.int64(record["protocol"]), record)
     record["transport"] = start - base
     record["payload"] = start - base + header
     record["length"] = whole - header
@@ -58,31 +58,30 @@ def _decodePayload(
 
 @njit(cache=True)
 def _decodePacket(
-    data: NDArray[np.uint8],
+    source: Source,
     base: np.int64,
     end: np.int64,
     wireEnd: np.int64,
     link: np.int64,
     checks: bool,
     record: Any,
-    tally: NDArray[np.int64],
-) -> None:
-    if end - base == MARKER_LENGTH and load16(data, base + 12) == MARKER_TYPE and load32(data, base + 14) == _MAGIC:
+) -> bool:
+    """Decode one packet; say whether its IPv4 header has a wrong checksum."""
+    if end - base == MARKER_LENGTH and load16(source, base + 12) == MARKER_TYPE and load32(source, base + 14) == _MAGIC:
         record["kind"] = _MARKER
-        return
-    network = findNetwork(data, base, end, link, record)
+        return False
+    network = findNetwork(source, base, end, link, record)
     if network < 0:
         record["kind"] = _IGNORED if network == NOT_IP else _MALFORMED
-        return
-    transport = decodeInternet(data, network, end, wireEnd, checks, record)
+        return False
+    transport = decodeInternet(source, network, end, wireEnd, checks, record)
     record["network"] = network - base
     if transport < 0:
         record["kind"] = _IGNORED if transport == NO_SUCH_VERSION else _MALFORMED
-        if transport == BAD_HEADER_CHECKSUM:
-            tally[BAD_HEADER_CHECKSUMS] += 1
-        return
+        return bool(transport == BAD_HEADER_CHECKSUM)
     whole = network + np.int64(record["total"]) - transport
-    _decodePayload(data, base, transport, min(end, transport + whole), whole, checks, record)
+    _decodePayload(source, base, transport, min(end, transport + whole), whole, checks, record)
+    return False
 
 
 @njit(cache=True)
@@ -103,6 +102,7 @@ def fillHeaders(
     A packet that does not lie in C{data} is malformed.
     """
     fragments = 0
+    source = sourceOf(data)
     for index in range(len(offsets)):
         record = headers[index]
         record["stamp"] = stamps[index]
@@ -114,7 +114,8 @@ def fillHeaders(
             record["kind"] = _MALFORMED
         else:
             wireEnd = base + max(np.int64(wire[index]), length)
-            _decodePacket(data, base, base + length, wireEnd, np.int64(link), checks, record, tally)
+            badHeader = _decodePacket(source, base, base + length, wireEnd, np.int64(link), checks, record)
+            tally[BAD_HEADER_CHECKSUMS] += badHeader
         kind = record["kind"]
         status = record["status"]
         fragments += kind == _FRAGMENT

@@ -1,8 +1,8 @@
 """
 Putting IP datagrams together from their fragments.
 
-The rules are Zeek's: datagrams are told apart by addresses and identification (not by protocol), the first copy of a byte
-wins, the header is that of the fragment that arrived first.
+The rules are Zeek's: datagrams are told apart by addresses and identification (not by protocol), the first copy of a
+byte wins, the header is that of the fragment that arrived first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGEST = 65535
 _PIECE_COST = 128  # bytes of memory for each piece beside its contents
 _EXTENSIONS_AT = 40
 _AUTHENTICATION = 51
-_FIELDS = ["stamp", "source_high", "source_low", "destination_high", "destination_low", "fragment_id", "status"]
+_FIELDS = ["stamp", "status", "source_high", "source_low", "destination_high", "destination_low", "fragment_id"]
 
 _Key = tuple[int, ...]
 
@@ -160,8 +160,8 @@ class Reassembler:
         """
         Take the fragments among the packets, in order.
 
-        @return: places of the fragments that completed a datagram, and for each the datagram: the fragment's own link header and
-            the IP packet.
+        @return: places of the fragments that completed a datagram, and for each the datagram: the fragment's own link
+            header and the IP packet.
         """
         places: list[int] = []
         datagrams: list[bytes] = []
@@ -176,19 +176,20 @@ class Reassembler:
         return places, datagrams
 
     def _add(self, row: Any, fragment: _Fragment) -> bytes | None:
-        if fragment.more and not fragment.data or fragment.start + len(fragment.data) > _LARGEST:
+        if (fragment.more and not fragment.data) or fragment.start + len(fragment.data) > _LARGEST:
             self.refused += 1
             return None
-        stamp, *key = row[_FIELDS].item()
+        stamp, status, *rest = row[_FIELDS].item()
+        key = (status & Status.IPV6, *rest)
         self._expire(stamp)
-        datagram = self._find(tuple(key[:-1]) + (key[-1] & Status.IPV6,), stamp, fragment.header)
+        datagram = self._find(key, stamp, fragment.header)
         before = datagram.cost
         datagram.add(fragment)
         self._cost += datagram.cost - before
         if not datagram.isComplete:
             self._evict()
             return None
-        return self._finish(tuple(key[:-1]) + (key[-1] & Status.IPV6,), datagram)
+        return self._finish(key, datagram)
 
     def _find(self, key: _Key, stamp: int, header: bytes) -> _Datagram:
         datagram = self._datagrams.get(key)

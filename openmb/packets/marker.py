@@ -1,9 +1,9 @@
 """
 Drain markers: the frame that a network sends down a path to tell a middlebox that nothing older is still under way.
 
-The frame is an Ethernet frame of the local experimental type 0x88B5 (IEEE 802), so that any switch carries it.  Its stamp is
-the one of the packet record that carries it.  Decoding recognises it as C{Kind.MARKER} by length, type and magic, whatever
-the link type; who acts on it compares the token.
+The frame is an Ethernet frame of the local experimental type 0x88B5 (IEEE 802), so that any switch carries it.  Its
+stamp is the one of the packet record that carries it.  Decoding recognises it as C{Kind.MARKER} by length, type and
+magic, whatever the link type; who acts on it compares the token.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 Kernels for the transport layer: TCP, UDP, ICMP and ICMPv6 headers and their checksums.
 
-All take the transport header at C{start}, the end of the captured bytes that belong to it (C{end}), and its size by the IP
-total length (C{whole}, at least C{end - start}).
+All take the transport header at C{start}, the end of the captured bytes that belong to it (C{end}), and its size by the
+IP total length (C{whole}, at least C{end - start}).
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from openmb.packets.checksum import foldSum, onesSum, pseudoSum
 from openmb.packets.headers import Kind, Status
-from openmb.packets.loads import load16, load32
+from openmb.packets.loads import Source, load8, load16, load32
 
 _TCP = int(Kind.TCP)
 _UDP = int(Kind.UDP)
@@ -33,20 +32,20 @@ PROTOCOL_ICMP6 = 58
 
 
 @njit(cache=True)
-def fillPorts(data: NDArray[np.uint8], start: np.int64, end: np.int64, protocol: np.int64, record: Any) -> None:
+def fillPorts(source: Source, start: np.int64, end: np.int64, protocol: np.int64, record: Any) -> None:
     """Ports of TCP and UDP, or type and code of ICMP, as far as they were captured."""
-    if protocol == PROTOCOL_TCP or protocol == PROTOCOL_UDP:
+    if protocol in (PROTOCOL_TCP, PROTOCOL_UDP):
         if start + 4 <= end:
-            record["source_port"] = load16(data, start)
-            record["destination_port"] = load16(data, start + 2)
-    elif (protocol == PROTOCOL_ICMP or protocol == PROTOCOL_ICMP6) and start + 2 <= end:
-        record["source_port"] = data[start]
-        record["destination_port"] = data[start + 1]
+            record["source_port"] = load16(source, start)
+            record["destination_port"] = load16(source, start + 2)
+    elif (protocol in (PROTOCOL_ICMP, PROTOCOL_ICMP6)) and start + 2 <= end:
+        record["source_port"] = load8(source, start)
+        record["destination_port"] = load8(source, start + 1)
 
 
 @njit(cache=True)
 def _headerLength(
-    data: NDArray[np.uint8], start: np.int64, end: np.int64, whole: np.int64, protocol: np.int64, record: Any
+    source: Source, start: np.int64, end: np.int64, whole: np.int64, protocol: np.int64, record: Any
 ) -> np.int64:
     """Bytes of the transport header; fills in what it says.  C{BAD_TRANSPORT} and 0 when it is cut off."""
     needed = 20 if protocol == PROTOCOL_TCP else 8
@@ -54,17 +53,17 @@ def _headerLength(
         record["status"] |= _BAD_TRANSPORT
         return np.int64(0)
     if protocol == PROTOCOL_TCP:
-        record["sequence"] = load32(data, start + 4)
-        record["acknowledgement"] = load32(data, start + 8)
-        record["flags"] = data[start + 13]
-        record["window"] = load16(data, start + 14)
-        size = np.int64(data[start + 12] >> 4) << 2
+        record["sequence"] = load32(source, start + 4)
+        record["acknowledgement"] = load32(source, start + 8)
+        record["flags"] = load8(source, start + 13)
+        record["window"] = load16(source, start + 14)
+        size = np.int64(load8(source, start + 12) >> 4) << 2
         if size >= 20 and size <= whole:
             return size
         record["status"] |= _BAD_TRANSPORT
         return np.int64(20)
     if protocol == PROTOCOL_UDP:
-        size = load16(data, start + 4)
+        size = load16(source, start + 4)
         record["window"] = size
         if size < 8 or size > whole:
             record["status"] |= _BAD_TRANSPORT
@@ -72,25 +71,25 @@ def _headerLength(
 
 
 @njit(cache=True)
-def _isChecksumBad(data: NDArray[np.uint8], start: np.int64, whole: np.int64, protocol: np.int64, record: Any) -> bool:
+def _isChecksumBad(source: Source, start: np.int64, whole: np.int64, protocol: np.int64, record: Any) -> bool:
     """Check the C{whole} bytes of a transport packet, all captured; its header is there and plausible."""
-    isSix = record["status"] & _SIX != 0
+    isSix = bool(record["status"] & _SIX)
     covered = whole
     if protocol == PROTOCOL_UDP:
-        if load16(data, start + 6) == 0:
+        if load16(source, start + 6) == 0:
             return isSix
         covered = np.int64(record["window"])
-    total = onesSum(data, start, covered)
+    total = onesSum(source, start, covered)
     if protocol != PROTOCOL_ICMP:
         total += protocol + covered
         total += pseudoSum(record["source_high"], record["source_low"], isSix)
         total += pseudoSum(record["destination_high"], record["destination_low"], isSix)
-    return foldSum(total) != 0xFFFF
+    return bool(foldSum(total) != 0xFFFF)
 
 
 @njit(cache=True)
 def decodeTransport(
-    data: NDArray[np.uint8], start: np.int64, end: np.int64, whole: np.int64, checked: bool, record: Any
+    source: Source, start: np.int64, end: np.int64, whole: np.int64, checked: bool, record: Any
 ) -> np.int64:
     """
     Decode the transport header by C{record["protocol"]}, fill in kind and payload, and return the header's length.
@@ -103,17 +102,17 @@ def decodeTransport(
         record["kind"] = _TCP
     elif protocol == PROTOCOL_UDP:
         record["kind"] = _UDP
-    elif protocol == PROTOCOL_ICMP or protocol == PROTOCOL_ICMP6:
+    elif protocol in (PROTOCOL_ICMP, PROTOCOL_ICMP6):
         record["kind"] = _ICMP
     else:
         record["kind"] = _OTHER
         return np.int64(0)
-    fillPorts(data, start, end, protocol, record)
-    header = _headerLength(data, start, end, whole, protocol, record)
+    fillPorts(source, start, end, protocol, record)
+    header = _headerLength(source, start, end, whole, protocol, record)
     if record["status"] & _BAD_TRANSPORT:
         return header
-    if protocol == PROTOCOL_UDP and record["status"] & _SIX == 0 and load16(data, start + 6) == 0:
+    if protocol == PROTOCOL_UDP and record["status"] & _SIX == 0 and load16(source, start + 6) == 0:
         record["status"] |= _NO_CHECKSUM
-    elif checked and _isChecksumBad(data, start, whole, protocol, record):
+    elif checked and _isChecksumBad(source, start, whole, protocol, record):
         record["status"] |= _BAD_CHECKSUM
     return header
