@@ -1,0 +1,1 @@
+"""The software switch: a network of UNIX stream sockets that carry pcap records."""
