@@ -1,10 +1,10 @@
 """
 The canonical key of a flow: the same for both directions.
 
-A key is 40 bytes, seen as five little-endian 64-bit words.  Endpoint a is the smaller (address, port) pair, so that packets
-of either direction give one key; a one-way flow (see below) keeps its source as a.
+A key is 40 bytes, seen as five little-endian 64-bit words.  Endpoint a is the smaller (address, port) pair, so that
+packets of either direction give one key; a one-way flow (see below) keeps its source as a.
 
-For ICMP and ICMPv6 the two "ports" of a flow are the message type and the type of its counterpart (echo 8 and echo reply 0),
+For ICMP and ICMPv6 the two "ports" of a flow are the message type and the type of its counterpart (echo 8 and reply 0),
 as in Zeek; a type without a counterpart makes a one-way flow whose ports are type and code.
 """
 
@@ -58,7 +58,7 @@ COUNTERPARTS6 = _counterparts(ICMP6)
 
 @njit(cache=True)
 def counterpart(protocol: Any, kind: Any) -> Any:
-    """The ICMP type that belongs to type C{kind} in the other direction; -1 if there is none or the protocol is another."""
+    """The ICMP type that belongs to type C{kind} in the other direction; -1 if there is none, or no ICMP."""
     if kind > 255:
         return -1
     if protocol == 1:
@@ -141,7 +141,7 @@ def uniform(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def flowKeys(headers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The L{FLOW_KEY}C{[n]} of decoded C{headers[n]} (C{openmb.packets.headers}), and where the source is endpoint a."""
+    """The L{FLOW_KEY}C{[n]} of decoded C{headers[n]} (C{openmb.packets.headers}), and where the source is a."""
     keys = np.empty(len(headers), FLOW_KEY)
     forward = np.empty(len(headers), np.bool_)
     _keysOfHeaders(uniform(headers), keyWords(keys, FLOW_WORDS), forward)

@@ -29,8 +29,8 @@ class HeaderFieldList:
     """
     Constraints on the headers of a flow; None is a wildcard.
 
-    For ICMP the ports are type and code: a type selects the flows in which it or its counterpart is sent, a code counts only
-    for types without a counterpart.  Port constraints without a protocol mean every protocol but ICMP.
+    For ICMP the ports are type and code: a type selects the flows in which it or its counterpart is sent, a code counts
+    only for types without a counterpart.  Port constraints without a protocol mean every protocol but ICMP.
 
     @ivar dlType: 0x0800 or 0x86dd; addresses imply it.
     @ivar nwProto: 0 to 255.

@@ -1,8 +1,8 @@
 """
 The kernels that match header fields: one constraint, many packets, flow keys or host keys.
 
-A constraint is C{uint64[CONSTRAINT_WORDS]}, laid out by the constants below.  "Any" is a zero mask for an address and L{ANY}
-for a number.
+A constraint is C{uint64[CONSTRAINT_WORDS]}, laid out by the constants below.  "Any" is a zero mask for an address and
+L{ANY} for a number.
 """
 
 from __future__ import annotations
