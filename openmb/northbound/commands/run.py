@@ -1,0 +1,70 @@
+"""C{openmb run}: a kind of middlebox over captures, alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from twisted.python import usage
+
+from openmb.interfaces import IMiddleboxPlugin
+from openmb.middlebox.offline import OfflineRun, runOffline
+from openmb.packets.capture import openCapture
+from openmb.packets.decode import Decoder
+from openmb.plugins.registry import findPlugin
+
+
+def parseOptions(plugin: IMiddleboxPlugin, arguments: tuple[str, ...]) -> Any:
+    """The kind's own options, parsed by the kind's own parser."""
+    options = plugin.makeOptions()
+    try:
+        options.parseOptions(list(arguments))
+    except usage.UsageError as error:
+        raise click.UsageError(f"{plugin.kind}: {error}") from error
+    return options
+
+
+def report(ran: OfflineRun) -> None:
+    """Say in a line what was processed, and on standard error what was strange."""
+    for remark in ran.remarks:
+        click.echo(f"openmb: {remark}", err=True)
+    counts = ran.decoded
+    click.echo(
+        f"{ran.packets} packets: {counts.malformed} malformed, {counts.ignored} not IP, "
+        f"{counts.badChecksums} with a bad checksum, {counts.reassembled} datagrams reassembled"
+    )
+
+
+class RunCommand(click.Command):
+    """Shows the kind's own options in its help once the kind is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Answer C{run KIND --help} with the kind's options added; everything else is click's affair."""
+        if args and not args[0].startswith("-") and any(word in ("-h", "--help") for word in args):
+            click.echo(ctx.get_help())
+            click.echo(f"\nOptions of {args[0]}:\n{findPlugin(args[0]).makeOptions().getUsage()}")
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    cls=RunCommand,
+    context_settings={"ignore_unknown_options": True},
+    short_help="Run a kind of middlebox over captures, alone.",
+)
+@click.argument("kind")
+@click.option("--pcap", "captures", required=True, multiple=True, type=click.Path(path_type=Path), help="A capture.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE KIND]")
+def command(kind: str, captures: tuple[Path, ...], options: tuple[str, ...]) -> None:
+    """
+    Run a middlebox of KIND over one or more captures, without controller or network.
+
+    Options that are not of this command are the kind's own (`openmb run KIND --help` lists them), such as --logs DIR, where
+    its output goes.
+    """
+    plugin = findPlugin(kind)
+    own = parseOptions(plugin, options)
+    opened = [openCapture(capture) for capture in captures]
+    decoder = Decoder(checksums=not own.get("no-checksums", False))
+    report(runOffline(plugin.makeMiddlebox(own), decoder, opened))

@@ -1,0 +1,20 @@
+"""
+C{openmb stats}: how much state a middlebox holds for some flows.
+"""
+
+from __future__ import annotations
+
+import click
+
+from openmb.northbound.ask import ask, defaultSocket
+
+
+@click.command("stats")
+@click.argument("middlebox")
+@click.argument("flows", default="*")
+@click.option("--socket", default=defaultSocket, help="the controller's local socket")
+def command(middlebox: str, flows: str, socket: str) -> None:
+    """Count the records of MIDDLEBOX that FLOWS selects, for each cell of the taxonomy."""
+    for cell in ask(socket, "stats", {"middlebox": middlebox, "flows": flows}):
+        name = cell["cell"].lower().replace("_", " ")
+        click.echo(f"{name}: {cell['records']} records, {cell['bytes']} bytes, {cell['marked']} marked")

@@ -1,0 +1,123 @@
+"""
+The northbound verbs on the controller's local socket: what the command line, and any program on the machine, may ask.
+
+One JSON line a request (see C{openmb.rpc}); C{docs/northbound.md} lists the verbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from openmb.controller.controller import Controller
+from openmb.controller.performer import MovePerformer
+from openmb.controller.registry import Session
+from openmb.interfaces import Route
+from openmb.netctl.embedded.control import badRequest, routeFromPlain, routeToPlain, text
+from openmb.operations.values import MoveReport
+from openmb.rpc.server import Notify, Verb
+
+
+def reportToPlain(report: MoveReport) -> dict[str, Any]:
+    """A move's report as JSON carries it; the operation's id in hexadecimal."""
+    refusal = None if report.refusal is None else report.refusal.name
+    plain = asdict(report)
+    plain.update(operation=f"{report.operation:x}", stage=report.stage.value, refusal=refusal)
+    return plain
+
+
+def moveToPlain(move: MovePerformer) -> dict[str, Any]:
+    """A move under way."""
+    request = move.request
+    ends = {"source": request.source.name, "destination": request.destination.name, "flows": request.flows}
+    return {**ends, **reportToPlain(move.report)}
+
+
+def sessionToPlain(session: Session) -> dict[str, Any]:
+    """A connected middlebox."""
+    return {"name": session.name, "kind": session.hello.kind, "incarnation": session.hello.incarnation.hex()}
+
+
+class NorthboundVerbs:
+    """
+    Turns requests into calls of the controller.
+
+    @ivar verbs: for L{openmb.rpc.server.ServerFactory}.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self.verbs: dict[str, Verb] = {
+            "middleboxes": self.middleboxes,
+            "operations": self.operations,
+            "moveInternal": self.moveInternal,
+            "switchOver": self.switchOver,
+            "abort": self.abort,
+            "stats": self.stats,
+            "route": self.route,
+            "unroute": self.unroute,
+        }
+
+    async def middleboxes(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
+        """The connected middleboxes."""
+        return [sessionToPlain(session) for session in self._controller.registry]
+
+    async def operations(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """The connected middleboxes, the moves under way, and the reports of those that are over (the newest last)."""
+        return {
+            "middleboxes": await self.middleboxes(arguments, notify),
+            "underWay": [moveToPlain(move) for move in self._controller.moves],
+            "over": [reportToPlain(report) for report in self._controller.history],
+        }
+
+    async def moveInternal(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """
+        C{source}, C{destination}, C{flows}; C{route} (or null: the caller switches over itself, later).
+
+        A notice at each stage.  Replies when the source has deleted; without a route when the records are installed.
+        """
+        route = arguments.get("route")
+        move = self._controller.startMove(
+            text(arguments, "source"),
+            text(arguments, "destination"),
+            text(arguments, "flows"),
+            None if route is None else routeFromPlain(route),
+        )
+        notify(reportToPlain(move.report))
+        move.watcher = lambda report: notify(reportToPlain(report))
+        return reportToPlain(await (move.installed if route is None else move.moved).wait())
+
+    async def switchOver(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """C{operation}, C{route}: change the route of an installed move; replies when the source has deleted."""
+        move = self._find(arguments)
+        move.watcher = lambda report: notify(reportToPlain(report))
+        move.switchOver(routeFromPlain(arguments.get("route")))
+        return reportToPlain(await move.moved.wait())
+
+    async def abort(self, arguments: Mapping[str, Any], notify: Notify) -> None:
+        """C{operation}: undo it, if the destination has not taken over."""
+        self._find(arguments).abort("aborted by request")
+
+    async def stats(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
+        """C{middlebox}, C{flows}: records, bytes and marked records of each cell."""
+        cells = await self._controller.stats(text(arguments, "middlebox"), text(arguments, "flows"))
+        return [{**asdict(cell), "cell": cell.cell.name} for cell in cells]
+
+    async def route(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
+        """C{route}: install it in the network; the route that it replaces, or null."""
+        replaced = await self._controller.network.route(self._route(arguments))
+        return None if replaced is None else routeToPlain(replaced)
+
+    async def unroute(self, arguments: Mapping[str, Any], notify: Notify) -> None:
+        """C{route}: remove it from the network."""
+        await self._controller.network.unroute(self._route(arguments))
+
+    def _route(self, arguments: Mapping[str, Any]) -> Route:
+        return routeFromPlain(arguments.get("route"))
+
+    def _find(self, arguments: Mapping[str, Any]) -> MovePerformer:
+        try:
+            return self._controller.move(int(text(arguments, "operation"), 16))
+        except ValueError as error:
+            raise badRequest("operation must be a hexadecimal number") from error
