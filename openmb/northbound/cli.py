@@ -1,14 +1,15 @@
 """
 The command C{openmb}.
 
-Each subcommand is a module of C{openmb.northbound.commands} that defines C{command}; it is imported only when it is used, so
-that the command starts fast.  Exit statuses: 0 done, 1 the answer is no (or what was asked for failed), 2 wrong usage,
-3 the input or a file cannot be read or used.
+Each subcommand is a module of C{openmb.northbound.commands} that defines C{command}; it is imported only when it is
+used, so that the command starts fast.  Exit statuses: 0 done, 1 the answer is no (or what was asked for failed), 2 wrong
+usage, 3 the input or a file cannot be read or used.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(error))
         return statusOf(error)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # so that the interpreter does not try to flush it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter can flush what is left
         return NO
     except OSError as error:
         complain(str(error))

@@ -60,8 +60,8 @@ def command(kind: str, captures: tuple[Path, ...], options: tuple[str, ...]) -> 
     """
     Run a middlebox of KIND over one or more captures, without controller or network.
 
-    Options that are not of this command are the kind's own (`openmb run KIND --help` lists them), such as --logs DIR, where
-    its output goes.
+    Options that are not of this command are the kind's own (`openmb run KIND --help` lists them), such as --logs DIR,
+    where its output goes.
     """
     plugin = findPlugin(kind)
     own = parseOptions(plugin, options)
