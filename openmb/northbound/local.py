@@ -14,7 +14,7 @@ from openmb.controller.controller import Controller
 from openmb.controller.performer import MovePerformer
 from openmb.controller.registry import Session
 from openmb.interfaces import Route
-from openmb.netctl.embedded.control import badRequest, routeFromPlain, routeToPlain, text
+from openmb.netctl.embedded.control import badRequest, number, routeFromPlain, routeToPlain, text
 from openmb.operations.values import MoveReport
 from openmb.rpc.server import Notify, Verb
 
@@ -89,10 +89,15 @@ class NorthboundVerbs:
         return reportToPlain(await (move.installed if route is None else move.moved).wait())
 
     async def switchOver(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
-        """C{operation}, C{route}: change the route of an installed move; replies when the source has deleted."""
+        """
+        C{operation}, C{table}, C{priority}: route the flows of an installed move to its destination and hand over.
+
+        Replies when the source has deleted.
+        """
         move = self._find(arguments)
         move.watcher = lambda report: notify(reportToPlain(report))
-        move.switchOver(routeFromPlain(arguments.get("route")))
+        destination = (move.request.destination.name,)
+        move.switchOver(Route(move.flows, destination, text(arguments, "table"), number(arguments, "priority")))
         return reportToPlain(await move.moved.wait())
 
     async def abort(self, arguments: Mapping[str, Any], notify: Notify) -> None:

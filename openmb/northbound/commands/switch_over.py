@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import click
 
-from openmb.errors import OperationError, Refusal
 from openmb.northbound.ask import ask, defaultSocket
 from openmb.northbound.commands.move import showStage
 
@@ -19,15 +18,4 @@ from openmb.northbound.commands.move import showStage
 @click.option("--socket", default=defaultSocket, help="the controller's local socket")
 def command(operation: str, table: str, priority: int, patience: float, socket: str) -> None:
     """Route the flows of the installed OPERATION to its destination and hand over."""
-    moves = {move["operation"]: move for move in ask(socket, "operations", {})["underWay"]}
-    if operation not in moves:
-        raise OperationError(Refusal.UNKNOWN_OPERATION, f"no operation {operation} is under way")
-    move = moves[operation]
-    route = {
-        "flows": move["flows"],
-        "path": [move["destination"]],
-        "table": table,
-        "priority": priority,
-        "egress": None,
-    }
-    ask(socket, "switchOver", {"operation": operation, "route": route}, patience, showStage)
+    ask(socket, "switchOver", {"operation": operation, "table": table, "priority": priority}, patience, showStage)
