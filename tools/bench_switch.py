@@ -80,7 +80,7 @@ def runSwitch(directory: str) -> None:
     options.parseOptions(["--directory", directory, "--port", "in", "--port", "out0", "--port", "out1"])
     service = makeService(options)
     service.startService()
-    ownReactor.run()  # type: ignore[attr-defined]
+    ownReactor.run()
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(f"switch: {used.ru_utime:.2f} s user, {used.ru_stime:.2f} s system, {used.ru_maxrss / 1024:.0f} MiB")
 
@@ -115,8 +115,8 @@ def main() -> None:
             time.sleep(0.05)
         done: Deferred[None] = Deferred.fromCoroutine(setRoutes(directory, arguments.rules, arguments.tables))
         done.addErrback(lambda failure: sys.stderr.write(failure.getTraceback()))
-        done.addBoth(lambda _: reactor.stop())  # type: ignore[attr-defined]
-        reactor.run()  # type: ignore[attr-defined]
+        done.addBoth(lambda _: reactor.stop())
+        reactor.run()
         packets = arguments.packets // BLOCK * BLOCK
         times = measure(context, directory, packets, arguments)
         print(

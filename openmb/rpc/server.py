@@ -44,6 +44,7 @@ class ServerProtocol(Protocol):
     def __init__(self, verbs: Mapping[str, Verb], clock: IReactorTime, deadline: float) -> None:
         self._verbs, self._clock, self._deadline = verbs, clock, deadline
         self._reader = LineReader()
+        self._unanswered: set[int] = set()
         self._underWay: dict[int, Deferred[Any]] = {}
         self._paused = False
         self._backlog = 0
@@ -81,11 +82,12 @@ class ServerProtocol(Protocol):
         """The connection closes; L{connectionLost} follows."""
 
     def _begin(self, request: Request) -> None:
-        if request.number in self._underWay:
+        if request.number in self._unanswered:
             raise ProtocolError(f"request {request.number} is under way already")
-        if len(self._underWay) >= REQUEST_LIMIT:
+        if len(self._unanswered) >= REQUEST_LIMIT:
             self._send(Failure(request.number, Refusal.BUFFER_FULL, f"{REQUEST_LIMIT} requests are under way"))
             return
+        self._unanswered.add(request.number)  # before it starts: it may send notices at once
         deferred = Deferred.fromCoroutine(self._perform(request))
         self._underWay[request.number] = deferred
         if self._deadline > 0:
@@ -99,10 +101,11 @@ class ServerProtocol(Protocol):
         return await self._verbs[request.verb](request.arguments, lambda notice: self._notify(request, notice))
 
     def _notify(self, request: Request, notice: Mapping[str, Any]) -> None:
-        if request.number in self._underWay:
+        if request.number in self._unanswered:
             self._send(Notice(request.number, notice))
 
     def _finish(self, result: Any, request: Request) -> None:
+        self._unanswered.discard(request.number)
         self._underWay.pop(request.number, None)
         if not isinstance(result, TwistedFailure):
             self._send(Result(request.number, result))

@@ -87,11 +87,11 @@ class SwitchService(Service):
         for name in self._settings.ports:
             self.addPort(name)
         self._sweeping.start(SWEEP, now=False).addErrback(self._sweepFailed)
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Close every socket, after what is queued was written (for at most L{FAREWELL} seconds)."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         if self._sweeping.running:
             self._sweeping.stop()
         closing: list[Deferred[Any]] = [maybeDeferred(each.stopListening) for each in self._listening.values()]

@@ -41,7 +41,7 @@ class Options(usage.Options):
     compData = usage.Completions(optActions={"directory": usage.CompleteDirs()})
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self["ports"] = []
 
     def opt_port(self, name: str) -> None:
