@@ -2,8 +2,8 @@
 The messages of the southbound protocol, as values.
 
 C{openmb.wire.formats} gives each its bytes and C{docs/protocol.md} its normative byte table.  Names follow the
-hand-over in C{docs/handover.md}: requests of the controller are imperatives, answers are past participles.  C{operation} is the
-64-bit operation id.
+hand-over in C{docs/handover.md}: requests of the controller are imperatives, answers are past participles.
+C{operation} is the 64-bit operation id.
 """
 
 from __future__ import annotations

@@ -1,0 +1,230 @@
+"""
+Certificates: an authority, and one certificate for the controller and each middlebox.
+
+P-256 keys, 825 days.  Who a certificate speaks for stands in its subjectAltName as a URI,
+C{openmb:middlebox/<kind>/<name>} or C{openmb:controller/<name>}; a controller also has the DNS name
+C{<name>.controller.openmb}, for service_identity.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from openmb.errors import ConfigurationError
+from openmb.wire.fields import KIND_LIMIT, NAME_LIMIT, NAME_PATTERN
+from openmb.wire.formats import End
+
+VALIDITY = timedelta(days=825)
+#: Certificates are valid from a little before they are made, for clocks that lag.
+_LAG = timedelta(hours=1)
+_AUTHORITY = "authority"
+_URI = re.compile(r"openmb:(?:controller/(?P<controller>[^/]+)|middlebox/(?P<kind>[^/]+)/(?P<middlebox>[^/]+))")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a certificate speaks for; C{kind} is empty for a controller."""
+
+    role: End
+    name: str
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.role.value} {self.name}" + (f" of kind {self.kind}" if self.kind else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an end of a connection needs: its certificate and key, and the authority it trusts."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+    authority: x509.Certificate
+
+
+def controllerHost(name: str) -> str:
+    """The DNS name in the certificate of the controller C{name}."""
+    return f"{name}.controller.openmb"
+
+
+def makeAuthority(directory: Path) -> Path:
+    """
+    Make C{authority.pem} and C{authority.key} in C{directory}.  Only C{authority.pem} goes to other machines.
+
+    @return: the certificate's path.
+    @raise ConfigurationError: they are there already, or cannot be written.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _subject("OpenMB authority")
+    builder = (
+        _builder(subject, subject, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(authority=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return _store(directory, _AUTHORITY, builder.sign(key, hashes.SHA256()), key)
+
+
+def makeCertificate(directory: Path, role: End, name: str, kind: str = "") -> Path:
+    """
+    Make C{<name>.pem} and C{<name>.key} in C{directory}, signed by the authority there.
+
+    @return: the certificate's path.
+    @raise ConfigurationError: no authority, a name that cannot be used, or files that are there already.
+    """
+    identity = Identity(role, name, kind)
+    _checkIdentity(identity)
+    authority = _readCertificate(directory / f"{_AUTHORITY}.pem")
+    authorityKey = _readKey(directory / f"{_AUTHORITY}.key")
+    key = ec.generate_private_key(ec.SECP256R1())
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if role is End.CONTROLLER else ExtendedKeyUsageOID.CLIENT_AUTH
+    builder = (
+        _builder(_subject(name), authority.subject, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(_alternativeNames(identity), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authorityKey.public_key()), critical=False)
+    )
+    return _store(directory, name, builder.sign(authorityKey, hashes.SHA256()), key)
+
+
+def loadCredentials(directory: Path, name: str) -> Credentials:
+    """
+    The certificate and key C{name} in C{directory}, and the authority beside them.
+
+    @raise ConfigurationError: a file is missing, damaged, or readable by others; or key and certificate do not match.
+    """
+    certificate = _readCertificate(directory / f"{name}.pem")
+    key = _readKey(directory / f"{name}.key")
+    if certificate.public_key() != key.public_key():
+        raise ConfigurationError(f"{directory / name}.key is not the key of {name}.pem: make the certificate again")
+    return Credentials(certificate, key, _readCertificate(directory / f"{_AUTHORITY}.pem"))
+
+
+def identityOf(certificate: x509.Certificate) -> Identity:
+    """
+    Whom C{certificate} speaks for.
+
+    @raise ConfigurationError: it is not one of OpenMB's, or names more than one.
+    """
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (x509.ExtensionNotFound, ValueError) as error:
+        raise ConfigurationError(f"a certificate without usable subjectAltName: {error}") from error
+    match = _URI.fullmatch(uris[0]) if len(uris) == 1 else None
+    if match is None:
+        raise ConfigurationError(f"a certificate that names no single OpenMB identity: {', '.join(uris) or 'no URI'}")
+    if match["controller"]:
+        return Identity(End.CONTROLLER, match["controller"])
+    return Identity(End.MIDDLEBOX, match["middlebox"], match["kind"])
+
+
+def _checkIdentity(identity: Identity) -> None:
+    if not NAME_PATTERN.fullmatch(identity.name) or len(identity.name) > NAME_LIMIT:
+        raise ConfigurationError(f"{identity.name!r} cannot be a name: letters, digits, '.', '_' and '-' only")
+    if identity.name == _AUTHORITY:
+        raise ConfigurationError(f"{_AUTHORITY!r} is the name of the authority: choose another")
+    if (identity.role is End.CONTROLLER) != (identity.kind == ""):
+        raise ConfigurationError("a middlebox has a kind, a controller has none")
+    if identity.kind and (not NAME_PATTERN.fullmatch(identity.kind) or len(identity.kind) > KIND_LIMIT):
+        raise ConfigurationError(f"{identity.kind!r} cannot be a kind: letters, digits, '.', '_' and '-' only")
+
+
+def _alternativeNames(identity: Identity) -> x509.SubjectAlternativeName:
+    if identity.role is End.MIDDLEBOX:
+        uri = x509.UniformResourceIdentifier(f"openmb:middlebox/{identity.kind}/{identity.name}")
+        return x509.SubjectAlternativeName([uri])
+    uri = x509.UniformResourceIdentifier(f"openmb:controller/{identity.name}")
+    return x509.SubjectAlternativeName([uri, x509.DNSName(controllerHost(identity.name))])
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _LAG)
+        .not_valid_after(now + VALIDITY - _LAG)
+    )
+
+
+def _usage(authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _store(directory: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Path:
+    path = directory / f"{name}.pem"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(directory / f"{name}.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        _write(path, certificate.public_bytes(Encoding.PEM))
+    except FileExistsError as error:
+        raise ConfigurationError(f"{error.filename} exists already: remove it first to replace it") from error
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {error.filename}: {error.strerror}") from error
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def _readCertificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}; make it with 'openmb certs'") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not a certificate in PEM form") from error
+
+
+def _readKey(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise ConfigurationError(f"{path} can be read by others: run 'chmod 600 {path}', or make a new key")
+            key = load_pem_private_key(file.read(), None)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}; make it with 'openmb certs'") from error
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{path} is not an unencrypted private key in PEM form") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigurationError(f"{path} is not an elliptic curve key")
+    return key

@@ -1,0 +1,210 @@
+"""
+The Twisted protocol of both ends: moves bytes between a transport and a L{Connection}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from OpenSSL import SSL
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from openmb.errors import OpenMBError, OperationError, ProtocolError
+from openmb.southbound.connection import Connection, State
+from openmb.southbound.link import Link, Receiver, Transport
+from openmb.wire.messages import Goodbye, Hello, Message, Refused, Welcome
+
+#: Seconds between two looks at the clock.
+TICK = 0.5
+#: Seconds that a peer has to take the last bytes before the connection is cut.
+LINGER = 5.0
+
+
+class ConnectionFailed(OpenMBError):
+    """A connection ended before its session was open."""
+
+
+@implementer(IPushProducer)
+class SouthboundProtocol(Protocol):
+    """
+    One connection, either end; it is the L{Link} of its receiver.
+
+    @param makeReceiver: makes the receiver of this link.
+    @param hello: (middlebox) makes the HELLO to send first.
+    @param admit: (controller) raises L{OperationError} when a HELLO is not to be welcomed.
+    """
+
+    transport: Transport  # type: ignore[assignment]
+    _log = Logger()
+
+    def __init__(
+        self,
+        connection: Connection,
+        makeReceiver: Callable[[Link], Receiver],
+        clock: IReactorTime,
+        hello: Callable[[], Hello] | None = None,
+        admit: Callable[[Hello, Transport], None] | None = None,
+    ) -> None:
+        self.writable = True
+        self.whenWritable: Callable[[], None] = _nothing
+        self.peer = "nobody"
+        self._connection, self._clock, self._hello, self._admit = connection, clock, hello, admit
+        self._receiver = makeReceiver(self)
+        self._reason: str | None = None
+        self._opened = False
+        self._waiting: list[Deferred[None]] = []
+        self._ticker = LoopingCall(self._tick)
+        self._ticker.clock = clock
+        self._cut: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Start the clock of the hand-shake; a middlebox sends HELLO."""
+        self.peer = _address(self.transport)
+        self.transport.registerProducer(self, True)
+        self._ticker.start(TICK)
+        if self._hello is not None:
+            self.transport.write(self._connection.send(self._hello()))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Deliver the messages in C{data}; a peer that breaks the protocol is dropped."""
+        try:
+            for message in self._connection.receiveData(data):
+                self._dispatch(message)
+        except ProtocolError as error:
+            self._drop(str(error))
+        self._flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell whoever waits."""
+        self.writable = False
+        text = self._reason or describeLoss(reason)
+        if self._ticker.running:
+            self._ticker.stop()
+        if self._cut is not None and self._cut.active():
+            self._cut.cancel()
+        if self._opened:
+            self._log.info("session with {peer} has ended: {reason}", peer=self.peer, reason=text)
+            self._receiver.disconnected(text)
+        elif self._reason is None:
+            self._log.warn("connection with {peer} ended before its session: {reason}", peer=self.peer, reason=text)
+        self._reason = text
+        self._answer()
+
+    def send(self, message: Message) -> None:
+        """See L{Link}."""
+        if self._connection.state is not State.CLOSED and self._reason is None:
+            self.transport.write(self._connection.send(message))
+
+    def close(self, reason: str) -> None:
+        """See L{Link}."""
+        self.send(Goodbye(reason))
+        self._end(reason)
+
+    def whenOpen(self) -> Deferred[None]:
+        """Fires when the session is open; fails with L{ConnectionFailed} when the connection ends before."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        if self._opened or self._reason is not None:
+            self._answer()
+        return waiting
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self.writable = False
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer has room."""
+        self.writable = True
+        self.whenWritable()
+
+    def stopProducing(self) -> None:
+        """The transport is going away."""
+        self.writable = False
+
+    def _dispatch(self, message: Message) -> None:
+        match message:
+            case Hello():
+                self._greet(message)
+            case Welcome():
+                self._open(message)
+            case Goodbye(reason):
+                self._end(f"the peer said goodbye: {reason}")
+            case Refused(reason=reason) if not self._opened:
+                self._drop(f"refused by the peer: {reason}")
+            case _:
+                self._receiver.messageReceived(message)
+
+    def _greet(self, hello: Hello) -> None:
+        try:
+            if self._admit is not None:
+                self._admit(hello, self.transport)
+        except OperationError as error:
+            self.transport.write(self._connection.refuse(error.refusal, error.reason))
+            self._drop(error.reason)
+        else:
+            self.peer = f"{hello.name} ({hello.kind}) at {self.peer}"
+            self.transport.write(self._connection.welcome())
+            self._open(hello)
+
+    def _open(self, peer: Hello | Welcome) -> None:
+        self._opened = True
+        self._log.info("session with {peer} is open", peer=self.peer)
+        self._answer()
+        self._receiver.connected(peer)
+
+    def _answer(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if self._opened:
+                each.callback(None)
+            else:
+                each.errback(ConnectionFailed(self._reason))
+
+    def _tick(self) -> None:
+        try:
+            for data in self._connection.timePassed(self._clock.seconds()):
+                self.transport.write(data)
+        except ProtocolError as error:
+            self._drop(str(error), linger=0)
+
+    def _flush(self) -> None:
+        if data := self._connection.dataToSend():
+            self.transport.write(data)
+
+    def _drop(self, reason: str, linger: float = LINGER) -> None:
+        self._log.warn("dropping {peer}: {reason}", peer=self.peer, reason=reason)
+        self._flush()
+        self._end(reason, linger)
+
+    def _end(self, reason: str, linger: float = LINGER) -> None:
+        if self._reason is None:
+            self._reason = reason
+            if self._ticker.running:
+                self._ticker.stop()
+            self._cut = self._clock.callLater(linger, self.transport.abortConnection)
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+
+def describeLoss(reason: Failure) -> str:
+    """Why a transport closed, in words: what TLS complained about rather than its numbers."""
+    error = reason.value
+    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
+        return "TLS: " + ", ".join(entry[-1] for entry in error.args[0])
+    return str(reason.getErrorMessage())
+
+
+def _address(transport: Transport) -> str:
+    peer = transport.getPeer()
+    return f"{peer.host}:{peer.port}" if isinstance(peer, IPv4Address | IPv6Address) else str(peer)
+
+
+def _nothing() -> None:
+    """What happens when nobody waits for a link to become writable."""
