@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 
 from openmb.testing.simulation.clock import SimulatedClock
-from openmb.wire.codec import decode, encode
+from openmb.wire.codec import decodeFrame, encode
 from openmb.wire.framing import Deframer
 from openmb.wire.messages import Message
 
@@ -44,5 +44,5 @@ class Line:
             self._clock.callLater(self._waiting[0][0] - self._clock.seconds(), self._deliver)
         if not self.alive:
             return
-        for header, body in self._deframer.feed(b"".join(data for _, data in ready)):
-            self._receive(decode(header, body))
+        for frame in self._deframer.feed(b"".join(data for _, data in ready)):
+            self._receive(decodeFrame(frame, keep=True))

@@ -122,7 +122,7 @@ class SimulatedNetwork:
 
     def _pathOf(self, index: int) -> tuple[str, ...]:
         rules = self._rulesFor(self._traffic.flows[index], int(self._traffic.fromClient[index]))
-        for rule in sorted(reversed(rules), key=lambda rule: -rule.priority):  # the last added first
+        for rule in sorted(rules[::-1], key=lambda rule: -rule.priority):  # at equal priority the last one added
             if self._matching(rule)[index]:
                 return rule.path
         return ()

@@ -24,7 +24,7 @@ def address(text: str) -> bytes:
 
 def checksum(data: bytes) -> int:
     """The internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
+    total = int(sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1])))
     if len(data) & 1:
         total += data[-1] << 8
     while total >> 16:
@@ -34,9 +34,7 @@ def checksum(data: bytes) -> int:
 
 def ipv4(source: bytes, destination: bytes, protocol: int, payload: bytes) -> bytes:
     """An Ethernet frame around one IPv4 packet."""
-    head = struct.pack(
-        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0, source, destination
-    )
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0, source, destination)
     head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
     return b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x08\x00" + head + payload
 

@@ -1,5 +1,5 @@
 """
-One history: a controller, two or three middleboxes and a network in one process, on a clock that stands still until told.
+One history: controller, middleboxes and network in one process, on a clock that stands still until told.
 """
 
 from __future__ import annotations
@@ -146,9 +146,7 @@ class World:
         self.traffic = makeTraffic(self.rng, self.scenario.span, self.scenario.flows, SERVERS)
         self.decoded = Decoder(checksums=True).decode(self.traffic.batch())
         self.network = SimulatedNetwork(self.clock, self.rng, self.traffic, self.decoded, self.scenario.network)
-        settings = MoveSettings(
-            deadlines=DEADLINES, window=self.scenario.window, lateWindow=self.scenario.lateWindow
-        )
+        settings = MoveSettings(deadlines=DEADLINES, window=self.scenario.window, lateWindow=self.scenario.lateWindow)
         self.controller = Controller(
             self.network,
             MemoryJournal(),
@@ -307,6 +305,3 @@ class World:
 def simulate(seed: int, kind: SimulatedKind) -> Outcome:
     """The history of C{seed} with middleboxes of C{kind}."""
     return World(seed, kind).run()
-
-
-
