@@ -1,5 +1,5 @@
 """
-Record layouts: one construct declaration gives the bytes on the wire, the numpy dtype of a table, and the documentation.
+Record layouts: one construct declaration gives the bytes on the wire, the numpy dtype of a table, and its description.
 """
 
 from __future__ import annotations
@@ -95,9 +95,10 @@ def _type(part: Any) -> Any:
 
 
 def _formatType(part: Any) -> np.dtype[Any]:
-    if part.fmtstr[0] not in "<=" and part.length > 1:
-        raise UnsupportedConstruct(f"{part.name or part.fmtstr}: numbers are little-endian (Int32ul, Float64l)")
-    return np.dtype("<" + part.fmtstr[1:].translate(_NUMPY_CODES))
+    if part.fmtstr[0] != "<" and part.length > 1:
+        raise UnsupportedConstruct(f"{part}: numbers are little-endian (Int32ul, Float64l)")
+    made: np.dtype[Any] = np.dtype("<" + part.fmtstr[1:].translate(_NUMPY_CODES))
+    return made
 
 
 #: struct's codes for 4-byte integers are numpy's for 8-byte ones, where longs are long.
@@ -125,12 +126,15 @@ def _structType(struct: construct.Struct) -> np.dtype[Any]:
 
 
 def _walk(struct: Any, offset: int, prefix: str) -> Iterator[tuple[int, Any, str, str]]:
-    """Offset, construct, full name and meaning of every field, those of nested structs one by one."""
+    """Offset, construct, full name and meaning of every field; those of structs in arrays as in their first element."""
     for part in struct.subcons:
         name = f"{prefix}{part.name}" if part.name else "(padding)"
         yield offset, part, name, _oneLine(part.docs)
-        if isinstance(_bare(part), construct.Struct):
-            yield from _walk(_bare(part), offset, f"{name}.")
+        inner = _bare(part)
+        while isinstance(inner, construct.Array):
+            inner, name = _bare(inner.subcon), f"{name}[]"
+        if isinstance(inner, construct.Struct):
+            yield from _walk(inner, offset, f"{name}.")
         offset += part.sizeof()
 
 
