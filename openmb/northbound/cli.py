@@ -2,8 +2,10 @@
 The command C{openmb}.
 
 Each subcommand is a module of C{openmb.northbound.commands} that defines C{command}; it is imported only when it is
-used, so that the command starts fast.  Exit statuses: 0 done, 1 the answer is no (or what was asked for failed), 2 wrong
-usage, 3 the input or a file cannot be read or used.
+used, so that the command starts fast.
+
+Exit statuses: 0 done, 1 the answer is no (or what was asked for failed), 2 wrong usage, 3 the input or a file cannot be
+read or used.
 """
 
 from __future__ import annotations
@@ -27,14 +29,16 @@ class LazyGroup(click.Group):
     """A group whose commands are the modules of a package, imported one by one as they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the modules."""
-        return sorted(found.name for found in pkgutil.iter_modules(commands.__path__) if not found.name.startswith("_"))
+        """The names of the modules, with dashes for underscores."""
+        names = (found.name for found in pkgutil.iter_modules(commands.__path__))
+        return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The module's command, or None if there is no such module."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
+        module = importlib.import_module(f"{commands.__name__}.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
         return command
 
 

@@ -49,6 +49,7 @@ class RunCommand(click.Command):
 
 
 @click.command(
+    "run",
     cls=RunCommand,
     context_settings={"ignore_unknown_options": True},
     short_help="Run a kind of middlebox over captures, alone.",

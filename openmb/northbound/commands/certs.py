@@ -1,0 +1,52 @@
+"""C{openmb certs}: the certificates by which controller and middleboxes know each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openmb.southbound.certificates import makeAuthority, makeCertificate
+from openmb.wire.formats import End
+
+directoryOption = click.option(
+    "--directory",
+    default=Path("certificates"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where certificates and keys lie.",
+)
+
+
+@click.group("certs", short_help="Make certificates for the controller and the middleboxes.")
+def command() -> None:
+    """
+    Make the certificates by which controller and middleboxes know each other.
+
+    First the authority, once; then one certificate for the controller and one for each middlebox. A middlebox can
+    register only under the name and the kind of its certificate.
+    """
+
+
+@command.command("authority")
+@directoryOption
+def authority(directory: Path) -> None:
+    """Make the authority that signs all the others."""
+    click.echo(f"made {makeAuthority(directory)}; keep its key here, and take only the certificate elsewhere")
+
+
+@command.command("controller")
+@click.argument("name", default="controller")
+@directoryOption
+def controller(name: str, directory: Path) -> None:
+    """Make a certificate for the controller NAME."""
+    click.echo(f"made {makeCertificate(directory, End.CONTROLLER, name)}")
+
+
+@command.command("middlebox")
+@click.argument("kind")
+@click.argument("name")
+@directoryOption
+def middlebox(kind: str, name: str, directory: Path) -> None:
+    """Make a certificate for the middlebox NAME of KIND."""
+    click.echo(f"made {makeCertificate(directory, End.MIDDLEBOX, name, kind)}")

@@ -1,0 +1,53 @@
+"""C{openmb keys}: the keyrings by which middleboxes of one kind seal what they send each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openmb.errors import ConfigurationError
+from openmb.state.keyring import Keyring
+
+fileArgument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.group("keys", short_help="Make and change the keyrings that seal moving state.")
+def command() -> None:
+    """
+    Make and change keyrings, one for each kind of middlebox.
+
+    Every middlebox of the kind needs the same one; the controller must not have it.
+    """
+
+
+@command.command("new")
+@click.argument("kind")
+@fileArgument
+def new(kind: str, file: Path) -> None:
+    """Make FILE, a keyring with one new key for the middleboxes of KIND."""
+    if file.exists():
+        raise ConfigurationError(f"{file} exists already: rotate it, or remove it first to replace it")
+    Keyring.generate(kind).save(file)
+    click.echo(f"made {file}: bring it to every middlebox of kind {kind}, and to nobody else")
+
+
+@command.command("rotate")
+@fileArgument
+def rotate(file: Path) -> None:
+    """Add a new key to FILE and seal with it from now on; the old keys still open what they sealed."""
+    keyring = Keyring.load(file).rotated()
+    keyring.save(file)
+    click.echo(f"{file}: key {keyring.current} is current; bring the file to every middlebox, then drop the old key")
+
+
+@command.command("drop")
+@fileArgument
+@click.argument("identifier", type=int)
+def drop(file: Path, identifier: int) -> None:
+    """Remove the old key IDENTIFIER from FILE."""
+    keyring = Keyring.load(file)
+    if identifier not in keyring.keys:
+        raise ConfigurationError(f"{file} has no key {identifier}; it has {', '.join(map(str, sorted(keyring.keys)))}")
+    keyring.without(identifier).save(file)
+    click.echo(f"{file}: key {identifier} is gone")

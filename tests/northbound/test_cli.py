@@ -1,0 +1,140 @@
+"""The command line: what it finds, how it ends, and what it says when things go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import click
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.errors import CaptureError, ConfigurationError, InvalidHeaderFields, OperationError, Refusal
+from openmb.northbound.cli import LazyGroup, main, openmb, statusOf
+from tests.northbound.counting import DROP_IN, addDropIns
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended and what it printed."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def command(*arguments: str) -> Ran:
+    """Run C{openmb} with these arguments."""
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        status = main(arguments)
+    return Ran(status, output.getvalue(), errors.getvalue())
+
+
+class FrameTests(SynchronousTestCase):
+    """The group itself."""
+
+    def test_version(self) -> None:
+        """The version is that of the package."""
+        self.assertEqual(command("--version"), Ran(0, "openmb, version 0.1.0\n", ""))
+
+    def test_everyModuleIsACommand(self) -> None:
+        """Each module of the folder gives a click command of the module's name."""
+        context = click.Context(openmb)
+        if not isinstance(openmb, LazyGroup):
+            self.fail("openmb is not lazy")
+        names = openmb.list_commands(context)
+        self.assertIn("run", names)
+        for name in names:
+            found = openmb.get_command(context, name)
+            if found is None:
+                self.fail(f"{name} gives no command")
+            self.assertEqual(found.name, name)
+
+    def test_help(self) -> None:
+        """Help names the commands and is no failure."""
+        ran = command("--help")
+        self.assertEqual((ran.status, ran.errors), (0, ""))
+        self.assertIn("Run a kind of middlebox over captures", ran.output)
+
+    def test_unknownCommand(self) -> None:
+        """A command that does not exist is wrong usage."""
+        ran = command("walk")
+        self.assertEqual(ran.status, 2)
+        self.assertIn("No such command 'walk'", ran.errors)
+
+    def test_statuses(self) -> None:
+        """Each kind of error has its status."""
+        self.assertEqual(statusOf(CaptureError("x")), 3)
+        self.assertEqual(statusOf(ConfigurationError("x")), 3)
+        self.assertEqual(statusOf(InvalidHeaderFields("x")), 2)
+        self.assertEqual(statusOf(OperationError(Refusal.DEADLINE, "x")), 1)
+
+
+class RunTests(SynchronousTestCase):
+    """C{openmb run}, with a kind that counts packets."""
+
+    def setUp(self) -> None:
+        addDropIns(self, counting_kind=DROP_IN)
+        self.logs = Path(self.mktemp())
+
+    def _overDemo(self, *arguments: str) -> Ran:
+        with as_file(files("openmb.demo") / "traces" / "demo.pcap") as capture:
+            return command("run", "counting", "--pcap", str(capture), "--logs", str(self.logs), *arguments)
+
+    def test_counts(self) -> None:
+        """The capture's packets all pass through the middlebox."""
+        self.logs.mkdir()
+        ran = self._overDemo()
+        self.assertEqual((ran.status, ran.errors), (0, ""))
+        self.assertEqual((self.logs / "count").read_text(), "31324")
+        self.assertTrue(ran.output.startswith("31324 packets: 0 malformed"))
+
+    def test_kindsOwnOptions(self) -> None:
+        """Options that the command does not know reach the kind, wherever they stand."""
+        self.logs.mkdir()
+        self.assertEqual(self._overDemo("--loud", "--no-checksums").status, 0)
+        self.assertEqual((self.logs / "count").read_text(), "31324!")
+
+    def test_unknownOption(self) -> None:
+        """An option that neither knows is wrong usage."""
+        ran = self._overDemo("--whisper")
+        self.assertEqual(ran.status, 2)
+        self.assertIn("whisper", ran.errors)
+
+    def test_unusableFolder(self) -> None:
+        """What the kind cannot use is one line and status 3, even if the error's text has more lines."""
+        ran = self._overDemo()
+        self.assertEqual(ran, Ran(3, "", f"openmb: {self.logs} is not a folder: make it first\n"))
+
+    def test_unknownKind(self) -> None:
+        """A kind that is not there names those that are."""
+        ran = command("run", "nosuch", "--pcap", "x")
+        self.assertEqual((ran.status, ran.output), (3, ""))
+        self.assertIn("openmb: no plugin 'nosuch'; found: ", ran.errors)
+        self.assertIn("counting", ran.errors)
+
+    def test_missingCapture(self) -> None:
+        """A capture that does not exist is one line and status 3."""
+        self.logs.mkdir()
+        ran = command("run", "counting", "--pcap", "missing.pcap", "--logs", str(self.logs))
+        self.assertEqual(ran.status, 3)
+        self.assertEqual(ran.errors.count("\n"), 1)
+        self.assertIn("missing.pcap", ran.errors)
+
+    def test_notACapture(self) -> None:
+        """A file that is no capture is one line and status 3."""
+        self.logs.mkdir()
+        junk = self.logs / "junk"
+        junk.write_bytes(b"this is not a capture at all")
+        ran = command("run", "counting", "--pcap", str(junk), "--logs", str(self.logs))
+        self.assertEqual((ran.status, ran.errors.count("\n")), (3, 1))
+
+    def test_help(self) -> None:
+        """Help for a kind shows the kind's own options too."""
+        ran = command("run", "counting", "--help")
+        self.assertEqual(ran.status, 0)
+        self.assertIn("--pcap", ran.output)
+        self.assertIn("--loud", ran.output)
