@@ -10,7 +10,7 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 import openmb
-from openmb.warmup import kernelModules, warmUp
+from openmb.warmup import dropStaleKernels, kernelModules, warmUp
 
 
 class ServiceTests(SynchronousTestCase):
@@ -45,6 +45,18 @@ class WarmUpTests(SynchronousTestCase):
         warmUp(lambda place, total, name, seconds: seen.append((place, total, name)))
         self.assertEqual([place for place, _, _ in seen], list(range(1, len(seen) + 1)))
         self.assertEqual({total for _, total, _ in seen}, {len(seen)})
+
+    def test_stale(self) -> None:
+        """When any source with kernels changes all compiled kernels go, and only then."""
+        package = Path(self.mktemp()) / "some"
+        compiled = package / "deep" / "__pycache__" / "kernel.nbc"
+        compiled.parent.mkdir(parents=True)
+        source = package / "deep" / "kernels.py"
+        for text, expected in (("@njit\n1\n", True), ("@njit\n1\n", False), ("@njit\n2\n", True)):
+            compiled.touch()
+            source.write_text(text)
+            self.assertEqual(dropStaleKernels(package), expected)
+            self.assertEqual(compiled.exists(), not expected)
 
     def test_demoCapture(self) -> None:
         """The capture is a resource of the package."""
