@@ -59,8 +59,8 @@ def southboundClient(
     """
     A service that keeps a middlebox connected to the controller named C{controller}.
 
-    An attempt counts as failed until the session is open: with TLS 1.3 a client believes to be connected before the server
-    has judged its certificate.
+    An attempt counts as failed until the session is open: with TLS 1.3 a client believes to be connected before
+    the server has judged its certificate.
 
     @param endpoint: where the controller listens (plain TCP; TLS is put on top).
     """

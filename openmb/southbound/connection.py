@@ -74,8 +74,8 @@ class Terms:
 
 class Connection:
     """
-    One end of a connection.  The controller's end waits for HELLO and answers with L{welcome} or L{refuse}; the middlebox's
-    end sends its HELLO first.
+    One end of a connection.  The controller's end waits for HELLO and answers with L{welcome} or L{refuse}; the
+    middlebox's end sends its HELLO first.
 
     @ivar state: where it is.
     @ivar version: the protocol version agreed on; 0 before.

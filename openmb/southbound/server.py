@@ -72,13 +72,12 @@ class ControllerFactory(Factory):
                 del self._halfOpen[host]
 
         opened = protocol.whenOpen()
-        opened.addErrback(_logged)
+        opened.addErrback(_logged)  # the protocol itself has logged why it ended
         opened.addCallback(settled)
 
 
-def _logged(failure: Failure) -> None:
-    """The protocol itself has logged why it ended."""
-    failure.trap(ConnectionFailed)
+def _logged(failure: Failure) -> Failure | None:
+    return None if isinstance(failure.value, ConnectionFailed) else failure
 
 
 class _Cut(Protocol):

@@ -1,0 +1,69 @@
+"""Hypothesis strategies for every message."""
+
+from __future__ import annotations
+
+import string
+
+from hypothesis import strategies as st
+
+from openmb.errors import Refusal
+from openmb.state.taxonomy import Cell
+from openmb.wire import messages as m
+
+
+def _unsigned(bits: int) -> st.SearchStrategy[int]:
+    return st.integers(0, 2**bits - 1)
+
+
+def _name(limit: int) -> st.SearchStrategy[str]:
+    first = string.ascii_letters + string.digits + "_"
+    return st.builds(str.__add__, st.sampled_from(first), st.text(first + ".-", max_size=limit - 1))
+
+
+_u8, _u16, _u32, _u64 = map(_unsigned, (8, 16, 32, 64))
+_operation = st.integers(1, 2**64 - 1)
+_number = st.integers(-1, 2**63 - 1)
+_token = st.binary(min_size=16, max_size=16)
+_text = st.text(max_size=80)
+_cells = st.lists(st.sampled_from(Cell), max_size=6).map(tuple)
+_peer = st.builds(m.Peer, _name(64), _token)
+_side = st.sampled_from(m.Side)
+_layout = st.builds(m.LayoutVersion, st.sampled_from(Cell), _u16, _u16)
+_status = st.builds(m.OperationStatus, _u64, _side, st.text(max_size=8), _number, _number)
+_cellStats = st.builds(m.CellStats, st.sampled_from(Cell), _u64, _u64, _u64)
+_request = (_operation, _text, _cells, _peer, _peer, _u32)
+_ONLY_OPERATION = (m.Prepared, m.Getting, m.Holding, m.Commit, m.Close, m.SourceGone)
+
+streamFrames: st.SearchStrategy[m.StreamFrame] = st.builds(
+    m.StreamFrame,
+    *(_operation, _side, st.integers(0, 2**63 - 1), st.sampled_from(m.StreamType)),
+    *(st.binary(max_size=300), st.binary(max_size=300)),
+)
+messages: st.SearchStrategy[m.Message] = st.one_of(
+    st.builds(
+        m.Hello,
+        *(_u8, _u8, _name(64), _name(32), _token, st.binary(min_size=32, max_size=32)),
+        st.lists(_layout, max_size=4).map(tuple),
+        st.lists(_status, max_size=4).map(tuple),
+    ),
+    st.builds(m.Welcome, _u8, _u64, _u32),
+    st.builds(m.Refused, _u64, _u8, st.sampled_from(Refusal), _text),
+    st.builds(m.Ping, _u64),
+    st.builds(m.Pong, _u64),
+    st.builds(m.Goodbye, _text),
+    st.builds(m.Prepare, *_request),
+    st.builds(m.Get, *_request),
+    *(st.builds(message, _operation) for message in _ONLY_OPERATION),
+    st.builds(m.Credit, _operation, _side, _number),
+    st.builds(m.Installed, _operation, _u64, _u64, _u64),
+    st.builds(m.Hold, _operation, _token),
+    st.builds(m.Divert, _operation, _token),
+    *(st.builds(message, _operation, _u64) for message in (m.DivertConfirmed, m.Committed, m.Unmarked, m.Discarded)),
+    st.builds(m.Merged, _operation, _u64, _u64, _u64, _u64),
+    st.builds(m.Delete, _operation, _u32),
+    *(st.builds(message, _operation, _u64, _u64) for message in (m.Deleted, m.WindowClosed)),
+    *(st.builds(message, _operation, st.booleans()) for message in (m.Unmark, m.Discard)),
+    st.builds(m.Stats, _u64, _text),
+    st.builds(m.StatsAnswer, _u64, st.lists(_cellStats, max_size=5).map(tuple)),
+    streamFrames,
+)
