@@ -76,20 +76,24 @@ class PcapngCapture:
             yield gathered.batch()
 
     def _packets(self) -> Iterator[_Packet]:
-        stamp = 0
+        stamp = end = 0
         try:
             with open(self.path, "rb") as file:
                 for block in pcapng.FileScanner(file):
+                    end = file.tell()
                     if isinstance(block, blocks.BasePacketBlock):
                         packet = _readPacket(block, stamp)
                         stamp = packet.stamp
                         yield packet
+                cutOff = file.tell() > end
         except TruncatedFile:
-            self.remarks.append("the last block is cut off and was left out")
+            cutOff = True
         except _WRONG_BLOCK as error:
             raise CaptureError(f"{self.path}: a block is wrong: {error or type(error).__name__}") from error
         except OSError as error:
             raise CaptureError(f"cannot read {self.path}: {error.strerror}") from error
+        if cutOff:
+            self.remarks.append(f"the last block, at byte {end}, is cut off and was left out")
 
 
 def _readPacket(block: Any, before: int) -> _Packet:
