@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmb.packets.batch import LinkType, PacketBatch, joinBatches, packetBatch
+from openmb.packets.batch import LinkType, joinBatches, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.fragments import FragmentLimits
-from openmb.packets.headers import Decoded, Kind, Status
+from openmb.packets.headers import HEADERS, Decoded, Kind, Status
 
 _KEY = ["source_high", "source_low", "destination_high", "destination_low", "fragment_id"]
 
@@ -144,5 +144,5 @@ def _join(pieces: list[Decoded]) -> Decoded:
     filled = [piece for piece in pieces if len(piece)]
     if len(filled) == 1:
         return filled[0]
-    packets: PacketBatch = joinBatches([piece.packets for piece in filled])
-    return Decoded(packets, np.concatenate([piece.headers for piece in filled or pieces]))
+    headers = [np.zeros(0, HEADERS), *(piece.headers for piece in filled)]
+    return Decoded(joinBatches([piece.packets for piece in filled]), np.concatenate(headers))

@@ -25,7 +25,7 @@ from openmb.packets.stream import PcapStreamReader, PcapStreamWriter
 from openmb.rpc.unix import ILocalReactor
 
 #: Takes the batches that the switch sends, in order.
-Receiver = Callable[[PacketBatch], None]
+Receiver = Callable[[PacketBatch], object]
 
 
 @implementer(IPushProducer)

@@ -26,6 +26,7 @@ from openmb.netctl.embedded.socketport import SocketPort
 from openmb.netctl.embedded.stamps import StampMode
 from openmb.netctl.embedded.switch import Switch, Switched
 from openmb.netctl.embedded.verbs import PortReport, SwitchVerbs
+from openmb.netctl.embedded.warming import warmUp
 from openmb.packets.batch import PacketBatch
 from openmb.rpc.server import ServerFactory
 from openmb.rpc.unix import ILocalReactor, listenPrivately
@@ -77,10 +78,11 @@ class SwitchService(Service):
 
     def startService(self) -> None:
         """
-        Make the directory, listen on the control socket and on those of the first ports.
+        Make the kernels and the directory ready, listen on the control socket and on those of the first ports.
 
         @raise ConfigurationError: a directory or a socket cannot be used.
         """
+        warmUp()
         _makePrivate(self._settings.directory)
         control = ServerFactory(SwitchVerbs(self).verbs, self._clock)
         self._listening[CONTROL] = listenPrivately(self._clock, self.socketPath(CONTROL), control)
@@ -88,6 +90,7 @@ class SwitchService(Service):
             self.addPort(name)
         self._sweeping.start(SWEEP, now=False).addErrback(self._sweepFailed)
         super().startService()
+        self.log.info("the switch is ready in {directory}", directory=self._settings.directory)
 
     def stopService(self) -> Deferred[None]:
         """Close every socket, after what is queued was written (for at most L{FAREWELL} seconds)."""

@@ -1,0 +1,114 @@
+"""The switch on a fake reactor: what time does."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.netctl.embedded.service import SwitchService, SwitchSettings
+from openmb.netctl.embedded.socketport import PortConnection, SocketPort
+from openmb.packets.batch import LinkType
+from openmb.packets.stream import PcapStreamReader, PcapStreamWriter
+from openmb.rpc.unix import ILocalReactor
+from tests.netctl.embedded.frames import batch, fragments, packetsOf, udp
+from tests.netctl.embedded.test_switch import route
+
+WEB = udp("10.0.0.1", "10.0.0.2", 1000, 80)
+
+
+class _Transport(StringTransport):
+    """Remembers whether it is read from."""
+
+    bufferSize = 0
+    reading = True
+    protocol: PortConnection
+
+    def pauseProducing(self) -> None:
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
+
+
+class TimeTests(SynchronousTestCase):
+    """Ten seconds of grace, thirty for fragments."""
+
+    def setUp(self) -> None:
+        directory = Path(tempfile.mkdtemp(prefix="omb"))
+        self.addCleanup(shutil.rmtree, directory)
+        self.reactor = MemoryReactorClock()
+        settings = SwitchSettings(directory, queue=1000, ports=("in", "a"))
+        clock = cast(ILocalReactor, cast(Any, self.reactor))
+        self.service = SwitchService(settings, clock, lambda: int(self.reactor.seconds() * 1e9))
+        self.service.startService()
+        self.service.route(route("", "a"))
+        self.feeder = self.connect("in")
+        self.writer = PcapStreamWriter(LinkType.ETHERNET)
+        self.feeder.protocol.dataReceived(self.writer.header())
+
+    def connect(self, name: str) -> _Transport:
+        ports = {Path(address).stem: factory for address, factory, *_ in self.reactor.unixServers}
+        protocol = cast(SocketPort, ports[name]).buildProtocol(None)
+        assert protocol is not None
+        transport = _Transport()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        return transport
+
+    def feed(self, *packets: bytes) -> None:
+        self.feeder.protocol.dataReceived(self.writer.records(batch(list(packets))))
+
+    def seen(self, transport: StringTransport) -> list[bytes]:
+        return [each for found in PcapStreamReader().feed(transport.value()) for each in packetsOf(found)]
+
+    def pass_(self, seconds: int) -> None:
+        self.reactor.pump([1.0] * seconds)
+
+    def dropped(self) -> int:
+        return next(report.queue.dropped for report in self.service.report() if report.name == "a")
+
+    def test_withinGrace(self) -> None:
+        """Who comes in time gets what waited."""
+        self.feed(WEB)
+        self.pass_(9)
+        self.assertEqual([WEB], self.seen(self.connect("a")))
+
+    def test_afterGrace(self) -> None:
+        """Then it is dropped and counted, and reading goes on."""
+        self.feed(*[WEB] * 30)
+        self.assertFalse(self.feeder.reading)
+        self.pass_(9)
+        self.assertEqual((0, False), (self.dropped(), self.feeder.reading))
+        self.pass_(2)
+        self.assertEqual((30, True), (self.dropped(), self.feeder.reading))
+        self.feed(WEB)
+        self.assertEqual((31, True), (self.dropped(), self.feeder.reading))
+        late = self.connect("a")
+        self.feed(WEB)
+        self.assertEqual([WEB], self.seen(late))
+
+    def test_slowPeer(self) -> None:
+        """A peer that takes no more stops the feeder only when the queue is full; it gets all."""
+        peer = self.connect("a")
+        peer.protocol.pauseProducing()
+        self.feed(WEB)
+        self.assertEqual((True, []), (self.feeder.reading, self.seen(peer)))
+        self.feed(*[WEB] * 30)
+        self.assertFalse(self.feeder.reading)
+        peer.protocol.resumeProducing()
+        self.assertEqual((True, [WEB] * 31), (self.feeder.reading, self.seen(peer)))
+
+    def test_fragments(self) -> None:
+        """Fragments that wait too long go on when nothing else comes."""
+        peer = self.connect("a")
+        first = fragments("10.0.0.1", "10.0.0.2", 53, 1, (16, 8))[0]
+        self.feed(first)
+        self.pass_(29)
+        self.assertEqual([], self.seen(peer))
+        self.pass_(2)
+        self.assertEqual([first], self.seen(peer))
