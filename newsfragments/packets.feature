@@ -1,0 +1,1 @@
+Captures in pcap (both byte orders, microseconds and nanoseconds) and pcapng are read, and packets of Ethernet, Linux cooked (SLL, SLL2), raw IP and null link types decoded, with IP fragments put together.
