@@ -1,0 +1,98 @@
+"""
+When a record ends: a function of its own packets' times alone.
+
+Zeek's timers are taken as exact instants.  A packet at or after L{removalTime} finds the record gone, whenever anybody looked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from openmb.plugins.bro.states import (
+    ANALYZER_DNS,
+    ATTEMPT_DELAY,
+    CHECK_INTERVAL,
+    DNS_CHECK,
+    DNS_IDLE,
+    FIRST_CHECK,
+    INACTIVE,
+    LINGER,
+    NEVER,
+    RESET,
+    SYN_ACK_SENT,
+    SYN_SENT,
+)
+
+
+@njit(cache=True)
+def _checkAfter(first: int, interval: int, earliest: int) -> int:
+    """The first of the instants C{first}, C{first + interval}, ... that is not before C{earliest}."""
+    if earliest <= first:
+        return first
+    return first + (earliest - first + interval - 1) // interval * interval
+
+
+@njit(cache=True)
+def _isWaitingToEnd(row: Any) -> bool:
+    """Would an expire check remove this TCP connection once it is idle?"""
+    first, second = row["state"][0], row["state"][1]
+    if row["didClose"][0] or row["didClose"][1]:
+        if row["didClose"][0] and row["didClose"][1]:
+            return True
+        return first == RESET or second == RESET or first == INACTIVE or second == INACTIVE
+    return first == INACTIVE and second == INACTIVE
+
+
+@njit(cache=True)
+def _checkedRemoval(row: Any) -> int:
+    """When attempt timer or expire checks remove a TCP connection that has not closed completely."""
+    removal = np.int64(NEVER)
+    state = row["state"][0]
+    if row["attempt"] != NEVER and row["state"][1] == INACTIVE and (state == SYN_SENT or state == SYN_ACK_SENT):
+        removal = np.int64(row["attempt"]) + ATTEMPT_DELAY
+    if _isWaitingToEnd(row):
+        idle = np.int64(row["last"]) + LINGER + 1
+        removal = min(removal, _checkAfter(np.int64(row["start"]) + FIRST_CHECK, CHECK_INTERVAL, idle))
+        if row["partialClose"] != NEVER:
+            first = np.int64(row["partialClose"]) + CHECK_INTERVAL
+            removal = min(removal, _checkAfter(first, CHECK_INTERVAL, idle))
+    return removal
+
+
+@njit(cache=True)
+def removalTime(row: Any) -> int:
+    """When this record ends if no packet comes, in microseconds."""
+    removal = np.int64(row["last"]) + np.int64(row["timeout"])
+    if row["analyzer"] == ANALYZER_DNS:
+        idle = np.int64(row["last"]) + DNS_IDLE
+        return min(removal, _checkAfter(np.int64(row["start"]) + DNS_CHECK, DNS_CHECK, idle))
+    if row["deadline"] != NEVER:
+        return min(removal, np.int64(row["deadline"]))
+    if row["tcp"] and not row["finished"]:
+        return min(removal, _checkedRemoval(row))
+    return removal
+
+
+@njit(cache=True)
+def isExpired(row: Any, now: int) -> bool:
+    """Has this record ended at C{now}?"""
+    if now < np.int64(row["last"]) + LINGER and row["deadline"] == NEVER and row["attempt"] == NEVER:
+        return False
+    return now >= removalTime(row)
+
+
+@njit(cache=True)
+def expiredSlots(rows: Any, used: NDArray[np.uint8], start: int, now: int, slots: NDArray[np.int64]) -> int:
+    """Fill C{slots} with the used slots from C{start} on whose record has ended at C{now}; how many."""
+    count = 0
+    for slot in range(start, len(used)):
+        if used[slot] and removalTime(rows[slot]) <= now:
+            if count == len(slots):
+                break
+            slots[count] = slot
+            count += 1
+    return count

@@ -1,0 +1,265 @@
+"""
+The kernel that tracks connections: packets in order against the table, everything common without Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from openmb.packets.headers import Kind, Status
+from openmb.plugins.bro.datagrams import addSize, takeDatagram
+from openmb.plugins.bro.endpoints import flipRoles
+from openmb.plugins.bro.expiry import isExpired
+from openmb.plugins.bro.history import addScaled
+from openmb.plugins.bro.ports import LIKELY_TCP, LIKELY_UDP, PORT_DNS, PORT_HTTP, PORT_NTP, PORT_SSH
+from openmb.plugins.bro.segments import isReuse, takeSegment
+from openmb.plugins.bro.states import (
+    ACK,
+    ANALYZER_DNS,
+    ANALYZER_HTTP,
+    ANALYZER_NTP,
+    ANALYZER_SSH,
+    NEVER,
+    SCALED_CHECKSUM,
+    SYN,
+    TIMEOUT_DATAGRAM,
+    TIMEOUT_HANDSHAKE,
+)
+from openmb.plugins.bro.work import (
+    FINISHED,
+    PACKET,
+    PIECE_REMOVED,
+    PIECES,
+    PIECES_PER_PACKET,
+    SLOT,
+    STAMP,
+    STOP,
+    addPiece,
+    dropRanges,
+)
+from openmb.state.flowkey import flowWords
+from openmb.state.slots import findSlot, insertKey, removeSlot
+
+_TCP, _UDP, _ICMP, _OTHER = int(Kind.TCP), int(Kind.UDP), int(Kind.ICMP), int(Kind.OTHER)
+_BAD_CHECKSUM, _BAD_TRANSPORT = int(Status.BAD_CHECKSUM), int(Status.BAD_TRANSPORT)
+_BROADCAST = 0x0000FFFFFFFFFFFF
+_CHECKSUM = ord("C")
+#: Bytes of a complete header by kind; a packet with fewer makes no record.
+_TCP_HEADER, _OTHER_HEADER = 20, 8
+
+
+@njit(cache=True)
+def _makesNoRecord(header: Any, captured: int) -> bool:
+    """Is this packet nothing that has a record: not IP, a fragment, a tunnel's outer packet, a header cut off?"""
+    kind = header["kind"]
+    if kind == _TCP:
+        needed = _TCP_HEADER
+    elif kind == _UDP or kind == _ICMP:
+        needed = _OTHER_HEADER
+    elif kind == _OTHER:
+        # IP in IP, IPv6 in IP, GRE: their packets are those inside; ESP and "no next header": nothing to see
+        protocol = header["protocol"]
+        return protocol == 4 or protocol == 41 or protocol == 47 or protocol == 50 or protocol == 59
+    else:
+        return True
+    start = np.int64(header["transport"])
+    whole = np.int64(header["total"]) - (start - np.int64(header["network"]))
+    return whole < needed or captured - start < needed
+
+
+@njit(cache=True)
+def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> bool:
+    """Do the ports say that the first packet came from the responder?"""
+    source, destination = np.int64(header["source_port"]), np.int64(header["destination_port"])
+    kind = header["kind"]
+    if header["destination_high"] == 0 and header["destination_low"] == _BROADCAST:
+        return False
+    if kind == _UDP:
+        return (portBits[source] & LIKELY_UDP) != 0 and (portBits[destination] & LIKELY_UDP) == 0
+    if kind != _TCP:
+        return False
+    flags = header["flags"]
+    if flags & SYN and not flags & ACK:
+        return False
+    if not portBits[source] & LIKELY_TCP:
+        return False
+    if not portBits[destination] & LIKELY_TCP:
+        return True
+    return not flags & SYN and source < destination
+
+
+@njit(cache=True)
+def _analyzerOf(kind: int, bits: int) -> int:
+    """Which analyser a connection to a port of these bits gets."""
+    if kind == _UDP:
+        if bits & PORT_DNS:
+            return ANALYZER_DNS
+        if bits & PORT_NTP:
+            return ANALYZER_NTP
+    elif kind == _TCP:
+        if bits & PORT_HTTP:
+            return ANALYZER_HTTP
+        if bits & PORT_SSH:
+            return ANALYZER_SSH
+    return 0
+
+
+@njit(cache=True)
+def _beginRow(row: Any, header: Any, now: int, isA: bool, portBits: NDArray[np.uint8]) -> None:
+    """A new record for the connection that this packet begins."""
+    for side in range(2):
+        row["delivered"][side] = 1
+        row["trimmed"][side] = 1
+        row["head"][side] = -1
+        row["size"][side] = -1
+    row["deadline"] = NEVER
+    row["partialClose"] = NEVER
+    row["attempt"] = NEVER
+    row["start"] = now
+    row["last"] = now
+    row["swapped"] = 0 if isA else 1
+    row["tcp"] = 1 if header["kind"] == _TCP else 0
+    row["timeout"] = TIMEOUT_HANDSHAKE if row["tcp"] else TIMEOUT_DATAGRAM
+    responder = np.int64(header["destination_port"])
+    if _isTurned(header, portBits):
+        flipRoles(row)
+        responder = np.int64(header["source_port"])
+    row["analyzer"] = _analyzerOf(header["kind"], np.int64(portBits[responder]))
+
+
+@njit(cache=True)
+def finishSlot(work: Any, table: Any, rows: Any, slot: int) -> None:
+    """The connection in C{slot} has ended: hand its row out, free the slot."""
+    row = rows[slot]
+    cursors = work.cursors
+    place = cursors[FINISHED]
+    cursors[SLOT] = slot
+    cursors[STAMP] = np.int64(row["last"]) * 1000
+    dropRanges(work, row, 0)
+    dropRanges(work, row, 1)
+    if row["analyzer"] >= ANALYZER_HTTP:
+        addPiece(work, row, table.keys, PIECE_REMOVED, 0, place, 0, 0, 0)
+    for word in range(5):
+        work.keys[place, word] = table.keys[slot, word]
+    work.rows[place] = rows[slot]
+    cursors[FINISHED] = place + 1
+    removeSlot(table, slot)
+
+
+@njit(cache=True)
+def finishSlots(work: Any, table: Any, rows: Any, slots: NDArray[np.int64]) -> int:
+    """L{finishSlot} for as many of C{slots} as there is room for; how many."""
+    room = min(len(work.rows) - work.cursors[FINISHED], len(work.pieces) - work.cursors[PIECES])
+    count = min(len(slots), room)
+    for i in range(count):
+        finishSlot(work, table, rows, slots[i])
+    return count
+
+
+@njit(cache=True)
+def _update(
+    work: Any, table: Any, row: Any, header: Any, side: int, now: int, data: NDArray[np.uint8], begin: int, captured: int
+) -> int:
+    """Apply a packet to its record: the side to count it for, -1 if it is not accepted."""
+    kind = header["kind"]
+    status = header["status"]
+    if kind == _TCP:
+        if status & _BAD_TRANSPORT:
+            return -1
+        if status & _BAD_CHECKSUM:
+            addScaled(row, SCALED_CHECKSUM, _CHECKSUM, side)
+            return -1
+        ports = np.int64(table.keys[work.cursors[SLOT], 4] & np.uint64(0xFFFFFFFF))
+        isWhole = header["captured"] >= header["length"]
+        return takeSegment(work, row, table.keys, side, header, now, ports, isWhole)
+    if status & _BAD_CHECKSUM:
+        if kind == _UDP:
+            addScaled(row, SCALED_CHECKSUM, _CHECKSUM, side)
+        return -1
+    if kind == _UDP:
+        place = np.int64(header["payload"])
+        takeDatagram(row, side, header, now, data, begin + place, captured - place)
+    elif kind == _ICMP:
+        addSize(row, side, now, np.int64(header["length"]))
+    else:
+        addSize(row, side, now, 0)
+    return side
+
+
+@njit(cache=True)
+def trackPackets(
+    work: Any,
+    table: Any,
+    rows: Any,
+    headers: Any,
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    lengths: NDArray[np.uint32],
+    first: int,
+    births: NDArray[np.uint64],
+    marks: NDArray[np.uint64],
+    portBits: NDArray[np.uint8],
+) -> int:
+    """
+    Process packets from C{first} on, until the end or until the work arrays want emptying.
+
+    Room for one record and one range per packet was reserved before.
+
+    @param births: marks for new records, C{uint64[n]}, or empty for none.
+    @param marks: filled with the mark of the record that each packet met.
+    @return: the packet to go on with.
+    """
+    cursors = work.cursors
+    key = np.empty(5, np.uint64)
+    cursors[STOP] = 0
+    for i in range(first, len(headers)):
+        if cursors[FINISHED] >= len(work.rows) or cursors[PIECES] + PIECES_PER_PACKET > len(work.pieces):
+            return i
+        if cursors[STOP]:
+            return i
+        header = headers[i]
+        captured = np.int64(lengths[i])
+        if _makesNoRecord(header, captured):
+            continue
+        stamp = np.int64(header["stamp"])
+        now = stamp // 1000
+        key[0], key[1], key[2], key[3], key[4], isA = flowWords(
+            header["source_high"],
+            header["source_low"],
+            header["destination_high"],
+            header["destination_low"],
+            header["source_port"],
+            header["destination_port"],
+            header["protocol"],
+        )
+        slot = findSlot(table, key)
+        if slot >= 0:
+            row = rows[slot]
+            ended = isExpired(row, now)
+            if not ended and header["kind"] == _TCP and not header["status"] & _BAD_TRANSPORT:
+                ended = isReuse(row, np.int64(header["flags"]), np.int64(header["sequence"]))
+            if ended:
+                finishSlot(work, table, rows, slot)
+                slot = np.int64(-1)
+        if slot < 0:
+            slot = insertKey(table, key)
+            _beginRow(rows[slot], header, now, isA, portBits)
+            if len(births) > 0:
+                table.marks[slot] = births[i]
+        row = rows[slot]
+        marks[i] = table.marks[slot]
+        cursors[SLOT] = slot
+        cursors[STAMP] = stamp
+        cursors[PACKET] = i
+        side = np.int64(row["swapped"])
+        if not isA:
+            side = 1 - side
+        side = np.int64(_update(work, table, row, header, side, now, data, offsets[i], captured))
+        if side >= 0:
+            row["packets"][side] += np.uint64(1)
+            row["bytes"][side] += np.uint64(header["total"])
+    return len(headers)

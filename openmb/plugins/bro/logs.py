@@ -1,0 +1,192 @@
+"""
+Log files as Zeek writes them: tab-separated values with a header, or one JSON object a line.
+
+Rows are kept until L{LogFile.flush}, then handed to the operating system at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from openmb.errors import ConfigurationError
+
+#: Microseconds for time and interval; text as it is; bytes of unknown content are escaped.
+Value = int | str | bytes | bool | None
+
+_UNSET, _EMPTY = "-", "(empty)"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f\\]")
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name and Zeek's type."""
+
+    name: str
+    type: str
+
+
+def _hex(match: re.Match[str]) -> str:
+    text = match.group()
+    return "\\\\" if text == "\\" else f"\\x{ord(text):02x}"
+
+
+def readable(data: bytes) -> str:
+    """Bytes as text: valid UTF-8 without control characters as it is, otherwise every odd byte as C{\\xHH}."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if (data and not text) or _CONTROL.search(text):
+        return "".join(_hexByte(byte) for byte in data)
+    return text.replace("\\", "\\\\")
+
+
+def _hexByte(byte: int) -> str:
+    if byte == 0x5C:
+        return "\\\\"
+    return chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}"
+
+
+def seconds(microseconds: int) -> str:
+    """Fixed point with six decimals."""
+    sign = "-" if microseconds < 0 else ""
+    whole, rest = divmod(abs(microseconds), _MILLION)
+    return f"{sign}{whole}.{rest:06d}"
+
+
+def fieldText(value: Value, kind: str) -> str:
+    """One field of a tab-separated row."""
+    if value is None:
+        return _UNSET
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    if isinstance(value, int):
+        return seconds(value) if kind in ("time", "interval") else str(value)
+    text = readable(value) if isinstance(value, bytes) else _ESCAPED.sub(_hex, value)
+    if text in (_UNSET, _EMPTY):
+        return f"\\x{ord(text[0]):02x}{text[1:]}"
+    return text or _EMPTY
+
+
+class TSVFormat:
+    """Zeek's default format."""
+
+    def __init__(self, path: str, columns: tuple[Column, ...]) -> None:
+        self._path, self._columns = path, columns
+
+    def header(self, now: float) -> str:
+        """What stands before the rows."""
+        lines = [
+            "#separator \\x09",
+            "#set_separator\t,",
+            f"#empty_field\t{_EMPTY}",
+            f"#unset_field\t{_UNSET}",
+            f"#path\t{self._path}",
+            f"#open\t{_stampText(now)}",
+            "#fields\t" + "\t".join(column.name for column in self._columns),
+            "#types\t" + "\t".join(column.type for column in self._columns),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def row(self, values: list[Value]) -> str:
+        """One row."""
+        fields = [fieldText(value, column.type) for value, column in zip(values, self._columns, strict=True)]
+        line = "\t".join(fields)
+        return f"\\x23{line[1:]}\n" if line.startswith("#") else line + "\n"
+
+    def footer(self, now: float) -> str:
+        """What stands after the rows."""
+        return f"#close\t{_stampText(now)}\n"
+
+
+class JSONFormat:
+    """One object a line, unset fields left out."""
+
+    def __init__(self, path: str, columns: tuple[Column, ...]) -> None:
+        self._columns = columns
+
+    def header(self, now: float) -> str:
+        """Nothing."""
+        return ""
+
+    def row(self, values: list[Value]) -> str:
+        """One row."""
+        parts = [
+            f"{json.dumps(column.name)}:{self._text(value, column.type)}"
+            for value, column in zip(values, self._columns, strict=True)
+            if value is not None
+        ]
+        return "{" + ",".join(parts) + "}\n"
+
+    @staticmethod
+    def _text(value: Value, kind: str) -> str:
+        if isinstance(value, int) and not isinstance(value, bool) and kind in ("time", "interval"):
+            return seconds(value)
+        return json.dumps(readable(value) if isinstance(value, bytes) else value, ensure_ascii=False)
+
+    def footer(self, now: float) -> str:
+        """Nothing."""
+        return ""
+
+
+def _stampText(now: float) -> str:
+    return time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(now))
+
+
+class LogFile:
+    """
+    One log; the file is made with the first row that is flushed.
+
+    @param directory: None: rows are counted and dropped.
+    """
+
+    def __init__(self, directory: Path | None, path: str, columns: tuple[Column, ...], asJSON: bool) -> None:
+        self._directory, self._path = directory, path
+        self._format = (JSONFormat if asJSON else TSVFormat)(path, columns)
+        self._rows: list[str] = []
+        self._file: IO[str] | None = None
+        self.count = 0
+
+    def write(self, values: list[Value]) -> None:
+        """Take one row."""
+        self.count += 1
+        if self._directory is not None:
+            self._rows.append(self._format.row(values))
+
+    def flush(self) -> None:
+        """
+        Hand all rows to the operating system.
+
+        @raise ConfigurationError: the file cannot be made.
+        """
+        if not self._rows:
+            return
+        if self._file is None:
+            self._open()
+        assert self._file is not None
+        self._file.write("".join(self._rows))
+        self._file.flush()
+        self._rows.clear()
+
+    def _open(self) -> None:
+        assert self._directory is not None
+        try:
+            self._file = (self._directory / f"{self._path}.log").open("w", encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"cannot write the log {self._path}: {error}") from error
+        self._file.write(self._format.header(time.time()))
+
+    def close(self) -> None:
+        """Flush, write what stands after the rows, and close the file."""
+        self.flush()
+        if self._file is not None:
+            self._file.write(self._format.footer(time.time()))
+            self._file.close()
+            self._file = None

@@ -1,0 +1,71 @@
+"""
+What an engine reports: conn.log and http.log.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.plugins.bro.connections import CONNECTION_COLUMNS, addressText, connectionValues, endpoints
+from openmb.plugins.bro.http_rows import HTTPRow
+from openmb.plugins.bro.logs import Column, LogFile
+from openmb.plugins.bro.tracker import Identity
+from openmb.plugins.bro.uid import ConnectionIDs
+
+HTTP_COLUMNS = (
+    Column("ts", "time"),
+    Column("uid", "string"),
+    Column("id.orig_h", "addr"),
+    Column("id.orig_p", "port"),
+    Column("id.resp_h", "addr"),
+    Column("id.resp_p", "port"),
+    Column("trans_depth", "count"),
+    Column("method", "string"),
+    Column("host", "string"),
+    Column("uri", "string"),
+    Column("status_code", "count"),
+)
+
+
+class BroLogs:
+    """
+    The logs of one engine; provides L{openmb.plugins.bro.tracker.IOutput}.
+
+    @param directory: where they are written; None: nowhere.
+    """
+
+    def __init__(self, directory: Path | None, asJSON: bool, ids: ConnectionIDs) -> None:
+        self._ids = ids
+        self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON)
+        self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON)
+
+    def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
+        """Rows of conn.log."""
+        for key, row in zip(keys, rows, strict=True):
+            self.conn.write(connectionValues(self._ids, key, row))
+
+    def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
+        """Rows of http.log."""
+        words = tuple(np.frombuffer(identity.key, np.uint64).tolist())
+        uid = self._ids.identify(identity.key, identity.start)
+        ends = []
+        for high, low, port in endpoints(words, identity.swapped):
+            ends += [addressText(high, low), port]
+        for row in rows:
+            self.http.write(
+                [row.stamp // 1000, uid, *ends, row.depth, row.method, row.host, row.uri, row.status]
+            )
+
+    def flush(self) -> None:
+        """Hand all rows to the operating system."""
+        self.conn.flush()
+        self.http.flush()
+
+    def close(self) -> None:
+        """End the files."""
+        self.conn.close()
+        self.http.close()

@@ -1,0 +1,305 @@
+"""
+Kernels that follow what of each direction of a TCP connection has been delivered in order.
+
+Bytes themselves are not kept here: only how far data was delivered, how far it was acknowledged, and which ranges lie ahead
+of a hole.  Sequence numbers are relative, the first byte after the SYN has 1.  C{side} is the side that sent the data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from openmb.plugins.bro.endpoints import endpointSize, fullSequence, nothingAcknowledged
+from openmb.plugins.bro.history import addScaled
+from openmb.plugins.bro.states import (
+    ABOVE_HOLE,
+    BLOCK_LIMIT,
+    CLOSE_DELAY,
+    CLOSED,
+    ESTABLISHED,
+    INACTIVE,
+    INITIAL_WINDOW,
+    NEVER,
+    RESET,
+    SCALED_GAP,
+    UNACKNOWLEDGED,
+)
+from openmb.plugins.bro.work import (
+    PIECE_CLEARED,
+    PIECE_DATA,
+    PIECE_ENDED,
+    PIECE_HELD,
+    PIECE_LOST,
+    PIECE_RELEASED,
+    PIECE_SKIPPED,
+    addPiece,
+    dropRanges,
+    isInspected,
+    releaseRange,
+    takeRange,
+)
+
+_LETTER_GAP = ord("G")
+
+
+@njit(cache=True)
+def _bothSizes(row: Any) -> int:
+    return endpointSize(row, 0) + endpointSize(row, 1)
+
+
+@njit(cache=True)
+def _tell(work: Any, row: Any, keys: Any, kind: int, side: int, sequence: int, offset: int, length: int) -> None:
+    """Tell the application parser, if there is one."""
+    if isInspected(row) and row["skipUntil"][side] != NEVER:
+        addPiece(work, row, keys, kind, side, sequence, offset, length, _bothSizes(row))
+
+
+@njit(cache=True)
+def _advance(work: Any, row: Any, keys: Any, kind: int, side: int, until: int, offset: int) -> None:
+    """
+    Deliver everything up to C{until}: of the packet (C{kind} DATA, C{offset} where it lies) or of what is held (RELEASED).
+
+    Bytes that the parser does not want are left out; it is told when the last of them has passed.
+    """
+    begin = np.int64(row["delivered"][side])
+    row["delivered"][side] = until
+    if row["analyzer"] == 0:
+        return
+    skip = np.int64(row["skipUntil"][side])
+    if begin < skip:
+        if until < skip and kind == PIECE_DATA:
+            return
+        if until >= skip:
+            _tell(work, row, keys, PIECE_SKIPPED, side, skip, 0, 0)
+            if kind == PIECE_DATA:
+                offset += skip - begin
+            begin = skip
+    if until > begin:
+        _tell(work, row, keys, kind, side, begin, offset, until - begin)
+
+
+@njit(cache=True)
+def _isClean(row: Any, side: int) -> bool:
+    state = row["state"][side]
+    return state == ESTABLISHED or (state == CLOSED and row["previous"][side] == ESTABLISHED)
+
+
+@njit(cache=True)
+def _lose(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+    """Everything from the delivered point up to C{until} was never seen."""
+    begin = np.int64(row["delivered"][side])
+    row["delivered"][side] = until
+    if _isClean(row, 0) and _isClean(row, 1):
+        addScaled(row, SCALED_GAP, _LETTER_GAP, side)
+        row["missed"] = np.int64(row["missed"]) + until - begin
+    _tell(work, row, keys, PIECE_LOST, side, begin, 0, until - begin)
+
+
+@njit(cache=True)
+def _takeFirst(work: Any, row: Any, side: int) -> int:
+    """Remove the first range held out of order; where it ends."""
+    node = np.int64(row["head"][side])
+    high = work.high[node]
+    row["held"][side] -= high - work.low[node]
+    row["blocks"][side] = np.int64(row["blocks"][side]) - 1
+    row["head"][side] = releaseRange(work, node)
+    return high
+
+
+@njit(cache=True)
+def _noteUnacknowledged(row: Any, side: int) -> None:
+    """Much was sent and nothing acknowledged: the other direction is not seen, nothing need be kept for it."""
+    if nothingAcknowledged(row, side) and endpointSize(row, side) > INITIAL_WINDOW:
+        row["trimmed"][side] = max(np.int64(row["trimmed"][side]), np.int64(row["delivered"][side]))
+
+
+@njit(cache=True)
+def _passOver(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+    """Data up to C{until} was acknowledged: deliver what is there of it, the rest is lost."""
+    if until <= 2 and row["partial"]:
+        return
+    if not row["gaveUp"][side]:
+        while row["head"][side] >= 0 and work.low[row["head"][side]] < until:
+            low = work.low[row["head"][side]]
+            if low > row["delivered"][side]:
+                _lose(work, row, keys, side, low)
+            high = _takeFirst(work, row, side)
+            _advance(work, row, keys, PIECE_RELEASED, side, high, 0)
+            _noteUnacknowledged(row, side)
+        if until > row["delivered"][side]:
+            _lose(work, row, keys, side, until)
+    row["delivered"][side] = max(np.int64(row["delivered"][side]), until)
+
+
+@njit(cache=True)
+def _trim(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+    """Nothing below C{until} need be kept any more."""
+    if until > row["delivered"][side]:
+        _passOver(work, row, keys, side, until)
+    while row["head"][side] >= 0 and work.high[row["head"][side]] <= until:
+        _takeFirst(work, row, side)
+    if row["head"][side] >= 0 and work.low[row["head"][side]] <= row["delivered"][side]:
+        high = _takeFirst(work, row, side)
+        if high > row["delivered"][side]:
+            _advance(work, row, keys, PIECE_RELEASED, side, high, 0)
+    row["trimmed"][side] = max(np.int64(row["trimmed"][side]), until)
+
+
+@njit(cache=True)
+def acknowledge(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+    """The other side acknowledged everything below C{until}."""
+    if row["finSeen"][side] and row["finSequence"][side] >= 0 and until >= row["finSequence"][side]:
+        until = np.int64(row["finSequence"][side]) - 1
+    if until <= row["trimmed"][side]:
+        return
+    _trim(work, row, keys, side, until)
+    checkEnd(work, row, keys, side)
+
+
+@njit(cache=True)
+def _insert(work: Any, row: Any, side: int, low: int, high: int) -> bool:
+    """Unite [low, high) with the ranges held; false if there is no room for another one."""
+    before = np.int64(-1)
+    node = np.int64(row["head"][side])
+    while node >= 0 and work.high[node] < low:
+        before = node
+        node = np.int64(work.following[node])
+    while node >= 0 and work.low[node] <= high:
+        low = min(low, work.low[node])
+        high = max(high, work.high[node])
+        row["held"][side] -= work.high[node] - work.low[node]
+        row["blocks"][side] = np.int64(row["blocks"][side]) - 1
+        node = releaseRange(work, node)
+    if row["blocks"][side] >= BLOCK_LIMIT:
+        made = np.int64(-1)
+    else:
+        made = takeRange(work, low, high, node)
+    joined = node if made < 0 else made
+    if before < 0:
+        row["head"][side] = joined
+    else:
+        work.following[before] = joined
+    if made < 0:
+        return False
+    row["blocks"][side] = np.int64(row["blocks"][side]) + 1
+    row["held"][side] += high - low
+    return True
+
+
+@njit(cache=True)
+def _giveUp(work: Any, row: Any, keys: Any, side: int) -> None:
+    """Stop the reassembly of this direction for good."""
+    dropRanges(work, row, side)
+    row["top"][side] = 0
+    row["gaveUp"][side] = 1
+    _tell(work, row, keys, PIECE_CLEARED, side, row["delivered"][side], 0, 0)
+
+
+@njit(cache=True)
+def _isTooMuch(row: Any, side: int) -> bool:
+    top, trimmed = np.int64(row["top"][side]), np.int64(row["trimmed"][side])
+    delivered = np.int64(row["delivered"][side])
+    if top > trimmed and top - delivered > ABOVE_HOLE and nothingAcknowledged(row, side):
+        return True
+    return max(np.int64(0), min(top, delivered) - trimmed) + row["held"][side] > UNACKNOWLEDGED
+
+
+@njit(cache=True)
+def _placeData(work: Any, row: Any, keys: Any, side: int, low: int, high: int, offset: int) -> bool:
+    """Data [low, high) of the packet at C{offset}; false if it could not be placed."""
+    delivered = np.int64(row["delivered"][side])
+    head = np.int64(row["head"][side])
+    if low > delivered:
+        _tell(work, row, keys, PIECE_HELD, side, low, offset, high - low)
+        return _insert(work, row, side, low, high)
+    if high <= delivered:
+        return True
+    if head < 0 or work.low[head] > high:
+        _advance(work, row, keys, PIECE_DATA, side, high, offset + delivered - low)
+    else:
+        _tell(work, row, keys, PIECE_HELD, side, low, offset, high - low)
+        while row["head"][side] >= 0 and work.low[row["head"][side]] <= high:
+            high = max(high, _takeFirst(work, row, side))
+        _advance(work, row, keys, PIECE_RELEASED, side, high, 0)
+    _noteUnacknowledged(row, side)
+    return True
+
+
+@njit(cache=True)
+def takeData(work: Any, row: Any, keys: Any, side: int, low: int, length: int, offset: int) -> None:
+    """C{length} bytes of payload at relative sequence number C{low}; they lie at C{offset} of the packet."""
+    if row["gaveUp"][side]:
+        return
+    high = low + length
+    acknowledged = fullSequence(row["ackSequence"][side], row["ackWraps"][side]) - np.int64(row["startSequence"][side])
+    known = max(acknowledged, np.int64(row["trimmed"][side]))
+    if high <= known:
+        if high <= acknowledged:
+            return
+    else:
+        if low < known:
+            offset += known - low
+            low = known
+        row["top"][side] = max(np.int64(row["top"][side]), high)
+        if not _placeData(work, row, keys, side, low, high, offset):
+            _giveUp(work, row, keys, side)
+            return
+    if _isTooMuch(row, side):
+        _giveUp(work, row, keys, side)
+
+
+@njit(cache=True)
+def isDataPending(row: Any, side: int) -> bool:
+    """Is there data of this side that was not delivered, or data of the other side that was not acknowledged?"""
+    if row["gaveUp"][side]:
+        return False
+    delivered = np.int64(row["startSequence"][side]) + row["delivered"][side]
+    last = fullSequence(row["lastSequence"][side], row["sequenceWraps"][side])
+    if last < delivered:
+        return False
+    if delivered != last - 1 and delivered != last:
+        return True
+    other = 1 - side
+    return row["state"][side] != RESET and row["top"][other] > row["trimmed"][other]
+
+
+@njit(cache=True)
+def closeSide(row: Any, side: int, orderly: bool) -> None:
+    """This side has closed: report it, or wait for data; when both have, the row's last seconds begin."""
+    if isDataPending(row, side):
+        row["deferred"] = 1
+        if orderly:
+            row["deferredEvent"] = 1
+        return
+    row["deferred"] = 0
+    if row["didClose"][side]:
+        return
+    row["didClose"][side] = 1
+    other = 1 - side
+    if row["state"][side] == RESET or row["didClose"][other] or row["state"][other] == INACTIVE:
+        if row["previous"][side] != INACTIVE or row["state"][other] != INACTIVE:
+            if row["deferredEvent"]:
+                orderly = True
+                row["deferredEvent"] = 0
+            if orderly:
+                row["finished"] = 1
+        row["deadline"] = np.int64(row["last"]) + CLOSE_DELAY
+    elif row["previous"][side] != INACTIVE and row["partialClose"] == NEVER:
+        row["partialClose"] = row["last"]
+
+
+@njit(cache=True)
+def checkEnd(work: Any, row: Any, keys: Any, side: int) -> None:
+    """Has this side ended, with all its data delivered?  Then say so, once."""
+    if row["didEnd"][side] or not (row["finSeen"][side] or row["state"][side] >= CLOSED):
+        return
+    if isDataPending(row, side):
+        return
+    row["didEnd"][side] = 1
+    _tell(work, row, keys, PIECE_ENDED, side, row["delivered"][side], 0, 0)
+    if row["deferred"]:
+        closeSide(row, side, row["deferredEvent"] != 0)
+        row["deferred"] = 0

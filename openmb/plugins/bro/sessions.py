@@ -1,0 +1,167 @@
+"""
+Application parsers of connections: what the kernels found is fed to them, their rows come out.
+
+A session exists for a connection only once there is data for it, so connections without it cost nothing.  Imported sessions
+stay bytes until the first packet that needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from openmb.plugins.bro.http import HTTPParser
+from openmb.plugins.bro.http_rows import HTTPRow
+from openmb.plugins.bro.ssh import SSHWatcher
+from openmb.plugins.bro.states import ANALYZER_HTTP, NEVER
+from openmb.plugins.bro.work import (
+    PIECE_CLEARED,
+    PIECE_DATA,
+    PIECE_ENDED,
+    PIECE_HELD,
+    PIECE_LOST,
+    PIECE_RELEASED,
+    PIECE_RESET,
+)
+
+
+class IParser(Protocol):
+    """What reads one connection's data; see L{HTTPParser}."""
+
+    def data(self, originator: bool, data: bytes, now: int, size: int = 0) -> list[HTTPRow]:
+        """In-order bytes."""
+
+    def gap(self, originator: bool, length: int, now: int) -> list[HTTPRow]:
+        """Bytes that were never seen."""
+
+    def finished(self, originator: bool, now: int, size: int = 0) -> list[HTTPRow]:
+        """The end of one direction."""
+
+    def reset(self, now: int) -> list[HTTPRow]:
+        """A RST."""
+
+    def removed(self, now: int) -> list[HTTPRow]:
+        """The end of the connection."""
+
+    def skip(self, originator: bool) -> int:
+        """How many bytes need not be delivered; -1 for all."""
+
+    def skipped(self, originator: bool, length: int, now: int, size: int = 0) -> list[HTTPRow]:
+        """Bytes that were passed over."""
+
+    def dump(self) -> bytes:
+        """The state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    One piece for a parser (see C{openmb.plugins.bro.work.Piece}).
+
+    @ivar end: the endpoint of the native key that sent it, 0 for a.
+    """
+
+    kind: int
+    originator: bool
+    end: int
+    stamp: int
+    sequence: int
+    length: int
+    size: int
+
+
+class Session:
+    """
+    The parser of one connection, and the bytes that wait for a hole to be filled.
+
+    @ivar position: for each endpoint of the native key, the relative sequence number up to which the parser was fed.
+    @ivar held: for each endpoint, bytes that came ahead of a hole: (sequence number, bytes), in order of arrival.
+    """
+
+    __slots__ = ("held", "parser", "position")
+
+    def __init__(self, parser: IParser) -> None:
+        self.parser = parser
+        self.position = [1, 1]
+        self.held: list[list[tuple[int, bytes]]] = [[], []]
+
+    def take(self, found: Found, data: bytes) -> list[HTTPRow]:
+        """Feed one piece; C{data} are its bytes where it has any."""
+        if found.kind == PIECE_HELD:
+            self.held[found.end].append((found.sequence, data))
+            return []
+        if found.kind == PIECE_CLEARED:
+            self.held[found.end].clear()
+            return []
+        if found.kind == PIECE_RESET:
+            return self.parser.reset(found.stamp)
+        return self._pass(found) + self._deliver(found, data)
+
+    def _pass(self, found: Found) -> list[HTTPRow]:
+        """Tell the parser of bytes that the kernel left out."""
+        missing = found.sequence - self.position[found.end]
+        if missing <= 0:
+            return []
+        self.position[found.end] = found.sequence
+        return self.parser.skipped(found.originator, missing, found.stamp, found.size)
+
+    def _deliver(self, found: Found, data: bytes) -> list[HTTPRow]:
+        if found.kind == PIECE_ENDED:
+            return self.parser.finished(found.originator, found.stamp, found.size)
+        if found.kind == PIECE_DATA:
+            self.position[found.end] = found.sequence + found.length
+            return self.parser.data(found.originator, data, found.stamp, found.size)
+        if found.kind == PIECE_LOST:
+            self.position[found.end] = found.sequence + found.length
+            return self.parser.gap(found.originator, found.length, found.stamp)
+        if found.kind == PIECE_RELEASED:
+            return self._release(found)
+        return []
+
+    def _release(self, found: Found) -> list[HTTPRow]:
+        """Put together held bytes and feed them; of bytes that came twice the first copy counts."""
+        rows: list[HTTPRow] = []
+        position, until = found.sequence, found.sequence + found.length
+        while position < until:
+            data = self._heldAt(found.end, position)[: until - position]
+            if data:
+                rows += self.parser.data(found.originator, data, found.stamp, found.size)
+                position += len(data)
+            else:
+                later = min((start for start, _ in self.held[found.end] if start > position), default=until)
+                rows += self.parser.gap(found.originator, min(later, until) - position, found.stamp)
+                position = min(later, until)
+        self.position[found.end] = until
+        self.held[found.end] = [one for one in self.held[found.end] if one[0] + len(one[1]) > until]
+        return rows
+
+    def _heldAt(self, end: int, position: int) -> bytes:
+        """Held bytes from C{position} on, up to where an earlier copy begins."""
+        for place, (start, data) in enumerate(self.held[end]):
+            if start <= position < start + len(data):
+                earlier = [one for one, _ in self.held[end][:place] if one > position]
+                return data[position - start : min(earlier, default=start + len(data)) - start]
+        return b""
+
+    def wanted(self, originator: bool, end: int) -> int:
+        """The relative sequence number below which the parser wants nothing more."""
+        skip = self.parser.skip(originator)
+        return NEVER if skip < 0 else self.position[end] + skip if skip else 0
+
+
+#: Makes or loads a parser, by analyser number.
+def makeParser(analyzer: int) -> IParser:
+    """A fresh parser."""
+    return HTTPParser() if analyzer == ANALYZER_HTTP else SSHWatcher()
+
+
+def loadParser(analyzer: int, dump: bytes) -> IParser:
+    """
+    The parser that was dumped.
+
+    @raise OperationError: the bytes are no such dump.
+    """
+    load: Callable[[bytes], Any] = HTTPParser.load if analyzer == ANALYZER_HTTP else SSHWatcher.load
+    parser: IParser = load(dump)
+    return parser

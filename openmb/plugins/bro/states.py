@@ -1,0 +1,72 @@
+"""
+The numbers that the kernels of this kind share: endpoint states, letters, analysers, time-outs.
+
+Times are microseconds of packet time.  Source of every default: Zeek 8.2's C{init-bare}.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class EndpointState(enum.IntEnum):
+    """What one end of a TCP connection was last seen to do; the order is Zeek's."""
+
+    INACTIVE = 0
+    SYN_SENT = 1
+    SYN_ACK_SENT = 2
+    PARTIAL = 3
+    ESTABLISHED = 4
+    CLOSED = 5
+    RESET = 6
+
+
+INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = (int(state) for state in EndpointState)
+
+
+class Analyzer(enum.IntEnum):
+    """Whose first messages influence a record."""
+
+    NONE = 0
+    DNS = 1
+    NTP = 2
+    HTTP = 3
+    SSH = 4
+
+
+ANALYZER_NONE, ANALYZER_DNS, ANALYZER_NTP, ANALYZER_HTTP, ANALYZER_SSH = (int(one) for one in Analyzer)
+
+#: Bits of a TCP header's flags.
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+#: Once-bits of history letters (shifted by 16 for the responder).
+LETTER_SYN, LETTER_FIN, LETTER_RST, LETTER_DATA, LETTER_ACK, LETTER_MULTIPLE, LETTER_FIN_RST, LETTER_LIMIT = range(8)
+
+#: Counters behind the letters that are written at 1, 10, 100, ... (index: counter * 2 + side).
+SCALED_CHECKSUM, SCALED_RETRANSMISSION, SCALED_WINDOW, SCALED_GAP = range(4)
+
+#: Letters that a record holds at most; later ones are not recorded.
+HISTORY_LIMIT = 128
+
+NEVER = 1 << 62
+
+SECOND = 1_000_000
+ATTEMPT_DELAY = 5 * SECOND
+FIRST_CHECK = 5 * SECOND
+CHECK_INTERVAL = 6 * SECOND
+LINGER = 5 * SECOND
+CLOSE_DELAY = 5 * SECOND
+DNS_CHECK = 10 * SECOND
+DNS_IDLE = 9 * SECOND
+TIMEOUT_HANDSHAKE = 60 * SECOND
+TIMEOUT_TCP = 300 * SECOND
+TIMEOUT_DATAGRAM = 60 * SECOND
+TIMEOUT_INTERACTIVE = 3600 * SECOND
+
+TOO_LARGE_DELTA = 1048576
+INITIAL_WINDOW = 16384
+ABOVE_HOLE = 16384
+UNACKNOWLEDGED = 10 * 1024 * 1024
+
+#: Out-of-order ranges that one direction holds at most; then its reassembly stops for good.
+BLOCK_LIMIT = 512

@@ -1,0 +1,155 @@
+"""
+A table of connections and all that belongs to it: ranges held out of order, application parsers, finished rows.
+
+An engine has one for its own records, and one for the provisional records of each operation, whose output goes nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.packets.headers import Decoded
+from openmb.packets.loads import plainArrays
+from openmb.plugins.bro.expiry import expiredSlots
+from openmb.plugins.bro.http_rows import HTTPRow
+from openmb.plugins.bro.kernels import finishSlots, trackPackets
+from openmb.plugins.bro.ports import portTable
+from openmb.plugins.bro.records import ROW
+from openmb.plugins.bro.sessions import Found, Session, makeParser
+from openmb.plugins.bro.ssh import SSHWatcher
+from openmb.plugins.bro.states import HISTORY_LIMIT, LETTER_LIMIT
+from openmb.plugins.bro.work import FINISHED, PIECE_REMOVED, PIECES, makeWork, reserveRanges
+from openmb.state.table import FlowTable
+
+#: Packets that one call of the kernel gets.
+SLICE = 4096
+_PORTS = portTable()
+_NONE = np.zeros(0, np.uint64)
+_LIMIT_LETTER = ord("X")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """
+    Which connection a row of an application log is about.
+
+    @ivar key: its native key, 40 bytes.
+    @ivar start: when it began, microseconds.
+    @ivar swapped: the originator is endpoint b of the key.
+    """
+
+    key: bytes
+    start: int
+    swapped: bool
+
+
+class IOutput(Protocol):
+    """Takes what a tracker has to report."""
+
+    def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
+        """Finished connections: C{uint64[n, 5]}, C{ROW[n]}."""
+
+    def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
+        """Finished HTTP requests of one connection."""
+
+
+class Tracker:
+    """
+    @param maximum: records at most.
+    @param output: takes what is to be reported; None: nothing is.
+    """
+
+    def __init__(self, maximum: int, output: IOutput | None, capacity: int = 1024) -> None:
+        self.table = FlowTable(ROW, capacity=capacity, maximum=maximum)
+        self.work = makeWork()
+        self.sessions: dict[int, Session] = {}
+        self._output = output
+
+    def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> NDArray[np.uint64]:
+        """Apply packets in order; the mark of the record that each met.  Room for them was reserved."""
+        marks = np.zeros(len(packets), np.uint64)
+        data, offsets, lengths = plainArrays(packets.packets)[:3]
+        born = _NONE if births is None else births
+        for start in range(0, len(packets), SLICE):
+            stop = min(start + SLICE, len(packets))
+            self.work = reserveRanges(self.work, stop - start)
+            self.table.reserve(stop - start)
+            headers = packets.headers[:stop]
+            place = start
+            while place < stop:
+                place = trackPackets(
+                    self.work,
+                    self.table.arrays,
+                    self.table.rows,
+                    headers,
+                    data,
+                    offsets,
+                    lengths,
+                    place,
+                    born,
+                    marks,
+                    _PORTS,
+                )
+                self.drain(data, offsets)
+        return marks
+
+    def expired(self, now: int) -> NDArray[np.int64]:
+        """The slots whose records have ended at C{now} (microseconds)."""
+        slots = np.empty(max(len(self.table), 1), np.int64)
+        return slots[: expiredSlots(self.table.rows, self.table.used, 0, now, slots)]
+
+    def finish(self, slots: NDArray[np.int64]) -> None:
+        """The connections in C{slots} have ended: report and forget them."""
+        while len(slots):
+            done = finishSlots(self.work, self.table.arrays, self.table.rows, slots)
+            self.drain(np.zeros(0, np.uint8), np.zeros(0, np.int64))
+            slots = slots[done:]
+
+    def drain(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        """Empty the work arrays: feed the parsers, report what has finished."""
+        cursors = self.work.cursors
+        if cursors[PIECES]:
+            self._feed(data, offsets)
+        if cursors[FINISHED] and self._output is not None:
+            count = int(cursors[FINISHED])
+            self._output.connections(self.work.keys[:count], self.work.rows[:count])
+        cursors[PIECES] = cursors[FINISHED] = 0
+
+    def _feed(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        touched: dict[int, int] = {}
+        pieces = self.work.pieces[: int(self.work.cursors[PIECES])]
+        for piece in pieces.tolist():
+            stamp, sequence, start, size, slot, packet, offset, length, kind, side, analyzer, swapped, _, key = piece
+            found = Found(kind, side == 0, side ^ swapped, stamp, sequence, length, size)
+            if kind == PIECE_REMOVED:
+                touched.pop(slot, None)
+                session = self.sessions.pop(slot, None)
+                rows = session.parser.removed(stamp) if session is not None else []
+            else:
+                session = self.sessions.get(slot)
+                if session is None:
+                    session = self.sessions[slot] = Session(makeParser(analyzer))
+                touched[slot] = swapped
+                begin = int(offsets[packet]) + offset if length else 0
+                rows = session.take(found, data[begin : begin + length].tobytes())
+            if rows and self._output is not None:
+                identity = Identity(np.array(key, np.uint64).tobytes(), start, bool(swapped))
+                self._output.requests(identity, rows)
+        for slot in touched:
+            self._tellKernel(slot)
+
+    def _tellKernel(self, slot: int) -> None:
+        """Note in the record what the parser wants from here on, and what it found."""
+        session, row = self.sessions[slot], self.table.rows[slot]
+        for side in range(2):
+            row["skipUntil"][side] = session.wanted(side == 0, side ^ int(row["swapped"]))
+        parser = session.parser
+        if isinstance(parser, SSHWatcher) and parser.exceeded and not row["seen"] & (1 << LETTER_LIMIT):
+            row["seen"] |= 1 << LETTER_LIMIT
+            if row["letters"] < HISTORY_LIMIT:
+                row["history"][row["letters"]] = _LIMIT_LETTER
+                row["letters"] += 1

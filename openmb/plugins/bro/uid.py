@@ -1,0 +1,65 @@
+"""
+Connection ids: C{C} and 96 bits in base 62, as Zeek writes them.
+
+Zeek draws them from a counter.  Here they are a keyed hash of the connection's native key and start time, so that all
+instances of a deployment, which share the hash's key, give a connection the same id.  Two connections of one native key that
+begin within one microsecond would share an id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from openmb.errors import ConfigurationError
+
+#: The hash key when none is given: right for off-line runs, where ids need only be unique, not unpredictable.
+DEFAULT_KEY = b"openmb bro uid key 1"
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LEAST, _MOST = 8, 64
+
+
+def base62(number: int) -> str:
+    """Digits 0-9a-zA-Z, least significant first."""
+    text = ""
+    while True:
+        number, digit = divmod(number, 62)
+        text += _DIGITS[digit]
+        if not number:
+            return text
+
+
+def readKey(text: str) -> bytes:
+    """
+    The hash key that an option names: hexadecimal digits, or a file that holds them.
+
+    @raise ConfigurationError: neither.
+    """
+    source = text
+    if not set(text) <= set("0123456789abcdefABCDEF"):
+        try:
+            source = Path(text).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"--uid-key: {text!r} is neither hexadecimal nor a readable file") from error
+    try:
+        key = bytes.fromhex(source)
+    except ValueError as error:
+        raise ConfigurationError("--uid-key: the key must be hexadecimal digits") from error
+    if not _LEAST <= len(key) <= _MOST:
+        raise ConfigurationError(f"--uid-key: the key must have {_LEAST} to {_MOST} bytes, not {len(key)}")
+    return key
+
+
+class ConnectionIDs:
+    """Makes the ids of one deployment."""
+
+    def __init__(self, key: bytes = DEFAULT_KEY) -> None:
+        self._base = hashlib.blake2b(key=key, digest_size=12, person=b"openmb-bro-uid")
+
+    def identify(self, nativeKey: bytes, start: int) -> str:
+        """The id of the connection of this key (40 bytes) that began at C{start} (microseconds)."""
+        state = self._base.copy()
+        state.update(nativeKey)
+        state.update(start.to_bytes(8, "little", signed=True))
+        digest = state.digest()
+        return f"C{base62(int.from_bytes(digest[:4], 'big'))}{base62(int.from_bytes(digest[4:], 'big'))}"

@@ -1,0 +1,186 @@
+"""
+What the kernels hand to Python: finished rows, and pieces of work for application parsers; and the pool of ranges.
+
+All of it lies in arrays of fixed size, so that a kernel never allocates: it stops when an array could overflow, and goes on
+when it is called again.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from openmb.plugins.bro.records import ROW
+from openmb.plugins.bro.states import ANALYZER_HTTP, ANALYZER_SSH, BLOCK_LIMIT
+
+
+class Piece(enum.IntEnum):
+    """What an application parser is told, in order."""
+
+    DATA = 0  # in-order bytes: C{length} at C{offset} of packet C{packet}, beginning at C{sequence}
+    HELD = 1  # bytes ahead of a hole: keep them
+    RELEASED = 2  # the hole is filled: C{length} bytes from C{sequence} on are among the held
+    LOST = 3  # C{length} bytes from C{sequence} on were never seen
+    ENDED = 4  # no more data from this side
+    CLEARED = 5  # what is held of this side is dropped, and no more data will come
+    RESET = 6  # a RST was seen, from either side
+    REMOVED = 7  # the connection is removed; C{sequence} is its place among the finished rows
+    SKIPPED = 8  # data was passed over up to C{sequence}
+
+
+PIECE_DATA, PIECE_HELD, PIECE_RELEASED, PIECE_LOST, PIECE_ENDED = range(5)
+PIECE_CLEARED, PIECE_RESET, PIECE_REMOVED, PIECE_SKIPPED = range(5, 9)
+
+PIECE = np.dtype(
+    [
+        ("stamp", "<i8"),
+        ("sequence", "<i8"),
+        ("start", "<i8"),
+        ("size", "<i8"),
+        ("slot", "<i4"),
+        ("packet", "<i4"),
+        ("offset", "<u4"),
+        ("length", "<u4"),
+        ("kind", "u1"),
+        ("side", "u1"),
+        ("analyzer", "u1"),
+        ("swapped", "u1"),
+        ("padding", "<u4"),
+        ("key", "<u8", (5,)),
+    ]
+)
+
+#: Cursors of L{Work}.
+PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES = range(8)
+
+#: Pieces that one packet causes at most: every range of one direction lost and released, and a few more.
+PIECES_PER_PACKET = 2 * BLOCK_LIMIT + 16
+
+
+class Work(NamedTuple):
+    """
+    The arrays.
+
+    @ivar pieces: L{PIECE}C{[p]}.
+    @ivar keys: C{uint64[f, 5]}, native keys of finished rows.
+    @ivar rows: L{ROW}C{[f]}, finished rows.
+    @ivar low: C{int64[r]}, where each range held out of order begins, by relative sequence number.
+    @ivar high: C{int64[r]}, where it ends.
+    @ivar following: C{int32[r]}, the next range of the same direction, or the next free one; -1 for none.
+    @ivar cursors: C{int64[8]}: how much is in use, and the packet that is being processed.
+    """
+
+    pieces: NDArray[Any]
+    keys: NDArray[np.uint64]
+    rows: NDArray[Any]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    following: NDArray[np.int32]
+    cursors: NDArray[np.int64]
+
+
+def makeWork(pieces: int = 4 * PIECES_PER_PACKET, finished: int = 1024, ranges: int = 1024) -> Work:
+    """Empty arrays for so many pieces, finished rows and ranges."""
+    following = np.arange(1, ranges + 1, dtype=np.int32)
+    following[-1] = -1
+    return Work(
+        np.zeros(pieces, PIECE),
+        np.zeros((finished, 5), np.uint64),
+        np.zeros(finished, ROW),
+        np.zeros(ranges, np.int64),
+        np.zeros(ranges, np.int64),
+        following,
+        np.zeros(8, np.int64),
+    )
+
+
+def reserveRanges(work: Work, wanted: int) -> Work:
+    """C{work} with room for C{wanted} more ranges; the ranges in use stay in their places."""
+    size = len(work.low)
+    if size - int(work.cursors[USED_RANGES]) >= wanted:
+        return work
+    more = max(size, wanted)
+    following = np.arange(size + 1, size + more + 1, dtype=np.int32)
+    following[-1] = work.cursors[FREE_RANGE]
+    work.cursors[FREE_RANGE] = size
+    none = np.zeros(more, np.int64)
+    return work._replace(
+        low=np.concatenate([work.low, none]),
+        high=np.concatenate([work.high, none]),
+        following=np.concatenate([work.following, following]),
+    )
+
+
+@njit(cache=True)
+def addPiece(
+    work: Any, row: Any, keys: Any, kind: int, side: int, sequence: int, offset: int, length: int, size: int
+) -> None:
+    """Append a piece about the connection of the packet being processed; C{size}: bytes that both sides have sent."""
+    cursors = work.cursors
+    place = cursors[PIECES]
+    if place >= len(work.pieces):
+        return
+    cursors[PIECES] = place + 1
+    piece = work.pieces[place]
+    slot = cursors[SLOT]
+    piece["stamp"] = cursors[STAMP]
+    piece["sequence"] = sequence
+    piece["start"] = row["start"]
+    piece["size"] = size
+    piece["slot"] = slot
+    piece["packet"] = cursors[PACKET]
+    piece["offset"] = offset
+    piece["length"] = length
+    piece["kind"] = kind
+    piece["side"] = side
+    piece["analyzer"] = row["analyzer"]
+    piece["swapped"] = row["swapped"]
+    for word in range(5):
+        piece["key"][word] = keys[slot, word]
+    if row["analyzer"] == ANALYZER_SSH:
+        cursors[STOP] = 1
+
+
+@njit(cache=True)
+def isInspected(row: Any) -> bool:
+    """Does an application parser want this connection's data?"""
+    return row["analyzer"] >= ANALYZER_HTTP and row["analyzer"] <= ANALYZER_SSH and row["partial"] == 0
+
+
+@njit(cache=True)
+def releaseRange(work: Any, node: int) -> int:
+    """Give a range back to the pool; the range that followed it."""
+    after = work.following[node]
+    work.following[node] = work.cursors[FREE_RANGE]
+    work.cursors[FREE_RANGE] = node
+    work.cursors[USED_RANGES] -= 1
+    return np.int64(after)
+
+
+@njit(cache=True)
+def takeRange(work: Any, low: int, high: int, after: int) -> int:
+    """A range from the pool, -1 if there is none left."""
+    node = work.cursors[FREE_RANGE]
+    if node < 0:
+        return np.int64(-1)
+    work.cursors[FREE_RANGE] = work.following[node]
+    work.cursors[USED_RANGES] += 1
+    work.low[node] = low
+    work.high[node] = high
+    work.following[node] = after
+    return np.int64(node)
+
+
+@njit(cache=True)
+def dropRanges(work: Any, row: Any, side: int) -> None:
+    """Give all ranges of one direction back to the pool."""
+    node = np.int64(row["head"][side])
+    while node >= 0:
+        node = releaseRange(work, node)
+    row["head"][side] = -1
+    row["blocks"][side] = 0
+    row["held"][side] = 0
