@@ -1,5 +1,5 @@
 """
-Measures the packets a second that one embedded switch process forwards: a feeder, the switch and a receiver, each a process.
+Measures how many packets a second one embedded switch forwards: feeder, switch and receiver are a process each.
 
     python tools/bench_switch.py [--packets 2000000] [--size 500] [--rules 1] [--tables 1]
 """
@@ -119,9 +119,8 @@ def main() -> None:
         reactor.run()
         packets = arguments.packets // BLOCK * BLOCK
         times = measure(context, directory, packets, arguments)
-        print(
-            f"{packets} packets of {arguments.size} bytes: {packets / times:,.0f} packets/s, {os.cpu_count()} processors"
-        )
+        rate = f"{packets / times:,.0f} packets/s"
+        print(f"{packets} packets of {arguments.size} bytes: {rate}, {os.cpu_count()} processors")
         switch.terminate()
         switch.join()
 
