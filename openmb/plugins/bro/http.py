@@ -63,8 +63,8 @@ class HTTPParser(MessageReader):
 
     def skip(self, originator: bool) -> int:
         """
-        How many further bytes of this direction need not be delivered: they are inside a body or chunk.  L{skipped} must
-        be told of them before anything else that happens to this direction.
+        How many further bytes of this direction need not be delivered: they are inside a body or chunk.  L{skipped}
+        must be told of them before anything else that happens to this direction.
 
         @return: 0 for none; -1 for all that may ever come, which L{skipped} need not be told of.
         """
@@ -163,7 +163,7 @@ class HTTPParser(MessageReader):
                 if len(side.held) > http_side.LONGEST_LINE:
                     self._stop(side)
                 return
-            elif end == carriage and feed != end + 1:
+            elif end == carriage and (feed != end + 1 or feed == length):
                 after, side.carriage = end + 1, True
             else:
                 after = end + 2 if end == carriage else end + 1

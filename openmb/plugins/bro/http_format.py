@@ -37,7 +37,8 @@ from openmb.plugins.bro.http_side import Content, Expected, Mode, Progress, Side
 #: First byte of a dump.
 VERSION = 1
 
-_MOST_BYTES = http_side.LONGEST_LINE + 8
+_MOST_BYTES = http_side.LONGEST_LINE + 64
+_MOST_COUNTED = 1 << 62
 _SIDE_FLAGS = ("carriage", "ended", "withheld", "chunked", "compressed")
 _ROW_TEXTS = (
     "method",
@@ -186,6 +187,7 @@ def _toSide(parsed: Any) -> Side:
     _check(parsed.expected in Expected.__members__.values(), "expectation")
     _check(parsed.content in Content.__members__.values(), "kind of content")
     _check(parsed.announced >= -1, "announced length")
+    _check(max(parsed.unfinished, parsed.length, parsed.range) < _MOST_COUNTED, "number of bytes")
     texts = (parsed.held, parsed.header or b"", parsed.boundary or b"")
     _check(all(len(text) <= _MOST_BYTES for text in texts), "length of a text")
     side = Side()
@@ -196,6 +198,7 @@ def _toSide(parsed: Any) -> Side:
     side.held, side.header, side.boundary = bytearray(parsed.held), parsed.header, parsed.boundary
     _check((side.remaining > 0) == (side.mode in (Mode.BODY, Mode.CHUNK)), "rest of a body")
     _check(side.boundary is not None or side.mode not in (Mode.PREAMBLE, Mode.PART_HEADERS, Mode.PART), "boundary")
+    _check(side.mode != Mode.PART or len(side.held) <= len(side.boundary or b"") + 2, "beginning of a line")
     return side
 
 
@@ -213,8 +216,8 @@ def _toProgress(parsed: Any) -> Progress:
 
 
 def _toPairing(parsed: Any) -> Pairing:
-    _check(len(parsed.rows) <= MOST_PENDING + 2, "number of rows")
-    _check(max(parsed.request, parsed.response, parsed.depth) < 1 << 62, "number of a row")
+    _check(len(parsed.rows) <= 2 * MOST_PENDING, "number of rows")
+    _check(max(parsed.request, parsed.response, parsed.depth) < _MOST_COUNTED, "number of a row")
     pairing = Pairing()
     pairing.request, pairing.response, pairing.depth = parsed.request, parsed.response, parsed.depth
     for row in parsed.rows:

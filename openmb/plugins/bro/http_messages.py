@@ -11,7 +11,6 @@ from openmb.plugins.bro.http_rows import OpenRow, Pairing
 from openmb.plugins.bro.http_side import Content, Expected, Progress, Side
 from openmb.plugins.bro.http_syntax import (
     firstWord,
-    isSimpleName,
     parseChunkSize,
     parseHeader,
     parseLength,
@@ -55,8 +54,9 @@ _FRAMING = frozenset(
 )
 _READ = _FRAMING | _PROXIES | _AUTHORIZATIONS | frozenset(_COLUMNS)
 
-# lone CR or LF, continuation line, line that begins with NUL: reasons to read a header line by line
-_UNUSUAL_HEADER = re.compile(rb"\r(?!\n)|(?<!\r)\n|\n[ \t\0]")
+# lines with simple names up to the empty line: no lone CR or LF, no continuation, nothing that begins with NUL
+_ORDINARY_HEADER = re.compile(rb"(?:[!-')-9;-~][!-9;-~]*+:[^\r\n]*+\r\n)++\r\n")
+_FIELDS = re.compile(rb"(?<=\n)(" + b"|".join(sorted(_READ)) + rb"):([^\r]*+)", re.IGNORECASE)
 
 
 class MessageReader:
@@ -207,37 +207,28 @@ class MessageReader:
 
         @return: the position after its empty line, or C{position} when the header has to be read line by line.
         """
-        end = data.find(b"\r\n\r\n", position)
-        unusual = data[position] in b" \t\0\r\n" or end - position > http_side.LONGEST_LINE
-        if end < 0 or unusual or _UNUSUAL_HEADER.search(data, position, end):
+        ordinary = _ORDINARY_HEADER.match(data, position) if position and data[position - 1] == 10 else None
+        if ordinary is None or ordinary.end() - position > http_side.LONGEST_LINE:
             return position
-        for line in data[position:end].split(b"\r\n"):
-            name, colon, _ = line.partition(b":")
-            name = name.upper()
-            if name in _READ or not colon or not isSimpleName(name):
-                self._headerField(side, line)
-            else:
-                self._pairing.current(side is self._client, self._now)
+        fromClient = side is self._client
+        row = self._pairing.current(fromClient, self._now)
+        for name, value in _FIELDS.findall(data, position, ordinary.end()):
+            self._headerField(side, row, name.upper(), value.lstrip())
         self._headerLine(side, b"")
-        return end + 4
+        return ordinary.end()
 
     def _headerEnded(self, side: Side) -> None:
         """The header field that was being read is complete."""
         if side.header is not None:
-            line, side.header = bytes(side.header), None
-            self._headerField(side, line)
+            field, side.header = parseHeader(bytes(side.header)), None
+            if field is not None:
+                self._headerField(side, self._pairing.current(side is self._client, self._now), *field)
 
-    def _headerField(self, side: Side, line: bytes) -> None:
-        """One header field, all its lines."""
-        field = parseHeader(line)
-        if field is None:
-            return
-        name, value = field
-        fromClient = side is self._client
-        row = self._pairing.current(fromClient, self._now)
+    def _headerField(self, side: Side, row: OpenRow, name: bytes, value: bytes) -> None:
+        """One header field; its name in upper case."""
         if name in _FRAMING:
             self._framingField(side, name, value)
-        elif fromClient:
+        elif side is self._client:
             self._requestField(row, name, value)
 
     def _requestField(self, row: OpenRow, name: bytes, value: bytes) -> None:

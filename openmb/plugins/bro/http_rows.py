@@ -165,7 +165,5 @@ class Pairing:
 
     def take(self) -> list[HTTPRow]:
         """The rows written since the last call."""
-        rows = self.written
-        if rows:
-            self.written = []
+        rows, self.written = self.written, []
         return rows

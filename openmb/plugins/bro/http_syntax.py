@@ -32,6 +32,7 @@ _SOME_BLANKS = re.compile(rb"[ \t]*")
 # printable characters that are not special in MIME (RFC 2045, page 12)
 _WORD = re.compile(rb"[!#-'*+\-.0-9A-Z^-~]+")
 _BEFORE_WORD = re.compile(rb"[^!#-'*+\-.0-9A-Z^-~(]*")
+_COMMON_TYPE = re.compile(rb"[a-ln-z]+/[a-z]", re.IGNORECASE)
 _BOUNDARY = re.compile(rb"[!#-~]+")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _COMMENT_MARK = re.compile(rb"\\.|[()]", re.DOTALL)
@@ -146,15 +147,10 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
     return b"" if match[0] == b"%" else match[0]
 
 
-def isSimpleName(name: bytes) -> bool:
-    """Can C{name} be a header field's name as it stands, with nothing to strip?"""
-    return _SIMPLE_NAME.fullmatch(name) is not None
-
-
 def parseHeader(line: bytes) -> tuple[bytes, bytes] | None:
     """Upper-case name and value of a header field; None when the line is no header field."""
     name, colon, value = line.partition(b":")
-    if colon and isSimpleName(name):
+    if colon and _SIMPLE_NAME.fullmatch(name):
         return name.upper(), value.lstrip()
     return _parseUnusualHeader(line)
 
@@ -216,7 +212,8 @@ def findWord(value: bytes, position: int = 0) -> tuple[int, int] | None:
 
 def firstWord(value: bytes) -> bytes:
     """The first MIME token of C{value} in lower case, empty if there is none."""
-    span = findWord(value)
+    word = _WORD.match(value)
+    span = word.span() if word is not None else findWord(value)
     return value[span[0] : span[1]].lower() if span is not None else b""
 
 
@@ -253,7 +250,12 @@ def parseRange(value: bytes) -> int:
 
 
 def parseMediaType(value: bytes) -> tuple[bytes, bytes | None] | None:
-    """Main type in lower case and, for a multipart type, its boundary; None when the value is no media type."""
+    """Main type in lower case and, for a multipart type, its boundary; None when the value is no media type.
+
+    A main type that does not begin with C{m} is given as empty.
+    """
+    if _COMMON_TYPE.match(value):
+        return b"", None
     main = findWord(value)
     if main is None:
         return None
