@@ -54,7 +54,7 @@ _ROW_TEXTS = (
 )
 
 
-class _Maybe(Adapter):  # type: ignore[misc]  # construct has no annotations
+class _Maybe(Adapter):
     """A value that may be missing: a list of none or one."""
 
     def _decode(self, value: Any, context: Any, path: Any) -> Any:
