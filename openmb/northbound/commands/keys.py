@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from openmb.errors import ConfigurationError
+from openmb.southbound.keys import makeKeyring, rotateKeyring
 from openmb.state.keyring import Keyring
 
 fileArgument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -26,9 +27,7 @@ def command() -> None:
 @fileArgument
 def new(kind: str, file: Path) -> None:
     """Make FILE, a keyring with one new key for the middleboxes of KIND."""
-    if file.exists():
-        raise ConfigurationError(f"{file} exists already: rotate it, or remove it first to replace it")
-    Keyring.generate(kind).save(file)
+    makeKeyring(file, kind)
     click.echo(f"made {file}: bring it to every middlebox of kind {kind}, and to nobody else")
 
 
@@ -36,8 +35,7 @@ def new(kind: str, file: Path) -> None:
 @fileArgument
 def rotate(file: Path) -> None:
     """Add a new key to FILE and seal with it from now on; the old keys still open what they sealed."""
-    keyring = Keyring.load(file).rotated()
-    keyring.save(file)
+    keyring = rotateKeyring(file)
     click.echo(f"{file}: key {keyring.current} is current; bring the file to every middlebox, then drop the old key")
 
 
