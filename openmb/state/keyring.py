@@ -3,8 +3,9 @@ Keyrings: the secrets that the middleboxes of one kind share, and that the contr
 
 The file is text, one line for each thing: C{kind NAME}, C{current ID}, C{key ID HEX}; C{#} begins a comment line.
 
-Rotation: make a new key (L{Keyring.rotated}), bring the file to every middlebox of the kind, and later drop the old key
-(L{Keyring.without}).  A middlebox that has not read the new file yet refuses what the new key sealed; whoever still has the old key can open what was sealed with it.
+Rotation without a gap: add a new key that is not used yet (L{Keyring.extended}), bring the file to every middlebox of
+the kind, then make the new key the current one (L{Keyring.using}) everywhere, and later drop the old one
+(L{Keyring.without}).  L{Keyring.rotated} does the first two at once, for where nothing moves meanwhile.
 """
 
 from __future__ import annotations
@@ -54,10 +55,22 @@ class Keyring:
         """A keyring with one new random key."""
         return cls(kind, {1: secrets.token_bytes(KEY_SIZE)}, 1)
 
+    def extended(self) -> Keyring:
+        """With a new random key under the next id, which opens but does not seal yet."""
+        return Keyring(self.kind, {**self.keys, max(self.keys) + 1: secrets.token_bytes(KEY_SIZE)}, self.current)
+
+    def using(self, identifier: int) -> Keyring:
+        """
+        With another current key.
+
+        @raise ConfigurationError: the key is not in the keyring.
+        """
+        return Keyring(self.kind, self.keys, identifier)
+
     def rotated(self) -> Keyring:
         """With a new random key as the current one; the old keys still open what they sealed."""
-        new = max(self.keys) + 1
-        return Keyring(self.kind, {**self.keys, new: secrets.token_bytes(KEY_SIZE)}, new)
+        extended = self.extended()
+        return extended.using(max(extended.keys))
 
     def without(self, identifier: int) -> Keyring:
         """

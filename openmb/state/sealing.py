@@ -1,8 +1,8 @@
 """
 Seals the packs of one direction of one operation, so that only the two middleboxes can read or make them.
 
-AES-256-GCM under a key of its own for each transfer: HKDF-SHA256 (RFC 5869) of a key of the kind's keyring, a fresh salt,
-and the transfer's context (who, to whom, which operation).  The nonce is the frame's number, which is never used twice.
+AES-256-GCM under a key of its own for each transfer: HKDF-SHA256 (RFC 5869) of a key of the kind's keyring, a fresh
+salt, and the transfer's context (who, to whom, which operation).  The nonce is the frame's number, never used twice.
 """
 
 from __future__ import annotations
