@@ -123,12 +123,14 @@ class Controller:
 
     # -- northbound
 
-    async def moveInternal(self, source: str, destination: str, flows: str, route: Route | None = None) -> MovePerformer:
+    async def moveInternal(
+        self, source: str, destination: str, flows: str, route: Route | None = None
+    ) -> MovePerformer:
         """
         Move the per-flow state of C{flows} and keep it moving until the route changes.
 
-        Returns when every record is installed at the destination.  With C{route} the switch-over follows at once; without
-        it, the application calls C{switchOver} on what this returns.
+        Returns when every record is installed at the destination.  With C{route} the switch-over follows at once;
+        without it, the application calls C{switchOver} on what this returns.
 
         @raise OperationError: refused at once, or failed on the way; the source goes on as if never asked.
         """

@@ -208,9 +208,7 @@ class MovePerformer:
         self._marking = clock.callLater(MARKER_INTERVAL, self._mark, ports)
         final = clock.seconds() >= self._settled
         self._markers += 1
-        sent = self._around.network.mark(
-            self.request.operation, self.request.token, self._markers, final, ports
-        )
+        sent = self._around.network.mark(self.request.operation, self.request.token, self._markers, final, ports)
         sent.addErrback(lambda failure: self.log.warn("no drain marker: {e}", e=failure.getErrorMessage()))
 
     def stopMarkers(self) -> None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.queue import PacketQueue
 from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
 from openmb.state.headers import HeaderFieldList
-from openmb.state.sealing import unpackRecords
+from openmb.state.packing import unpackRecords
 from openmb.wire.messages import (
     Committed,
     Discard,
@@ -33,7 +31,7 @@ from openmb.wire.messages import (
     StreamFrame,
     StreamType,
 )
-from openmb.wire.stream import packReturnDone, parseGetDone, parseMarked, unpackEvents
+from openmb.wire.stream import GetDone, Marked, ReturnDone, packPart, unpackEvents, unpackPart
 
 if TYPE_CHECKING:
     from openmb.middlebox.host import MiddleboxHost
@@ -108,7 +106,7 @@ class DestinationOperation:
             case StreamType.DIVERTED:
                 self._confirm()
             case StreamType.MARKED:
-                self._redirects.passed(parseMarked(plain))
+                self._redirects.passed(unpackPart(Marked, plain).stamp)
                 self._merge()
             case StreamType.DRAINED:
                 self.sourceEnded()
@@ -123,11 +121,11 @@ class DestinationOperation:
         self._host.engine.reprocess(self.identifier, self._host.decodeEvents(packets))
 
     def _compare(self, plain: bytes) -> None:
-        records, size, _ = parseGetDone(plain)
-        if (records, size) != (self._records, self._recordBytes):
-            reason = f"{self._records} records of {self._recordBytes} bytes came, the source sent {records} of {size}"
-            raise OperationError(Refusal.COUNT_MISMATCH, reason)
-        self._host.send(Installed(self.identifier, records, size, self._reprocessed))
+        done = unpackPart(GetDone, plain)
+        if (done.records, done.bytes) != (self._records, self._recordBytes):
+            came = f"{self._records} records of {self._recordBytes} bytes came"
+            raise OperationError(Refusal.COUNT_MISMATCH, f"{came}, the source sent {done.records} of {done.bytes}")
+        self._host.send(Installed(self.identifier, done.records, done.bytes, self._reprocessed))
 
     def _confirm(self) -> None:
         if self.state is not DestinationState.HOLDING:
@@ -261,7 +259,7 @@ class DestinationOperation:
         )
 
     def _giveBack(self, packets: Decoded) -> None:
-        own: np.ndarray = self._host.engine.owns(packets)
+        own = self._host.engine.owns(packets)
         if own.any():
             self._host.processAlone(packets.select(own).packets)
         rest = packets.select(~own).packets
@@ -271,7 +269,7 @@ class DestinationOperation:
 
     def _endReturn(self) -> None:
         if self.sender is not None:
-            self.sender.append(StreamType.RETURN_DONE, b"", packReturnDone(self._returned))
+            self.sender.append(StreamType.RETURN_DONE, b"", packPart(ReturnDone(self._returned)))
         self._host.drop(self)
         self._host.send(Discarded(self.identifier, self._returned))
 

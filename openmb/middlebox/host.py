@@ -1,8 +1,8 @@
 """
 The middlebox host: packets and southbound messages in, messages out.
 
-It ties one engine to the operations it takes part in: which packets the engine processes, which raise events, which wait.
-Sans-I/O: time, packets and messages are handed in; C{send} takes what goes to the controller.
+It ties one engine to the operations it takes part in: which packets the engine processes, which raise events, which
+wait.  Sans-I/O: time, packets and messages are handed in; C{send} takes what goes to the controller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded, Kind
 from openmb.packets.marker import parseMarker
 from openmb.state.headers import HeaderFieldList
-from openmb.state.sealing import Keyring
+from openmb.state.keyring import Keyring
 from openmb.wire import messages as m
 
 Operation = SourceOperation | DestinationOperation
@@ -238,7 +238,7 @@ class MiddleboxHost:
             case m.Credit(), DestinationOperation() | SourceOperation():
                 if operation.sender is not None and message.side is operation.side:
                     operation.sender.credited(message.number)
-            case (m.StreamFrame() | m.Credit()), None:
+            case ((m.StreamFrame() | m.Credit()), None):
                 pass  # of an operation that has ended here: the other end is told by the controller
             case m.Prepare(), None:
                 self._begin(message, DestinationOperation(self, message))
@@ -330,7 +330,7 @@ class MiddleboxHost:
                 operation.orphaned()
 
     def finish(self) -> None:
-        """The input ends for good: whatever is provisional or marked is settled first, then the engine reports the rest."""
+        """The input ends for good: settle what is provisional or marked, then let the engine report the rest."""
         for operation in tuple(self._operations.values()):
             operation.orphaned()
         self.engine.finish()

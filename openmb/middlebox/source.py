@@ -15,7 +15,7 @@ from openmb.middlebox.stream import PACK_BYTES, StreamReceiver, StreamSender, co
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
 from openmb.state.headers import HeaderFieldList
-from openmb.state.sealing import packRecords, splitBatch
+from openmb.state.packing import packRecords, splitBatch
 from openmb.wire.messages import (
     Delete,
     Deleted,
@@ -29,7 +29,7 @@ from openmb.wire.messages import (
     Unmarked,
     WindowClosed,
 )
-from openmb.wire.stream import packDrained, packGetDone, packMarked, unpackEvents
+from openmb.wire.stream import Drained, GetDone, Marked, packPart, unpackEvents
 
 if TYPE_CHECKING:
     from openmb.middlebox.host import MiddleboxHost
@@ -86,7 +86,7 @@ class SourceOperation:
         batches = next(self._slices, None)
         if batches is None:
             self.state = SourceState.TAPPING
-            counts = packGetDone(self._exported, self._exportedBytes, self._events)
+            counts = packPart(GetDone(self._exported, self._exportedBytes, self._events))
             self.sender.append(StreamType.GET_DONE, b"", counts)
             return
         for batch in batches:
@@ -144,10 +144,10 @@ class SourceOperation:
         """A genuine drain marker came down the old path."""
         if self.state is not SourceState.DIVERTED or self._drained:
             return
-        self.sender.append(StreamType.MARKED, b"", packMarked(stamp))
+        self.sender.append(StreamType.MARKED, b"", packPart(Marked(stamp)))
         if final:
             self._drained = True
-            self.sender.append(StreamType.DRAINED, b"", packDrained(stamp, self._redirected))
+            self.sender.append(StreamType.DRAINED, b"", packPart(Drained(stamp, self._redirected)))
 
     def delete(self, message: Delete) -> None:
         """The destination has taken over: drop everything in silence, watch for late packets."""

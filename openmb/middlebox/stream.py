@@ -1,7 +1,8 @@
 """
 The two ends of an operation's ordered, numbered, sealed stream.
 
-The sender keeps every frame until the receiver's credit for it returns, so the credit window is the retransmission buffer too.
+The sender keeps every frame until the receiver's credit for it returns, so the credit window is the retransmission
+buffer too.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import numpy as np
 
 from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import PacketBatch
-from openmb.state.sealing import Keyring, TransferOpener, TransferSealer, transferContext
+from openmb.state.keyring import Keyring
+from openmb.state.sealing import TransferOpener, TransferSealer, transferContext
 from openmb.wire.messages import Get, Prepare, Side, StreamFrame, StreamType
-from openmb.wire.stream import openedClear, packEvents, parseOpened
+from openmb.wire.stream import PACKET_OVERHEAD, Opened, associatedData, packEvents, packPart, unpackPart
 
 #: Packet bytes put in one frame of events, and record bytes in one pack (a single larger packet travels alone).
 PACK_BYTES = 65536
-#: What one packet costs in a frame of events besides its bytes: stamp, wire length, captured length.
-EVENT_OVERHEAD = 16
 
 
 def contextOf(kind: str, request: Get | Prepare, side: Side) -> bytes:
@@ -61,7 +61,7 @@ class StreamSender:
         self._inFlightBytes = 0
         self.backlog = 0
         self.sent = -1
-        self.append(StreamType.OPENED, openedClear(self._sealer.keyID, self._sealer.salt), b"")
+        self.append(StreamType.OPENED, packPart(Opened(self._sealer.keyID, self._sealer.salt)), b"")
 
     @property
     def roomy(self) -> bool:
@@ -71,7 +71,8 @@ class StreamSender:
     def append(self, type_: StreamType, clear: bytes, plain: bytes) -> None:
         """Seal one frame and send it as soon as there is credit."""
         self.sent += 1
-        sealed = self._sealer.seal(self.sent, bytes([type_]) + clear, plain)
+        bound = associatedData(self._operation, self._side, self.sent, type_, clear)
+        sealed = self._sealer.seal(self.sent, bound, plain)
         frame = StreamFrame(self._operation, self._side, self.sent, type_, clear, sealed)
         self._waiting.append(frame)
         self.backlog += frame.size
@@ -127,9 +128,10 @@ class StreamReceiver:
         if self._opener is None:
             if frame.type is not StreamType.OPENED:
                 raise OperationError(Refusal.BAD_REQUEST, "the stream does not begin with OPENED")
-            keyID, salt = parseOpened(frame.clear)
-            self._opener = TransferOpener(self._keyring, keyID, salt, self._context)
-        plain = self._opener.open(frame.number, bytes([frame.type]) + frame.clear, frame.sealed)
+            opened = unpackPart(Opened, frame.clear)
+            self._opener = TransferOpener(self._keyring, opened.keyID, opened.salt, self._context)
+        bound = associatedData(frame.operation, frame.side, frame.number, frame.type, frame.clear)
+        plain = self._opener.open(frame.number, bound, frame.sealed)
         self.received = frame.number
         return plain
 
@@ -138,7 +140,7 @@ def splitPackets(packets: PacketBatch, limit: int) -> Iterator[PacketBatch]:
     """Consecutive parts of C{packets} that hold at most C{limit} bytes each, and at least one packet."""
     if not len(packets):
         return
-    ends = np.cumsum(packets.lengths.astype(np.int64) + EVENT_OVERHEAD)
+    ends = np.cumsum(packets.lengths.astype(np.int64) + PACKET_OVERHEAD)
     if int(ends[-1]) <= limit:
         yield packets
         return

@@ -495,7 +495,7 @@ awaitingSource.upon(MoveInputs.sourceDied).to(closed)(abortEnded)
 awaitingDestination.upon(MoveInputs.destinationDied).to(closed)(abortEnded)
 awaitingDestination.upon(MoveInputs.sourceDied).loop().returns(None)
 
-# -- facts that come late: declared one by one, so that anything else stays a bug ---------------------------------------
+# -- facts that come late: declared one by one, so that anything else stays a bug -------------------------------------
 
 LATE = {
     MoveInputs.prepared: (*UNDOING, settingBack, closed),

@@ -75,8 +75,8 @@ class MoveReport:
     """
     What a move did, complete when it has finished.
 
-    Counts of packets: C{reprocessed} (events before the switch-over), C{redirected}, C{held} (direct packets that waited),
-    C{late} (after the merge), C{lost}.  C{longestHold} in microseconds.
+    Counts of packets: C{reprocessed} (events before the switch-over), C{redirected}, C{held} (direct packets that
+    waited), C{late} (after the merge), C{lost}.  C{longestHold} in microseconds.
     """
 
     operation: int

@@ -1,9 +1,9 @@
 """
 The smallest kind of middlebox: it counts the packets of each flow and remembers their order.
 
-It is an example for authors of plugins, and a quick stand-in for tests that are about the host and the controller: plain Python,
-one record a flow, one row a flow.  The row holds a running checksum over the packets in order, so that a packet lost, repeated
-or out of order shows.
+It is an example for authors of plugins, and a quick stand-in for tests that are about the host and the controller:
+plain Python, one record a flow, one row a flow.  The row holds a running checksum over the packets in order, so that a
+packet lost, repeated or out of order shows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from construct import Int32ul, Int64ul, Struct

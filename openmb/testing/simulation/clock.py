@@ -17,23 +17,19 @@ from zope.interface import implementer
 class SimulatedCall:
     """One call in the heap."""
 
-    __slots__ = ("_clock", "_time", "arguments", "called", "cancelled", "function", "keywords", "serial")
+    __slots__ = ("_clock", "_time", "arguments", "called", "cancelled", "function", "keywords")
 
     def __init__(
         self,
         clock: SimulatedClock,
         time: float,
-        serial: int,
         function: Callable[..., object],
         arguments: tuple[Any, ...],
         keywords: dict[str, Any],
     ) -> None:
-        self._clock, self._time, self.serial = clock, time, serial
+        self._clock, self._time = clock, time
         self.function, self.arguments, self.keywords = function, arguments, keywords
         self.called = self.cancelled = False
-
-    def __lt__(self, other: SimulatedCall) -> bool:
-        return (self._time, self.serial) < (other._time, other.serial)
 
     def getTime(self) -> float:
         return self._time
@@ -64,33 +60,37 @@ class SimulatedClock:
     def __init__(self) -> None:
         self._now = 0.0
         self._serial = 0
-        self._heap: list[SimulatedCall] = []
+        # (time, serial number, call): calls made first come first among equals, and comparing needs no Python
+        self._heap: list[tuple[float, int, SimulatedCall]] = []
 
     def seconds(self) -> float:
         return self._now
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> SimulatedCall:
-        self._serial += 1
-        call = SimulatedCall(self, self._now + max(delay, 0.0), self._serial, callable, args, kw)
-        heapq.heappush(self._heap, call)
+        call = SimulatedCall(self, self._now + max(delay, 0.0), callable, args, kw)
+        self._push(call)
         return call
 
+    def _push(self, call: SimulatedCall) -> None:
+        self._serial += 1
+        heapq.heappush(self._heap, (call.getTime(), self._serial, call))
+
     def getDelayedCalls(self) -> Sequence[SimulatedCall]:
-        return [call for call in self._heap if call.active()]
+        return [call for time, _, call in self._heap if call.active() and call.getTime() == time]
 
     def move(self, call: SimulatedCall, time: float) -> None:
-        """Give C{call} another time."""
+        """Give C{call} another time; its old place in the heap is passed over."""
         call._time = time
-        heapq.heapify(self._heap)
+        self._push(call)
 
     def run(self, until: float) -> None:
         """Let time pass up to C{until}, making every call that comes due, in order."""
         heap = self._heap
-        while heap and heap[0]._time <= until:
-            call = heapq.heappop(heap)
-            if call.cancelled:
+        while heap and heap[0][0] <= until:
+            time, _, call = heapq.heappop(heap)
+            if call.cancelled or call.called or call.getTime() != time:
                 continue
-            self._now = max(self._now, call._time)
+            self._now = max(self._now, time)
             call.called = True
             call.function(*call.arguments, **call.keywords)
         self._now = max(self._now, until)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.state.flowkey import FLOW_KEY, flowKeys, flowText
 from openmb.testing.counter import Counter, CounterMiddlebox
 from openmb.testing.simulation.oracle import Row
+from openmb.testing.simulation.world import SimulatedKind
 
 
 def flowTexts(packets: Sequence[bytes]) -> list[str]:
@@ -39,3 +41,17 @@ class CounterKind:
     def flowsOf(self, packets: Sequence[bytes]) -> list[str]:
         """See C{SimulatedKind}."""
         return flowTexts(packets)
+
+
+def kindNamed(name: str) -> SimulatedKind:
+    """
+    The kind called C{name}.
+
+    @raise ConfigurationError: there is none.
+    """
+    if name not in KINDS:
+        raise ConfigurationError(f"no kind {name!r} to simulate; there are {', '.join(sorted(KINDS))}")
+    return KINDS[name]()
+
+
+KINDS: dict[str, Callable[[], SimulatedKind]] = {"counter": CounterKind}

@@ -122,10 +122,8 @@ class SimulatedNetwork:
 
     def _pathOf(self, index: int) -> tuple[str, ...]:
         rules = self._rulesFor(self._traffic.flows[index], int(self._traffic.fromClient[index]))
-        for rule in sorted(rules[::-1], key=lambda rule: -rule.priority):  # at equal priority the last one added
-            if self._matching(rule)[index]:
-                return rule.path
-        return ()
+        matching = [(rule.priority, place, rule) for place, rule in enumerate(rules) if self._matching(rule)[index]]
+        return max(matching)[2].path if matching else ()  # at equal priority the last one added wins
 
     def _rulesFor(self, flow: int, direction: int) -> tuple[Route, ...]:
         now = self._clock.seconds()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from openmb.operations.values import Stage
 from openmb.testing.simulation.network import NetworkBehaviour
 
 SERVERS = ["10.1.0.1", "10.1.0.2", "10.1.0.3"]
@@ -22,30 +23,44 @@ DISJOINT = (
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """C{delay} seconds after a move has reached C{stage}."""
+
+    stage: Stage
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """
     One move that the application makes.
 
     @ivar start: simulated time; a plan on the same flows waits for the one before it.
     @ivar flows: which flows.
-    @ivar destination: where to (from where they are).
+    @ivar choice: where to: a number that chooses among the middleboxes where they are not.
     @ivar patience: seconds between INSTALLED and the switch-over; None: the route is given with the call.
-    @ivar abortAfter: seconds after the start at which the application aborts, or None.
+    @ivar abort: when the application changes its mind, or None.
     """
 
     start: float
     flows: str
-    destination: str
+    choice: int
     patience: float | None
-    abortAfter: float | None
+    abort: Moment | None
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A middlebox that dies at some moment and does not come back."""
+    """
+    A middlebox that dies and does not come back.
 
-    time: float
-    name: str
+    @ivar plan: which of the plans it is about.
+    @ivar ofSource: the source of that move dies, not the destination.
+    """
+
+    plan: int
+    ofSource: bool
+    moment: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +91,12 @@ def drawScenario(seed: int, rng: random.Random) -> Scenario:
         settle=rng.choice((0.0, 0.0, 0.02, 0.1)),
         failing=0.15 if rng.random() < 0.2 else 0.0,
     )
-    plans = tuple(drawPlans(rng, span, names))
-    death = None
-    if rng.random() < 0.2:
-        plan = rng.choice(plans)
-        death = Death(plan.start + rng.random() ** 2 * rng.choice((0.1, 0.6, 2.0)), rng.choice(names[:2]))
+    plans = tuple(drawPlans(rng, span))
+    death = Death(rng.randrange(len(plans)), rng.random() < 0.5, drawMoment(rng)) if rng.random() < 0.2 else None
     return Scenario(
         seed=seed,
         span=span,
-        flows=rng.randrange(22, 34),
+        flows=rng.randrange(28, 38),
         middleboxes=names,
         network=network,
         line=rng.choice((0.0005, 0.004, 0.015)),
@@ -97,7 +109,7 @@ def drawScenario(seed: int, rng: random.Random) -> Scenario:
     )
 
 
-def drawPlans(rng: random.Random, span: float, names: tuple[str, ...]) -> list[Plan]:
+def drawPlans(rng: random.Random, span: float) -> list[Plan]:
     """Moves there, and mostly back again at once or later; sometimes others beside them."""
     plans: list[Plan] = []
     lists = list(rng.choice(DISJOINT))
@@ -106,7 +118,13 @@ def drawPlans(rng: random.Random, span: float, names: tuple[str, ...]) -> list[P
         start = span * rng.uniform(0.05, 0.6)
         for _ in range(rng.choice((1, 2, 2, 3))):
             patience = rng.choice((None, None, span * 0.02, span * 0.2, span * 0.6))
-            abort = rng.random() ** 2 * rng.choice((0.1, 0.5, span * 0.4)) if rng.random() < 0.2 else None
-            plans.append(Plan(start, flows, rng.choice(names), patience, abort))
+            abort = drawMoment(rng) if rng.random() < 0.25 else None
+            plans.append(Plan(start, flows, rng.randrange(2), patience, abort))
             start += rng.choice((0.0, span * 0.1))
     return plans
+
+
+def drawMoment(rng: random.Random) -> Moment:
+    """Some moment of a move, most often while it is switching over."""
+    stage = rng.choice((Stage.STARTED, Stage.INSTALLED, Stage.SWITCHING, Stage.SWITCHING, Stage.ROUTED, Stage.MERGED))
+    return Moment(stage, rng.random() ** 2 * rng.choice((0.02, 0.1, 0.4)))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+
 from openmb.controller.controller import Controller
 from openmb.controller.performer import MovePerformer
 from openmb.controller.registry import Session
@@ -23,7 +25,7 @@ from openmb.operations.values import Deadlines, MoveReport, MoveSettings, Stage
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.state.headers import EVERYTHING, HeaderFieldList
-from openmb.state.sealing import Keyring
+from openmb.state.keyring import Keyring
 from openmb.testing.simulation.clock import SimulatedClock
 from openmb.testing.simulation.link import Line
 from openmb.testing.simulation.network import SimulatedNetwork
@@ -82,7 +84,7 @@ class SimulatedMiddlebox:
         self.session = Session(self.host.hello(), self._down.send)
         world.network.attach(name, self._packets)
         world.controller.sessionOpened(self.session)
-        world.clock.callLater(TICK, self._tick)
+        self._ticking = False
 
     def emit(self, row: Row) -> None:
         self.world.rows.append(row)
@@ -104,6 +106,9 @@ class SimulatedMiddlebox:
         self.host.packetsReceived(packetBatch(frames, stamps))
 
     def _wake(self) -> None:
+        if not self._ticking and self.host.operations:
+            self._ticking = True
+            self.world.clock.callLater(TICK, self._tick)
         if not self._working and self.host.hasWork:
             self._working = True
             self.world.clock.callLater(self.world.rng.uniform(0.0001, 0.003), self._work)
@@ -115,11 +120,10 @@ class SimulatedMiddlebox:
             self._wake()
 
     def _tick(self) -> None:
+        self._ticking = False
         if self.alive:
-            if self.host.operations:
-                self.host.timePassed(self.world.clock.seconds())
-                self._wake()
-            self.world.clock.callLater(TICK, self._tick)
+            self.host.timePassed(self.world.clock.seconds())
+            self._wake()
 
     def die(self) -> None:
         """Stop at once; what was on its lines is lost, what was written stays."""
@@ -157,9 +161,9 @@ class World:
         )
         self.middleboxes = {name: SimulatedMiddlebox(self, name) for name in self.scenario.middleboxes}
         self.moves: list[MovePerformer] = []
+        self.dead = ""
         self._where: dict[str, str] = {}
         self._busy: dict[str, list[Plan]] = {}
-        self._mergedAt: list[tuple[float, str]] = []
 
     # -- the application
 
@@ -172,11 +176,11 @@ class World:
 
     def _start(self, plan: Plan) -> None:
         source = self._where.get(plan.flows, "a")
-        route = Route(HeaderFieldList.parse(plan.flows), (plan.destination,))
+        others = [name for name in self.middleboxes if name != source]
+        destination = others[plan.choice % len(others)]
+        route = Route(HeaderFieldList.parse(plan.flows), (destination,))
         try:
-            move = self.controller.startMove(
-                source, plan.destination, plan.flows, route if plan.patience is None else None
-            )
+            move = self.controller.startMove(source, destination, plan.flows, route if plan.patience is None else None)
         except OperationError as error:
             self.counts[f"refused {error.refusal.name}"] += 1
             self._next(plan)
@@ -191,8 +195,7 @@ class World:
                 lambda report: self.clock.callLater(plan.patience or 0.0, self._switch, move, route),
                 lambda failure: None,
             )
-        if plan.abortAfter is not None:
-            self.clock.callLater(plan.abortAfter, self._abort, move)
+        self._moments(plan, move, Stage.STARTED)
 
     def _switch(self, move: MovePerformer, route: Route) -> None:
         try:
@@ -210,8 +213,10 @@ class World:
             self.counts[f"abort when {stage.value}"] += 1
 
     def _watch(self, plan: Plan, move: MovePerformer, report: MoveReport) -> None:
+        self._follow(plan, move, report.stage)
+        self._moments(plan, move, report.stage)
         if report.stage is Stage.MOVED or (report.stage is Stage.FAILED and plan in self._busy[plan.flows]):
-            self._where[plan.flows] = plan.destination
+            self._where[plan.flows] = move.request.destination.name
             self._next(plan)
         elif report.stage is Stage.ABORTED:
             self._next(plan)
@@ -223,26 +228,42 @@ class World:
             if waiting:
                 self.clock.callLater(0, self._start, waiting[0])
 
+    def _moments(self, plan: Plan, move: MovePerformer, stage: Stage) -> None:
+        """What is to happen some time after a stage."""
+        death = self.scenario.death
+        if plan.abort is not None and plan.abort.stage is stage:
+            self.clock.callLater(plan.abort.delay, self._abort, move)
+        if death is not None and self.scenario.plans[death.plan] is plan and death.moment.stage is stage:
+            victim = move.request.source if death.ofSource else move.request.destination
+            self.clock.callLater(death.moment.delay, self._die, victim.name)
+
     # -- deaths
 
-    def _die(self) -> None:
-        death = self.scenario.death
-        if death is None:
+    def _die(self, name: str) -> None:
+        if self.dead:
             return
+        self.dead = name
         for move in self.controller.moves:
             for role, peer in (("source", move.request.source), ("destination", move.request.destination)):
-                if peer.name == death.name:
+                if peer.name == name:
                     self.counts[f"death of {role} when {move.report.stage.value}"] += 1
         self.counts["deaths"] += 1
-        self.middleboxes[death.name].die()
+        self.middleboxes[name].die()
+
+    def _follow(self, plan: Plan, move: MovePerformer, stage: Stage) -> None:
+        """Keep account of where records are: what a middlebox has handed over completely does not die with it."""
+        matching = HeaderFieldList.parse(plan.flows).matchHeaders(self.decoded.headers)
+        for flow in {self.traffic.flows[index] for index in np.flatnonzero(matching)}:
+            seen = self.network.visited[flow]
+            if stage is Stage.ROUTED:
+                seen.add(move.request.destination.name)
+            elif stage is Stage.MERGED and move.request.source.name != self.dead:
+                seen.discard(move.request.source.name)
 
     def _tainted(self, flows: list[str]) -> frozenset[str]:
-        """Flows of which the dead middlebox had seen a packet: part of them is lost with it."""
-        death = self.scenario.death
-        if death is None:
-            return frozenset()
+        """Flows that the dead middlebox had seen a packet or owned the record of: part of them is lost with it."""
         names = {self.traffic.flows[i]: flow for i, flow in enumerate(flows)}
-        return frozenset(names[n] for n, seen in enumerate(self.network.visited) if death.name in seen and n in names)
+        return frozenset(names[n] for n, seen in enumerate(self.network.visited) if self.dead in seen and n in names)
 
     # -- the run
 
@@ -253,8 +274,6 @@ class World:
             self.clock.callLater(time, self.network.ingress, index)
         for plan in self.scenario.plans:
             self.clock.callLater(plan.start, self._plan, plan)
-        if self.scenario.death is not None:
-            self.clock.callLater(self.scenario.death.time, self._die)
         self._untilSettled()
         for middlebox in self.middleboxes.values():
             if middlebox.alive:
@@ -273,7 +292,7 @@ class World:
     def _unsettled(self) -> list[str]:
         found = [f"operation still {move.report.stage.value}" for move in self.controller.moves]
         for middlebox in self.middleboxes.values():
-            if middlebox.alive and middlebox.host.operations and self.scenario.death is None:
+            if middlebox.alive and middlebox.host.operations and not self.dead:
                 found.append(f"{middlebox.name} still knows {middlebox.host.operations} operations")
         return found
 
