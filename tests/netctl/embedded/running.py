@@ -31,7 +31,7 @@ class Watcher:
         self.packets: list[bytes] = []
         self.stamps: list[int] = []
         self.lost: Deferred[str] = Deferred()
-        self.client = PortClient(self._take, self.lost.callback)
+        self.client = PortClient(self._take, self.lost.callback, self._writableChanged)
         self._waiting: list[tuple[int, Deferred[None]]] = []
 
     async def count(self, count: int) -> list[bytes]:
@@ -40,6 +40,13 @@ class Watcher:
             self._waiting.append((count, Deferred()))
             await self._waiting[-1][1]
         return self.packets
+
+    def _writableChanged(self, writable: bool) -> None:
+        """Who sends back what comes takes nothing while nobody takes what is sent."""
+        if self.echo and not writable:
+            self.client.pauseProducing()
+        elif self.echo:
+            self.client.resumeProducing()
 
     def _take(self, batch: PacketBatch) -> None:
         self.packets.extend(packetsOf(batch))

@@ -42,7 +42,7 @@ class TimeTests(SynchronousTestCase):
         directory = Path(tempfile.mkdtemp(prefix="omb"))
         self.addCleanup(shutil.rmtree, directory)
         self.reactor = MemoryReactorClock()
-        settings = SwitchSettings(directory, queue=1000, ports=("in", "a"))
+        settings = SwitchSettings(directory, queue=1000, ports=("in", "a", "b", "a2"))
         clock = cast(ILocalReactor, cast(Any, self.reactor))
         self.service = SwitchService(settings, clock, lambda: int(self.reactor.seconds() * 1e9))
         self.service.startService()
@@ -102,6 +102,32 @@ class TimeTests(SynchronousTestCase):
         self.assertFalse(self.feeder.reading)
         peer.protocol.resumeProducing()
         self.assertEqual((True, [WEB] * 31), (self.feeder.reading, self.seen(peer)))
+
+    def test_middleboxIsReadFrom(self) -> None:
+        """A middlebox does not wait for a full queue (chains could wait for each other), but for one eight times full."""
+        self.service.route(route("", "a", "b", egress="a2"))
+        first, second = self.connect("a"), self.connect("b")
+        second.protocol.pauseProducing()
+        first.protocol.dataReceived(self.writer.header())
+        first.protocol.dataReceived(self.writer.records(batch([WEB] * 30)))
+        self.assertTrue(first.reading)
+        self.feed(WEB)
+        self.assertEqual((True, [WEB]), (first.reading, self.seen(first)))
+        first.protocol.dataReceived(self.writer.records(batch([WEB] * 200)))
+        self.assertFalse(first.reading)
+        second.protocol.resumeProducing()
+        self.assertEqual((True, [WEB] * 230), (first.reading, self.seen(second)))
+
+    def test_feederWaitsForWholeChain(self) -> None:
+        """A feeder waits for a full queue further down the path."""
+        self.service.route(route("", "a", "b", egress="a2"))
+        first, second = self.connect("a"), self.connect("b")
+        second.protocol.pauseProducing()
+        first.protocol.dataReceived(self.writer.header() + self.writer.records(batch([WEB] * 30)))
+        self.feed(WEB)
+        self.assertFalse(self.feeder.reading)
+        second.protocol.resumeProducing()
+        self.assertTrue(self.feeder.reading)
 
     def test_fragments(self) -> None:
         """Fragments that wait too long go on when nothing else comes."""
