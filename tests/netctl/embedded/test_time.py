@@ -104,7 +104,7 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual((True, [WEB] * 31), (self.feeder.reading, self.seen(peer)))
 
     def test_middleboxIsReadFrom(self) -> None:
-        """A middlebox does not wait for a full queue (chains could wait for each other), but for one eight times full."""
+        """A middlebox waits for no full queue (chains could wait for each other), but for one eight times full."""
         self.service.route(route("", "a", "b", egress="a2"))
         first, second = self.connect("a"), self.connect("b")
         second.protocol.pauseProducing()
