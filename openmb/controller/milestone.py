@@ -50,4 +50,4 @@ class Milestone(Generic[Value]):
             if good:
                 deferred.callback(value)  # type: ignore[arg-type]
             else:
-                deferred.errback(value)  # type: ignore[arg-type]
+                deferred.errback(value)

@@ -20,14 +20,14 @@ BUSY_TICK, IDLE_TICK = 0.004, 0.25
 class PacketPort(Protocol):
     """Where packets come from and, for an in-line kind, go to."""
 
-    def pause(self) -> None:
+    def pauseProducing(self) -> None:
         """Deliver no more for now; what is not delivered waits at the network."""
 
-    def resume(self) -> None:
+    def resumeProducing(self) -> None:
         """Deliver again."""
 
-    def send(self, batch: PacketBatch) -> None:
-        """Send packets on."""
+    def send(self, batch: PacketBatch) -> bool:
+        """Send packets on; false when the network takes no more for now."""
 
 
 class Agent:
@@ -50,9 +50,11 @@ class Agent:
         host.forward = self._forward
 
     def start(self, port: PacketPort) -> None:
-        """Packets will come from C{port}."""
-        self._port = port
-        self._tick()
+        """Packets will come from C{port} (perhaps instead of an earlier one)."""
+        self._port, self._paused = port, False
+        if self._ticking is None:
+            self._tick()
+        self._pace()
 
     def stop(self) -> None:
         """The service ends: settle, report everything, write it."""
@@ -111,9 +113,9 @@ class Agent:
             return
         self._paused = not self._paused
         if self._paused:
-            self._port.pause()
+            self._port.pauseProducing()
         else:
-            self._port.resume()
+            self._port.resumeProducing()
 
     def _tick(self) -> None:
         self.host.timePassed(self._clock.seconds())

@@ -1,0 +1,144 @@
+"""
+A middlebox as a service: packets from a port of the switch, orders from the controller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted.application.internet import ClientService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IReactorTCP
+from twisted.logger import Logger
+
+from openmb.errors import OpenMBError
+from openmb.middlebox.agent import Agent
+from openmb.netctl.embedded.port import PortClient, connectPort
+from openmb.packets.batch import PacketBatch
+from openmb.rpc.unix import ILocalReactor
+from openmb.southbound.certificates import Credentials
+from openmb.southbound.client import MiddleboxFactory, southboundClient
+from openmb.southbound.connection import Terms
+from openmb.southbound.link import Link
+from openmb.wire.messages import Hello, Message, Welcome
+
+#: Seconds between two attempts to reach the switch.
+RETRY = 0.2
+
+
+class IServiceReactor(ILocalReactor, IReactorTCP):
+    """What the service needs of a reactor: time, UNIX sockets and TCP."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiddleboxPlaces:
+    """
+    What a middlebox connects to.
+
+    @ivar host: @ivar port: where the controller listens.
+    @ivar controller: the controller's name, as in its certificate.
+    @ivar switch: directory of the switch's sockets; the port has the middlebox's name.
+    """
+
+    host: str
+    port: int
+    controller: str
+    switch: Path
+
+
+class AgentReceiver:
+    """Hands one connection's messages to the agent."""
+
+    def __init__(self, service: MiddleboxService, link: Link) -> None:
+        self._service, self._link = service, link
+
+    def connected(self, peer: Hello | Welcome) -> None:
+        """The controller has welcomed this middlebox."""
+        self._service.link = self._link
+        self._service.agent.host.connectionMade()
+
+    def messageReceived(self, message: Message) -> None:
+        """A message of the controller."""
+        self._service.agent.messageReceived(message)
+
+    def disconnected(self, reason: str) -> None:
+        """The session is over."""
+        if self._service.link is self._link:
+            self._service.link = None
+        self._service.agent.host.connectionLost()
+
+
+class MiddleboxService(Service):
+    """
+    Runs one middlebox.
+
+    @ivar link: the connection to the controller, while there is one.
+    """
+
+    log = Logger()
+
+    def __init__(self, credentials: Credentials, places: MiddleboxPlaces, reactor: IServiceReactor) -> None:
+        self._credentials, self._places, self._reactor = credentials, places, reactor
+        self.link: Link | None = None
+        self.agent: Agent
+        self._client: ClientService | None = None
+        self._port: PortClient | None = None
+        self._connecting: Deferred[None] | None = None
+
+    def send(self, message: Message) -> None:
+        """A message of the host for the controller; without a connection it is lost, and the lease takes its course."""
+        if self.link is not None:
+            self.link.send(message)
+
+    def startService(self) -> None:
+        """Connect to the switch and to the controller."""
+        super().startService()
+        factory = MiddleboxFactory(
+            Terms(), lambda link: AgentReceiver(self, link), self.agent.host.hello, self._reactor
+        )
+        endpoint = TCP4ClientEndpoint(self._reactor, self._places.host, self._places.port)
+        self._client = southboundClient(endpoint, factory, self._credentials, self._places.controller, self._reactor)
+        self._client.startService()
+        self._connectPort()
+
+    def _connectPort(self) -> None:
+        self._connecting = Deferred.fromCoroutine(self._toPort())
+        self._connecting.addErrback(lambda failure: self.log.failure("the switch's port", failure))
+
+    async def _toPort(self) -> None:
+        try:
+            client = PortClient(self._packets, self._portLost)
+            self._port = await connectPort(self._reactor, self._places.switch, self.agent.host.name, client)
+        except OpenMBError as error:
+            self.log.debug("no port yet: {error}", error=error)
+            self._reactor.callLater(RETRY, self._again)
+            return
+        self.agent.start(self._port)
+
+    def _again(self) -> None:
+        if self.running:
+            self._connectPort()
+
+    def _packets(self, batch: PacketBatch) -> None:
+        self.agent.packetsReceived(batch)
+
+    def _portLost(self, reason: str) -> None:
+        self._port = None
+        if self.running:
+            self.log.warn("the switch closed the port: {reason}", reason=reason)
+            self._reactor.callLater(RETRY, self._again)
+
+    async def _stop(self) -> None:
+        if self._client is not None:
+            await self._client.stopService()
+
+    def stopService(self) -> Deferred[None]:
+        """Report everything, then disconnect."""
+        super().stopService()
+        if self._port is not None:
+            self._port.close()
+        self.agent.stop()
+        return Deferred.fromCoroutine(self._stop())

@@ -1,0 +1,83 @@
+"""
+C{twistd openmb-middlebox}: runs one middlebox of any kind.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from openmb.errors import ConfigurationError
+from openmb.middlebox.agent import Agent
+from openmb.middlebox.host import MiddleboxHost
+from openmb.middlebox.service import IServiceReactor, MiddleboxPlaces, MiddleboxService
+from openmb.plugins.registry import allPlugins, findPlugin
+from openmb.southbound.certificates import loadCredentials
+from openmb.state.keyring import Keyring
+
+
+class Options(usage.Options):
+    """Options of a middlebox; the kind is a sub-command with options of its own."""
+
+    synopsis = "--name NAME --certificates DIR --keys FILE --switch DIR [options] KIND [options of the kind]"
+    longdesc = "A middlebox: it takes packets from the switch's port of its name and orders from the controller."
+    optParameters = [
+        ["name", "n", None, "name of the middlebox, as in its certificate and of its port"],
+        ["certificates", "c", None, "directory of the certificates"],
+        ["keys", "k", None, "keyring of the kind ('openmb keys new' makes one)"],
+        ["switch", "s", None, "directory of the embedded switch"],
+        ["controller", None, "127.0.0.1:7790", "host:port of the controller"],
+        ["controller-name", None, "controller", "name of the controller, as in its certificate"],
+        ["stamps", None, "arrival", "what stamps packets carry: 'arrival' (time of day) or 'capture' (a replay)"],
+    ]
+
+    @property
+    def subCommands(self) -> list[tuple[str, None, Any, str]]:
+        """The kinds that are installed."""
+        return [(plugin.kind, None, plugin.makeOptions, plugin.summary) for plugin in allPlugins()]
+
+    def postOptions(self) -> None:
+        """Check what is needed."""
+        for name in ("name", "certificates", "keys", "switch"):
+            if not self[name]:
+                raise usage.UsageError(f"--{name} is needed")
+        if self.subCommand is None:
+            kinds = ", ".join(plugin.kind for plugin in allPlugins())
+            raise usage.UsageError(f"which kind? there are: {kinds}")
+        if self["stamps"] not in ("arrival", "capture"):
+            raise usage.UsageError("--stamps must be 'arrival' or 'capture'")
+
+
+def placesOf(options: Options) -> MiddleboxPlaces:
+    """What the options say about whom to connect to."""
+    host, _, port = options["controller"].rpartition(":")
+    if not host or not port.isdecimal():
+        raise usage.UsageError(f"--controller must be host:port, not {options['controller']!r}")
+    return MiddleboxPlaces(host.strip("[]"), int(port), options["controller-name"], Path(options["switch"]))
+
+
+def makeService(options: Options) -> IService:
+    """The middlebox's service."""
+    from twisted.internet import reactor
+
+    loop = cast(IServiceReactor, cast(Any, reactor))
+    kind = str(options.subCommand)
+    try:
+        credentials = loadCredentials(Path(options["certificates"]), options["name"])
+        keyring = Keyring.load(options["keys"])
+        engine = findPlugin(kind).makeMiddlebox(options.subOptions)
+    except ConfigurationError as error:
+        raise usage.UsageError(str(error)) from error
+    if keyring.kind != kind:
+        raise usage.UsageError(f"the keyring {options['keys']} is for {keyring.kind}, not {kind}")
+    service = MiddleboxService(credentials, placesOf(options), loop)
+    checksums = not options.subOptions.get("no-checksums")
+    host = MiddleboxHost(
+        options["name"], kind, os.urandom(16), engine, keyring, service.send, loop.seconds, checksums=checksums
+    )
+    service.agent = Agent(host, loop, wallTime=options["stamps"] == "arrival")
+    return service

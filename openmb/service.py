@@ -1,0 +1,95 @@
+"""
+The controller as a service: southbound over TLS, northbound on a local socket.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.logger import Logger
+
+from openmb.controller.controller import Controller
+from openmb.controller.southbound import ControllerReceiver
+from openmb.northbound.local import NorthboundVerbs
+from openmb.rpc.server import ServerFactory
+from openmb.rpc.unix import ILocalReactor, listenPrivately
+from openmb.southbound.certificates import Credentials
+from openmb.southbound.connection import Terms
+from openmb.southbound.server import ControllerFactory, listenSouthbound
+
+
+class IServiceReactor(ILocalReactor, IReactorTCP):
+    """What the service needs of a reactor: time, UNIX sockets and TCP."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerPlaces:
+    """
+    Where a controller can be reached.
+
+    @ivar interface: address that middleboxes connect to; only this machine unless told otherwise.
+    @ivar port: TCP port, 0 for any free one.
+    @ivar socket: path of the local socket for the command line, readable for this user only.
+    @ivar announce: a file that gets the port number once the controller listens, or None.
+    """
+
+    interface: str
+    port: int
+    socket: Path
+    announce: Path | None = None
+
+
+class ControllerService(Service):
+    """Runs one controller."""
+
+    log = Logger()
+
+    def __init__(
+        self, controller: Controller, credentials: Credentials, places: ControllerPlaces, reactor: IServiceReactor
+    ) -> None:
+        self.controller = controller
+        self._credentials, self._places, self._reactor = credentials, places, reactor
+        self._ports: list[IListeningPort] = []
+        self._opening: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Listen."""
+        super().startService()
+        verbs = NorthboundVerbs(self.controller).verbs
+        self._ports.append(listenPrivately(self._reactor, self._places.socket, ServerFactory(verbs, self._reactor)))
+        self._opening = Deferred.fromCoroutine(self._listen())
+        self._opening.addErrback(lambda failure: self.log.failure("cannot listen for middleboxes", failure))
+
+    async def _listen(self) -> None:
+        # restarted controllers must count upwards: seconds since the epoch do, without anything to remember
+        terms = Terms(epoch=int(time.time()))
+        factory = ControllerFactory(terms, lambda link: ControllerReceiver(self.controller, link), self._reactor)
+        endpoint = TCP4ServerEndpoint(self._reactor, self._places.port, interface=self._places.interface)
+        port = await listenSouthbound(endpoint, factory, self._credentials, self._reactor)
+        self._ports.append(port)
+        number = port.getHost().port  # type: ignore[attr-defined]
+        self.log.info("listening for middleboxes at {host}:{port}", host=self._places.interface, port=number)
+        if self._places.announce is not None:
+            self._places.announce.write_text(f"{number}\n")
+
+    def stopService(self) -> Deferred[object]:
+        """Abort what can be aborted and listen no more."""
+        super().stopService()
+        self.controller.shutDown()
+        if self._opening is not None:
+            self._opening.cancel()
+        stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
+        self._ports = []
+        return gatherResults(stopped)  # type: ignore[return-value]
+
+
+async def _stop(port: IListeningPort) -> None:
+    stopping = port.stopListening()
+    if stopping is not None:
+        await stopping

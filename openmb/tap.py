@@ -1,0 +1,59 @@
+"""
+C{twistd openmb}: runs the controller.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from openmb.controller.controller import Controller
+from openmb.errors import ConfigurationError
+from openmb.netctl.embedded.client import EmbeddedNetwork
+from openmb.operations.journal import MemoryJournal
+from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
+from openmb.southbound.certificates import loadCredentials
+
+
+class Options(usage.Options):
+    """Options of the controller."""
+
+    synopsis = "--certificates DIR --switch DIR [options]"
+    longdesc = (
+        "The OpenMB controller: middleboxes connect to it over TLS, applications use it through the local socket "
+        "(see 'openmb --help'), and it steers packets through the switch."
+    )
+    optParameters = [
+        ["name", "n", "controller", "name of the controller, as in its certificate"],
+        ["certificates", "c", None, "directory of the certificates ('openmb certs' makes them)"],
+        ["switch", "s", None, "directory of the embedded switch ('twistd openmb-switch')"],
+        ["interface", "i", "127.0.0.1", "address that middleboxes connect to"],
+        ["port", "p", 7790, "TCP port that middleboxes connect to; 0 for any free one", int],
+        ["socket", None, "openmb.sock", "local socket for the command line"],
+        ["announce", None, None, "file to write the port number to"],
+    ]
+    compData = usage.Completions(optActions={"certificates": usage.CompleteDirs(), "switch": usage.CompleteDirs()})
+
+    def postOptions(self) -> None:
+        """Check what is needed."""
+        for name in ("certificates", "switch"):
+            if not self[name]:
+                raise usage.UsageError(f"--{name} is needed")
+
+
+def makeService(options: Options) -> IService:
+    """The controller's service."""
+    from twisted.internet import reactor
+
+    loop = cast(IServiceReactor, cast(Any, reactor))
+    try:
+        credentials = loadCredentials(Path(options["certificates"]), options["name"])
+    except ConfigurationError as error:
+        raise usage.UsageError(str(error)) from error
+    network = EmbeddedNetwork(Path(options["switch"]) / "control.sock", loop)
+    announce = Path(options["announce"]) if options["announce"] else None
+    places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute(), announce)
+    return ControllerService(Controller(network, MemoryJournal(), loop), credentials, places, loop)
