@@ -144,5 +144,3 @@ def connectionValues(ids: ConnectionIDs, key: NDArray[np.uint64], row: np.void) 
         None,
         protocol,
     ]
-
-

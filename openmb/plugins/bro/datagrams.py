@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from openmb.plugins.bro.endpoints import turnRoles
 from openmb.plugins.bro.history import addLetter, addOnce, wasSeen
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.states import ANALYZER_DNS, ANALYZER_NTP, LETTER_DATA, LETTER_LIMIT
 
 _D, _X = ord("D"), ord("X")
@@ -19,7 +20,7 @@ _BIT32 = 1 << 32
 
 
 @njit(cache=True)
-def isMulticast(high: Any, low: Any) -> bool:
+def isMulticast(high: Any, low: Any) -> Truth:
     """224.0.0.0/4 or ff00::/8."""
     if high >> np.uint64(56) == np.uint64(0xFF):
         return True
@@ -28,7 +29,7 @@ def isMulticast(high: Any, low: Any) -> bool:
 
 
 @njit(cache=True)
-def addSize(row: Any, side: int, now: int, length: int) -> None:
+def addSize(row: Any, side: Number, now: Number, length: Number) -> None:
     """Count payload of one side; -1 stands for none so far."""
     row["last"] = now
     size = np.int64(row["size"][side])
@@ -36,7 +37,7 @@ def addSize(row: Any, side: int, now: int, length: int) -> None:
 
 
 @njit(cache=True)
-def _readDNS(row: Any, side: int, first: int, second: int, isToGroup: bool) -> None:
+def _readDNS(row: Any, side: Number, first: Number, second: Number, isToGroup: Truth) -> None:
     """A DNS header's two bytes of flags: a reply as the first message turns the roles; an unknown opcode is noted."""
     if not row["messageSeen"]:
         row["messageSeen"] = 1
@@ -48,7 +49,7 @@ def _readDNS(row: Any, side: int, first: int, second: int, isToGroup: bool) -> N
 
 
 @njit(cache=True)
-def _readNTP(row: Any, side: int, first: int) -> None:
+def _readNTP(row: Any, side: Number, first: Number) -> None:
     """The first byte of an NTP message: one that only a server sends turns the roles when it comes first."""
     if row["messageSeen"]:
         return
@@ -59,7 +60,9 @@ def _readNTP(row: Any, side: int, first: int) -> None:
 
 
 @njit(cache=True)
-def takeDatagram(row: Any, side: int, header: Any, now: int, data: NDArray[np.uint8], place: int, captured: int) -> None:
+def takeDatagram(
+    row: Any, side: Number, header: Any, now: Number, data: NDArray[np.uint8], place: Number, captured: Number
+) -> None:
     """
     Process one UDP datagram of good checksum.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from openmb.plugins.bro.history import FLIPPED, addLetter
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.states import INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, TIMEOUT_TCP
 
 _WORD = 1 << 32
@@ -16,20 +17,20 @@ _MASK = _WORD - 1
 
 
 @njit(cache=True)
-def distance(sequence: int, origin: int) -> int:
+def distance(sequence: Number, origin: Number) -> Number:
     """How far C{sequence} is ahead of C{origin}, both 32-bit: -2^31 .. 2^31-1."""
     ahead = (sequence - origin) & _MASK
     return ahead - _WORD if ahead >= _HALF else ahead
 
 
 @njit(cache=True)
-def fullSequence(sequence: Any, wraps: Any) -> int:
+def fullSequence(sequence: Any, wraps: Any) -> Number:
     """A sequence number with its wraps as one 64-bit number."""
     return (np.int64(wraps) << 32) + np.int64(sequence)
 
 
 @njit(cache=True)
-def relativeSequence(sequence: int, last: int, wraps: int, start: int) -> tuple[int, bool]:
+def relativeSequence(sequence: Number, last: Number, wraps: Number, start: Number) -> tuple[Number, Truth]:
     """
     C{sequence} relative to C{start}, when C{last} and C{wraps} are the newest known.
 
@@ -48,7 +49,7 @@ def relativeSequence(sequence: int, last: int, wraps: int, start: int) -> tuple[
 
 
 @njit(cache=True)
-def beginSequences(row: Any, side: int, start: int, last: int) -> None:
+def beginSequences(row: Any, side: Number, start: Number, last: Number) -> None:
     """(Re)start the numbering of one side."""
     row["startSequence"][side] = start & _MASK
     row["ackSequence"][side] = start & _MASK
@@ -56,14 +57,14 @@ def beginSequences(row: Any, side: int, start: int, last: int) -> None:
 
 
 @njit(cache=True)
-def nothingAcknowledged(row: Any, side: int) -> bool:
+def nothingAcknowledged(row: Any, side: Number) -> Truth:
     """Was no byte after this side's SYN acknowledged?"""
     start, acknowledged = np.int64(row["startSequence"][side]), np.int64(row["ackSequence"][side])
     return acknowledged == start or acknowledged == start + 1
 
 
 @njit(cache=True)
-def endpointSize(row: Any, side: int) -> int:
+def endpointSize(row: Any, side: Number) -> Number:
     """Bytes this side has sent, by its sequence numbers and those that were acknowledged."""
     aborted = row["previous"][side] == SYN_SENT and row["state"][side] == RESET and row["state"][1 - side] == INACTIVE
     if aborted and not nothingAcknowledged(row, side):
@@ -79,7 +80,7 @@ def endpointSize(row: Any, side: int) -> int:
 
 
 @njit(cache=True)
-def setState(row: Any, side: int, state: int) -> None:
+def setState(row: Any, side: Number, state: Number) -> None:
     """Change one side's state; when the first of the two leaves the handshake, the long time-out begins."""
     before = np.int64(row["state"][side])
     if before == state:

@@ -1,7 +1,8 @@
 """
 When a record ends: a function of its own packets' times alone.
 
-Zeek's timers are taken as exact instants.  A packet at or after L{removalTime} finds the record gone, whenever anybody looked.
+Zeek's timers are taken as exact instants. A packet at or after L{removalTime} finds the record gone, whenever anybody
+looked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.states import (
     ANALYZER_DNS,
     ATTEMPT_DELAY,
@@ -29,7 +31,7 @@ from openmb.plugins.bro.states import (
 
 
 @njit(cache=True)
-def _checkAfter(first: int, interval: int, earliest: int) -> int:
+def _checkAfter(first: Number, interval: Number, earliest: Number) -> Number:
     """The first of the instants C{first}, C{first + interval}, ... that is not before C{earliest}."""
     if earliest <= first:
         return first
@@ -37,22 +39,22 @@ def _checkAfter(first: int, interval: int, earliest: int) -> int:
 
 
 @njit(cache=True)
-def _isWaitingToEnd(row: Any) -> bool:
+def _isWaitingToEnd(row: Any) -> Truth:
     """Would an expire check remove this TCP connection once it is idle?"""
     first, second = row["state"][0], row["state"][1]
     if row["didClose"][0] or row["didClose"][1]:
         if row["didClose"][0] and row["didClose"][1]:
             return True
-        return first == RESET or second == RESET or first == INACTIVE or second == INACTIVE
+        return first in (RESET, INACTIVE) or second in (RESET, INACTIVE)
     return first == INACTIVE and second == INACTIVE
 
 
 @njit(cache=True)
-def _checkedRemoval(row: Any) -> int:
+def _checkedRemoval(row: Any) -> Number:
     """When attempt timer or expire checks remove a TCP connection that has not closed completely."""
     removal = np.int64(NEVER)
     state = row["state"][0]
-    if row["attempt"] != NEVER and row["state"][1] == INACTIVE and (state == SYN_SENT or state == SYN_ACK_SENT):
+    if row["attempt"] != NEVER and row["state"][1] == INACTIVE and (state in (SYN_SENT, SYN_ACK_SENT)):
         removal = np.int64(row["attempt"]) + ATTEMPT_DELAY
     if _isWaitingToEnd(row):
         idle = np.int64(row["last"]) + LINGER + 1
@@ -64,7 +66,7 @@ def _checkedRemoval(row: Any) -> int:
 
 
 @njit(cache=True)
-def removalTime(row: Any) -> int:
+def removalTime(row: Any) -> Number:
     """When this record ends if no packet comes, in microseconds."""
     removal = np.int64(row["last"]) + np.int64(row["timeout"])
     if row["analyzer"] == ANALYZER_DNS:
@@ -78,7 +80,7 @@ def removalTime(row: Any) -> int:
 
 
 @njit(cache=True)
-def isExpired(row: Any, now: int) -> bool:
+def isExpired(row: Any, now: Number) -> Truth:
     """Has this record ended at C{now}?"""
     if now < np.int64(row["last"]) + LINGER and row["deadline"] == NEVER and row["attempt"] == NEVER:
         return False
@@ -86,7 +88,7 @@ def isExpired(row: Any, now: int) -> bool:
 
 
 @njit(cache=True)
-def expiredSlots(rows: Any, used: NDArray[np.uint8], start: int, now: int, slots: NDArray[np.int64]) -> int:
+def expiredSlots(rows: Any, used: NDArray[np.uint8], start: Number, now: Number, slots: NDArray[np.int64]) -> Number:
     """Fill C{slots} with the used slots from C{start} on whose record has ended at C{now}; how many."""
     count = 0
     for slot in range(start, len(used)):

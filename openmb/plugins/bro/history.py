@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.states import HISTORY_LIMIT
 
 LOWER = 32
@@ -14,7 +15,7 @@ FLIPPED = ord("^")
 
 
 @njit(cache=True)
-def addLetter(row: Any, code: int) -> None:
+def addLetter(row: Any, code: Number) -> None:
     """Append C{code}; a full history stays as it is."""
     count = np.int64(row["letters"])
     if count < HISTORY_LIMIT:
@@ -23,13 +24,13 @@ def addLetter(row: Any, code: int) -> None:
 
 
 @njit(cache=True)
-def addSided(row: Any, code: int, side: int) -> None:
+def addSided(row: Any, code: Number, side: Number) -> None:
     """Append C{code}, in lower case for the responder (side 1)."""
     addLetter(row, code + LOWER * side)
 
 
 @njit(cache=True)
-def wasSeen(row: Any, bit: int, side: int) -> bool:
+def wasSeen(row: Any, bit: Number, side: Number) -> Truth:
     """Set the once-bit of this letter and side; was it set before?"""
     mask = np.int64(1) << (bit + 16 * side)
     seen = np.int64(row["seen"])
@@ -38,7 +39,7 @@ def wasSeen(row: Any, bit: int, side: int) -> bool:
 
 
 @njit(cache=True)
-def addOnce(row: Any, bit: int, code: int, side: int) -> bool:
+def addOnce(row: Any, bit: Number, code: Number, side: Number) -> Truth:
     """Append C{code} unless this side's letter C{bit} has been written; had it been?"""
     if wasSeen(row, bit, side):
         return True
@@ -47,7 +48,7 @@ def addOnce(row: Any, bit: int, code: int, side: int) -> bool:
 
 
 @njit(cache=True)
-def addScaled(row: Any, counter: int, code: int, side: int) -> None:
+def addScaled(row: Any, counter: Number, code: Number, side: Number) -> None:
     """Count; append C{code} at the counts 1, 10, 100, ..."""
     place = counter * 2 + side
     count = np.int64(row["scaled"][place]) + 1

@@ -15,6 +15,7 @@ from openmb.plugins.bro.datagrams import addSize, takeDatagram
 from openmb.plugins.bro.endpoints import flipRoles
 from openmb.plugins.bro.expiry import isExpired
 from openmb.plugins.bro.history import addScaled
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.ports import LIKELY_TCP, LIKELY_UDP, PORT_DNS, PORT_HTTP, PORT_NTP, PORT_SSH
 from openmb.plugins.bro.segments import isReuse, takeSegment
 from openmb.plugins.bro.states import (
@@ -53,12 +54,12 @@ _TCP_HEADER, _OTHER_HEADER = 20, 8
 
 
 @njit(cache=True)
-def _makesNoRecord(header: Any, captured: int) -> bool:
+def _makesNoRecord(header: Any, captured: Number) -> Truth:
     """Is this packet nothing that has a record: not IP, a fragment, a tunnel's outer packet, a header cut off?"""
     kind = header["kind"]
     if kind == _TCP:
         needed = _TCP_HEADER
-    elif kind == _UDP or kind == _ICMP:
+    elif kind in (_UDP, _ICMP):
         needed = _OTHER_HEADER
     elif kind == _OTHER:
         # IP in IP, IPv6 in IP, GRE: their packets are those inside; ESP and "no next header": nothing to see
@@ -72,7 +73,7 @@ def _makesNoRecord(header: Any, captured: int) -> bool:
 
 
 @njit(cache=True)
-def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> bool:
+def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> Truth:
     """Do the ports say that the first packet came from the responder?"""
     source, destination = np.int64(header["source_port"]), np.int64(header["destination_port"])
     kind = header["kind"]
@@ -93,7 +94,7 @@ def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> bool:
 
 
 @njit(cache=True)
-def _analyzerOf(kind: int, bits: int) -> int:
+def _analyzerOf(kind: Number, bits: Number) -> Number:
     """Which analyser a connection to a port of these bits gets."""
     if kind == _UDP:
         if bits & PORT_DNS:
@@ -109,7 +110,7 @@ def _analyzerOf(kind: int, bits: int) -> int:
 
 
 @njit(cache=True)
-def _beginRow(row: Any, header: Any, now: int, isA: bool, portBits: NDArray[np.uint8]) -> None:
+def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[np.uint8]) -> None:
     """A new record for the connection that this packet begins."""
     for side in range(2):
         row["delivered"][side] = 1
@@ -132,7 +133,7 @@ def _beginRow(row: Any, header: Any, now: int, isA: bool, portBits: NDArray[np.u
 
 
 @njit(cache=True)
-def finishSlot(work: Any, table: Any, rows: Any, slot: int) -> None:
+def finishSlot(work: Any, table: Any, rows: Any, slot: Number) -> None:
     """The connection in C{slot} has ended: hand its row out, free the slot."""
     row = rows[slot]
     cursors = work.cursors
@@ -151,7 +152,7 @@ def finishSlot(work: Any, table: Any, rows: Any, slot: int) -> None:
 
 
 @njit(cache=True)
-def finishSlots(work: Any, table: Any, rows: Any, slots: NDArray[np.int64]) -> int:
+def finishSlots(work: Any, table: Any, rows: Any, slots: NDArray[np.int64]) -> Number:
     """L{finishSlot} for as many of C{slots} as there is room for; how many."""
     room = min(len(work.rows) - work.cursors[FINISHED], len(work.pieces) - work.cursors[PIECES])
     count = min(len(slots), room)
@@ -162,8 +163,16 @@ def finishSlots(work: Any, table: Any, rows: Any, slots: NDArray[np.int64]) -> i
 
 @njit(cache=True)
 def _update(
-    work: Any, table: Any, row: Any, header: Any, side: int, now: int, data: NDArray[np.uint8], begin: int, captured: int
-) -> int:
+    work: Any,
+    table: Any,
+    row: Any,
+    header: Any,
+    side: Number,
+    now: Number,
+    data: NDArray[np.uint8],
+    begin: Number,
+    captured: Number,
+) -> Number:
     """Apply a packet to its record: the side to count it for, -1 if it is not accepted."""
     kind = header["kind"]
     status = header["status"]
@@ -199,11 +208,11 @@ def trackPackets(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     lengths: NDArray[np.uint32],
-    first: int,
+    first: Number,
     births: NDArray[np.uint64],
     marks: NDArray[np.uint64],
     portBits: NDArray[np.uint8],
-) -> int:
+) -> Number:
     """
     Process packets from C{first} on, until the end or until the work arrays want emptying.
 

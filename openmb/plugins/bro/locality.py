@@ -1,7 +1,8 @@
 """
 Which addresses are local: the private and special ones, as Zeek takes them when nothing else is configured.
 
-Source: IANA's special-purpose registries as in Zeek 8.2's C{Site::private_address_space}; each IPv4 network also as 6to4.
+Source: IANA's special-purpose registries as in Zeek 8.2's C{Site::private_address_space}; each IPv4 network also as
+6to4.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from openmb.state.addresses import addressNumber
 
 _FOUR = (
     "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
-    "192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/24 239.0.0.0/8 240.0.0.0/4 255.255.255.255/32"
+    "192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/24 239.0.0.0/8 240.0.0.0/4 "
+    "255.255.255.255/32"
 )
-_SIX = (
-    "::/128 ::1/128 64:ff9b:1::/48 100::/64 2001::/23 2001:2::/48 2001:db8::/32 fc00::/7 fe80::/10 fec0::/10"
-)
+_SIX = "::/128 ::1/128 64:ff9b:1::/48 100::/64 2001::/23 2001:2::/48 2001:db8::/32 fc00::/7 fe80::/10 fec0::/10"
 
 
 def _prefixes() -> tuple[tuple[int, int], ...]:

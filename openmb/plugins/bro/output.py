@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from openmb.plugins.bro.connections import CONNECTION_COLUMNS, addressText, connectionValues, endpoints
 from openmb.plugins.bro.http_rows import HTTPRow
-from openmb.plugins.bro.logs import Column, LogFile
+from openmb.plugins.bro.logs import Column, LogFile, Value
 from openmb.plugins.bro.tracker import Identity
 from openmb.plugins.bro.uid import ConnectionIDs
 
@@ -52,13 +52,11 @@ class BroLogs:
         """Rows of http.log."""
         words = tuple(np.frombuffer(identity.key, np.uint64).tolist())
         uid = self._ids.identify(identity.key, identity.start)
-        ends = []
+        ends: list[Value] = []
         for high, low, port in endpoints(words, identity.swapped):
             ends += [addressText(high, low), port]
         for row in rows:
-            self.http.write(
-                [row.stamp // 1000, uid, *ends, row.depth, row.method, row.host, row.uri, row.status]
-            )
+            self.http.write([row.stamp // 1000, uid, *ends, row.depth, row.method, row.host, row.uri, row.status])
 
     def flush(self) -> None:
         """Hand all rows to the operating system."""

@@ -1,8 +1,9 @@
 """
 Kernels that follow what of each direction of a TCP connection has been delivered in order.
 
-Bytes themselves are not kept here: only how far data was delivered, how far it was acknowledged, and which ranges lie ahead
-of a hole.  Sequence numbers are relative, the first byte after the SYN has 1.  C{side} is the side that sent the data.
+Bytes themselves are not kept here: only how far data was delivered, how far it was acknowledged, and which ranges lie
+ahead of a hole. Sequence numbers are relative, the first byte after the SYN has 1. C{side} is the side that sent the
+data.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numba import njit
 
 from openmb.plugins.bro.endpoints import endpointSize, fullSequence, nothingAcknowledged
 from openmb.plugins.bro.history import addScaled
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.states import (
     ABOVE_HOLE,
     BLOCK_LIMIT,
@@ -46,21 +48,23 @@ _LETTER_GAP = ord("G")
 
 
 @njit(cache=True)
-def _bothSizes(row: Any) -> int:
+def _bothSizes(row: Any) -> Number:
     return endpointSize(row, 0) + endpointSize(row, 1)
 
 
 @njit(cache=True)
-def _tell(work: Any, row: Any, keys: Any, kind: int, side: int, sequence: int, offset: int, length: int) -> None:
+def _tell(
+    work: Any, row: Any, keys: Any, kind: Number, side: Number, sequence: Number, offset: Number, length: Number
+) -> None:
     """Tell the application parser, if there is one."""
     if isInspected(row) and row["skipUntil"][side] != NEVER:
         addPiece(work, row, keys, kind, side, sequence, offset, length, _bothSizes(row))
 
 
 @njit(cache=True)
-def _advance(work: Any, row: Any, keys: Any, kind: int, side: int, until: int, offset: int) -> None:
+def _advance(work: Any, row: Any, keys: Any, kind: Number, side: Number, until: Number, offset: Number) -> None:
     """
-    Deliver everything up to C{until}: of the packet (C{kind} DATA, C{offset} where it lies) or of what is held (RELEASED).
+    Deliver everything up to C{until}: of the packet (C{kind} DATA, at C{offset}) or of what is held (RELEASED).
 
     Bytes that the parser does not want are left out; it is told when the last of them has passed.
     """
@@ -82,13 +86,13 @@ def _advance(work: Any, row: Any, keys: Any, kind: int, side: int, until: int, o
 
 
 @njit(cache=True)
-def _isClean(row: Any, side: int) -> bool:
+def _isClean(row: Any, side: Number) -> Truth:
     state = row["state"][side]
     return state == ESTABLISHED or (state == CLOSED and row["previous"][side] == ESTABLISHED)
 
 
 @njit(cache=True)
-def _lose(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+def _lose(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """Everything from the delivered point up to C{until} was never seen."""
     begin = np.int64(row["delivered"][side])
     row["delivered"][side] = until
@@ -99,7 +103,7 @@ def _lose(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
 
 
 @njit(cache=True)
-def _takeFirst(work: Any, row: Any, side: int) -> int:
+def _takeFirst(work: Any, row: Any, side: Number) -> Number:
     """Remove the first range held out of order; where it ends."""
     node = np.int64(row["head"][side])
     high = work.high[node]
@@ -110,14 +114,14 @@ def _takeFirst(work: Any, row: Any, side: int) -> int:
 
 
 @njit(cache=True)
-def _noteUnacknowledged(row: Any, side: int) -> None:
+def _noteUnacknowledged(row: Any, side: Number) -> None:
     """Much was sent and nothing acknowledged: the other direction is not seen, nothing need be kept for it."""
     if nothingAcknowledged(row, side) and endpointSize(row, side) > INITIAL_WINDOW:
         row["trimmed"][side] = max(np.int64(row["trimmed"][side]), np.int64(row["delivered"][side]))
 
 
 @njit(cache=True)
-def _passOver(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+def _passOver(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """Data up to C{until} was acknowledged: deliver what is there of it, the rest is lost."""
     if until <= 2 and row["partial"]:
         return
@@ -135,7 +139,7 @@ def _passOver(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
 
 
 @njit(cache=True)
-def _trim(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+def _trim(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """Nothing below C{until} need be kept any more."""
     if until > row["delivered"][side]:
         _passOver(work, row, keys, side, until)
@@ -149,7 +153,7 @@ def _trim(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
 
 
 @njit(cache=True)
-def acknowledge(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
+def acknowledge(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """The other side acknowledged everything below C{until}."""
     if row["finSeen"][side] and row["finSequence"][side] >= 0 and until >= row["finSequence"][side]:
         until = np.int64(row["finSequence"][side]) - 1
@@ -160,7 +164,7 @@ def acknowledge(work: Any, row: Any, keys: Any, side: int, until: int) -> None:
 
 
 @njit(cache=True)
-def _insert(work: Any, row: Any, side: int, low: int, high: int) -> bool:
+def _insert(work: Any, row: Any, side: Number, low: Number, high: Number) -> Truth:
     """Unite [low, high) with the ranges held; false if there is no room for another one."""
     before = np.int64(-1)
     node = np.int64(row["head"][side])
@@ -190,7 +194,7 @@ def _insert(work: Any, row: Any, side: int, low: int, high: int) -> bool:
 
 
 @njit(cache=True)
-def _giveUp(work: Any, row: Any, keys: Any, side: int) -> None:
+def _giveUp(work: Any, row: Any, keys: Any, side: Number) -> None:
     """Stop the reassembly of this direction for good."""
     dropRanges(work, row, side)
     row["top"][side] = 0
@@ -199,7 +203,7 @@ def _giveUp(work: Any, row: Any, keys: Any, side: int) -> None:
 
 
 @njit(cache=True)
-def _isTooMuch(row: Any, side: int) -> bool:
+def _isTooMuch(row: Any, side: Number) -> Truth:
     top, trimmed = np.int64(row["top"][side]), np.int64(row["trimmed"][side])
     delivered = np.int64(row["delivered"][side])
     if top > trimmed and top - delivered > ABOVE_HOLE and nothingAcknowledged(row, side):
@@ -208,7 +212,7 @@ def _isTooMuch(row: Any, side: int) -> bool:
 
 
 @njit(cache=True)
-def _placeData(work: Any, row: Any, keys: Any, side: int, low: int, high: int, offset: int) -> bool:
+def _placeData(work: Any, row: Any, keys: Any, side: Number, low: Number, high: Number, offset: Number) -> Truth:
     """Data [low, high) of the packet at C{offset}; false if it could not be placed."""
     delivered = np.int64(row["delivered"][side])
     head = np.int64(row["head"][side])
@@ -229,7 +233,7 @@ def _placeData(work: Any, row: Any, keys: Any, side: int, low: int, high: int, o
 
 
 @njit(cache=True)
-def takeData(work: Any, row: Any, keys: Any, side: int, low: int, length: int, offset: int) -> None:
+def takeData(work: Any, row: Any, keys: Any, side: Number, low: Number, length: Number, offset: Number) -> None:
     """C{length} bytes of payload at relative sequence number C{low}; they lie at C{offset} of the packet."""
     if row["gaveUp"][side]:
         return
@@ -252,7 +256,7 @@ def takeData(work: Any, row: Any, keys: Any, side: int, low: int, length: int, o
 
 
 @njit(cache=True)
-def isDataPending(row: Any, side: int) -> bool:
+def isDataPending(row: Any, side: Number) -> Truth:
     """Is there data of this side that was not delivered, or data of the other side that was not acknowledged?"""
     if row["gaveUp"][side]:
         return False
@@ -267,7 +271,7 @@ def isDataPending(row: Any, side: int) -> bool:
 
 
 @njit(cache=True)
-def closeSide(row: Any, side: int, orderly: bool) -> None:
+def closeSide(row: Any, side: Number, orderly: Truth) -> None:
     """This side has closed: report it, or wait for data; when both have, the row's last seconds begin."""
     if isDataPending(row, side):
         row["deferred"] = 1
@@ -292,7 +296,7 @@ def closeSide(row: Any, side: int, orderly: bool) -> None:
 
 
 @njit(cache=True)
-def checkEnd(work: Any, row: Any, keys: Any, side: int) -> None:
+def checkEnd(work: Any, row: Any, keys: Any, side: Number) -> None:
     """Has this side ended, with all its data delivered?  Then say so, once."""
     if row["didEnd"][side] or not (row["finSeen"][side] or row["state"][side] >= CLOSED):
         return

@@ -1,8 +1,9 @@
 """
-The state of one connection, declared once: from here come the bytes on the wire, the table's rows and the documentation.
+The state of one connection, declared once: from here come the bytes on the wire, the table's rows and the
+documentation.
 
-A row of the table is the supporting part followed by the reporting part.  Pairs hold the originator's value first, then the
-responder's.  Relative sequence numbers count from 1, the first byte after the SYN.
+A row of the table is the supporting part followed by the reporting part. Pairs hold the originator's value first,
+then the responder's. Relative sequence numbers count from 1, the first byte after the SYN.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 from construct import (
     Array,
-    Bytes,
     Const,
     GreedyBytes,
     Int8ul,
@@ -106,17 +106,16 @@ REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 1, "ConnectionReport", Conn
 
 def _rowType() -> np.dtype[Any]:
     """Both parts side by side, unaligned, as the bytes lie."""
-    fields: dict[str, Any] = {"names": [], "formats": [], "offsets": []}
+    names: list[str] = []
+    formats: list[Any] = []
+    offsets: list[int] = []
     for base, dtype in ((0, SUPPORTING.dtype), (SUPPORTING.size, REPORTING.dtype)):
-        for name in dtype.names or ():
-            kind, offset = dtype.fields[name][:2]  # type: ignore[index]
-            fields["names"].append(name)
-            fields["formats"].append(kind)
-            fields["offsets"].append(base + offset)
-    fields["itemsize"] = SUPPORTING.size + REPORTING.size
-    return np.dtype(fields)
+        for name, field in (dtype.fields or {}).items():
+            names.append(name)
+            formats.append(field[0])
+            offsets.append(base + int(field[1]))
+    size = SUPPORTING.size + REPORTING.size
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
 
 ROW = _rowType()
-
-__all__ = ["REPORTING", "ROW", "SUPPORTING", "Bytes", "ConnectionTail"]

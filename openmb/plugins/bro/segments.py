@@ -9,6 +9,7 @@ from numba import njit
 
 from openmb.plugins.bro.endpoints import beginSequences, distance, flipRoles, relativeSequence, setState
 from openmb.plugins.bro.history import addOnce, addScaled, addSided
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.reassembly import acknowledge, checkEnd, closeSide, takeData
 from openmb.plugins.bro.states import (
     ACK,
@@ -42,7 +43,7 @@ _MASK = 0xFFFFFFFF
 
 
 @njit(cache=True)
-def isReuse(row: Any, flags: int, sequence: int) -> bool:
+def isReuse(row: Any, flags: Number, sequence: Number) -> Truth:
     """Does this segment begin another connection under the same key?"""
     if not flags & SYN:
         return False
@@ -60,7 +61,7 @@ def isReuse(row: Any, flags: int, sequence: int) -> bool:
 
 
 @njit(cache=True)
-def _begin(row: Any, side: int, flags: int, sequence: int, end: int) -> None:
+def _begin(row: Any, side: Number, flags: Number, sequence: Number, end: Number) -> None:
     """Set the numbering by the first segment of a side, or by a SYN that makes a new start."""
     state = row["state"][side]
     if state == INACTIVE:
@@ -69,7 +70,7 @@ def _begin(row: Any, side: int, flags: int, sequence: int, end: int) -> None:
         else:
             beginSequences(row, side, sequence - 1, sequence)
     elif flags & SYN:
-        if state == SYN_SENT or state == SYN_ACK_SENT:
+        if state in (SYN_SENT, SYN_ACK_SENT):
             again = sequence != row["startSequence"][side]
         elif state == RESET:
             again = row["previous"][side] == INACTIVE
@@ -80,7 +81,7 @@ def _begin(row: Any, side: int, flags: int, sequence: int, end: int) -> None:
 
 
 @njit(cache=True)
-def _startsBackwards(row: Any) -> bool:
+def _startsBackwards(row: Any) -> Truth:
     """Has only a SYN-ACK been seen, taken for the originator's?"""
     return row["letters"] == 1 and row["history"][0] == _H
 
@@ -96,7 +97,7 @@ def _turnBackwards(row: Any) -> None:
 
 
 @njit(cache=True)
-def _writeLetters(row: Any, side: int, flags: int, relative: int, length: int) -> int:
+def _writeLetters(row: Any, side: Number, flags: Number, relative: Number, length: Number) -> Number:
     """The letters of this segment's flags; the sender's side afterwards, since the roles may turn."""
     control = flags & (SYN | FIN | RST)
     if control == SYN:
@@ -129,7 +130,7 @@ def _writeLetters(row: Any, side: int, flags: int, relative: int, length: int) -
 
 
 @njit(cache=True)
-def _noteAck(row: Any, side: int, flags: int, number: int) -> int:
+def _noteAck(row: Any, side: Number, flags: Number, number: Number) -> Number:
     """Take the acknowledgement number that C{side} sent; relative to what the other side sent."""
     other = 1 - side
     if row["state"][other] == INACTIVE:
@@ -150,7 +151,7 @@ def _noteAck(row: Any, side: int, flags: int, number: int) -> int:
 
 
 @njit(cache=True)
-def _noteEnd(row: Any, side: int, flags: int, end: int, length: int) -> None:
+def _noteEnd(row: Any, side: Number, flags: Number, end: Number, length: Number) -> None:
     """Take the end of a segment as the highest sequence number, or note a retransmission."""
     last = np.int64(row["lastSequence"][side])
     ahead = distance(end, last)
@@ -171,7 +172,7 @@ def _noteEnd(row: Any, side: int, flags: int, end: int, length: int) -> None:
 
 
 @njit(cache=True)
-def _establish(row: Any, key: int) -> None:
+def _establish(row: Any, key: Number) -> None:
     """The handshake is complete; interactive services may be idle for longer."""
     swapped = np.int64(row["swapped"])
     port = (key >> (0 if swapped else 16)) & 0xFFFF
@@ -180,7 +181,7 @@ def _establish(row: Any, key: int) -> None:
 
 
 @njit(cache=True)
-def _answerSyn(row: Any, side: int, flags: int, ports: int) -> int:
+def _answerSyn(row: Any, side: Number, flags: Number, ports: Number) -> Number:
     """A SYN from the responder, who was silent so far; the sender's side afterwards."""
     if not flags & ACK and row["state"][1 - side] == SYN_ACK_SENT:
         flipRoles(row)
@@ -197,8 +198,8 @@ def _answerSyn(row: Any, side: int, flags: int, ports: int) -> int:
 
 @njit(cache=True)
 def _leaveInactive(
-    row: Any, side: int, isOriginator: bool, flags: int, length: int, now: int, ports: int
-) -> tuple[int, bool, bool]:
+    row: Any, side: Number, isOriginator: Truth, flags: Number, length: Number, now: Number, ports: Number
+) -> tuple[Number, Truth, Truth]:
     """State machine for a side that was silent so far: its side afterwards, whether it closes, and orderly so."""
     if flags & SYN:
         if isOriginator:
@@ -218,7 +219,7 @@ def _leaveInactive(
         if isOriginator:
             isReject = state == ESTABLISHED
         else:
-            isReject = state == SYN_SENT or state == SYN_ACK_SENT
+            isReject = state in (SYN_SENT, SYN_ACK_SENT)
         closes, orderly = True, not isReject
     if row["state"][side] == INACTIVE and not (not isOriginator and length == 0 and row["state"][0] == SYN_SENT):
         if flags & ACK and row["state"][other] == ESTABLISHED:
@@ -231,12 +232,12 @@ def _leaveInactive(
 
 
 @njit(cache=True)
-def _leaveActive(row: Any, side: int, flags: int) -> tuple[bool, bool]:
+def _leaveActive(row: Any, side: Number, flags: Number) -> tuple[Truth, Truth]:
     """State machine for a side that has sent before: whether it closes, and orderly so."""
     other = 1 - side
     state = row["state"][side]
     closes, orderly = False, False
-    if state == SYN_SENT or state == SYN_ACK_SENT:
+    if state in (SYN_SENT, SYN_ACK_SENT):
         if flags & FIN:
             setState(row, side, CLOSED)
             closes, orderly = True, True
@@ -244,7 +245,7 @@ def _leaveActive(row: Any, side: int, flags: int) -> tuple[bool, bool]:
             setState(row, side, RESET)
             row["finished"] = 1
             closes = True
-    elif state == ESTABLISHED or state == PARTIAL:
+    elif state in (ESTABLISHED, PARTIAL):
         if flags & SYN and not flags & ACK and state == PARTIAL and row["state"][other] == INACTIVE:
             setState(row, side, SYN_SENT)
         if flags & FIN and not flags & RST:
@@ -264,7 +265,7 @@ def _leaveActive(row: Any, side: int, flags: int) -> tuple[bool, bool]:
 
 
 @njit(cache=True)
-def _notePartial(row: Any, isOriginator: bool, flags: int) -> None:
+def _notePartial(row: Any, isOriginator: Truth, flags: Number) -> None:
     """A connection is partial when a side's first segment is not what a handshake begins with."""
     seen = np.int64(row["packetSeen"])
     if isOriginator:
@@ -275,7 +276,9 @@ def _notePartial(row: Any, isOriginator: bool, flags: int) -> None:
 
 
 @njit(cache=True)
-def takeSegment(work: Any, row: Any, keys: Any, side: int, header: Any, now: int, ports: int, isWhole: bool) -> int:
+def takeSegment(
+    work: Any, row: Any, keys: Any, side: Number, header: Any, now: Number, ports: Number, isWhole: Truth
+) -> Number:
     """
     Process one segment of good checksum.
 

@@ -1,15 +1,14 @@
 """
 Application parsers of connections: what the kernels found is fed to them, their rows come out.
 
-A session exists for a connection only once there is data for it, so connections without it cost nothing.  Imported sessions
-stay bytes until the first packet that needs them.
+A session exists for a connection only once there is data for it, so connections without it cost nothing. Imported
+sessions stay bytes until the first packet that needs them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from openmb.plugins.bro.http import HTTPParser
 from openmb.plugins.bro.http_rows import HTTPRow
@@ -79,12 +78,44 @@ class Session:
     @ivar held: for each endpoint, bytes that came ahead of a hole: (sequence number, bytes), in order of arrival.
     """
 
-    __slots__ = ("held", "parser", "position")
+    __slots__ = ("_analyzer", "_dump", "_parser", "held", "position")
 
-    def __init__(self, parser: IParser) -> None:
-        self.parser = parser
+    def __init__(self, analyzer: int, parser: IParser | None, dump: bytes = b"") -> None:
+        self._analyzer, self._parser, self._dump = analyzer, parser, dump
         self.position = [1, 1]
         self.held: list[list[tuple[int, bytes]]] = [[], []]
+
+    @classmethod
+    def fresh(cls, analyzer: int) -> Session:
+        """The session of a connection that has just begun."""
+        return cls(analyzer, HTTPParser() if analyzer == ANALYZER_HTTP else SSHWatcher())
+
+    @classmethod
+    def dumped(cls, analyzer: int, dump: bytes) -> Session:
+        """A session whose parser was dumped elsewhere; it is loaded when it is needed."""
+        return cls(analyzer, None, dump)
+
+    @property
+    def parser(self) -> IParser:
+        """
+        The parser.
+
+        @raise OperationError: what was imported is no parser's dump.
+        """
+        if self._parser is None:
+            kind = HTTPParser if self._analyzer == ANALYZER_HTTP else SSHWatcher
+            self._parser = kind.load(self._dump)
+            self._dump = b""
+        return self._parser
+
+    def dump(self) -> bytes:
+        """The parser's state."""
+        return self._dump if self._parser is None else self._parser.dump()
+
+    @property
+    def exceeded(self) -> bool:
+        """Has an SSH connection shown an impossible packet length?"""
+        return isinstance(self._parser, SSHWatcher) and self._parser.exceeded
 
     def take(self, found: Found, data: bytes) -> list[HTTPRow]:
         """Feed one piece; C{data} are its bytes where it has any."""
@@ -148,20 +179,3 @@ class Session:
         """The relative sequence number below which the parser wants nothing more."""
         skip = self.parser.skip(originator)
         return NEVER if skip < 0 else self.position[end] + skip if skip else 0
-
-
-#: Makes or loads a parser, by analyser number.
-def makeParser(analyzer: int) -> IParser:
-    """A fresh parser."""
-    return HTTPParser() if analyzer == ANALYZER_HTTP else SSHWatcher()
-
-
-def loadParser(analyzer: int, dump: bytes) -> IParser:
-    """
-    The parser that was dumped.
-
-    @raise OperationError: the bytes are no such dump.
-    """
-    load: Callable[[bytes], Any] = HTTPParser.load if analyzer == ANALYZER_HTTP else SSHWatcher.load
-    parser: IParser = load(dump)
-    return parser

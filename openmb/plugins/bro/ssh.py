@@ -1,14 +1,25 @@
 """
 The first packets of an SSH connection, as far as they show in conn.log: a packet length no packet can have.
 
-After both version lines each side sends binary packets, length first (RFC 4253, section 6).  Zeek notes a length of more than
-8 MiB with an C{X} in the history, once.  From the first NEWKEYS of a side on, its packets cannot be read.
+After both version lines each side sends binary packets, length first (RFC 4253, section 6). Zeek notes a length of
+more than 8 MiB with an C{X} in the history, once. From the first NEWKEYS of a side on, its packets cannot be read.
 """
 
 from __future__ import annotations
 
-from construct import Array, Const, ConstructError, Flag, GreedyBytes, Int8ul, Int16ul, Int32ul, Prefixed, Struct
-from construct import Terminated
+from construct import (
+    Array,
+    Const,
+    ConstructError,
+    Flag,
+    GreedyBytes,
+    Int8ul,
+    Int16ul,
+    Int32ul,
+    Prefixed,
+    Struct,
+    Terminated,
+)
 
 from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro.http_rows import HTTPRow

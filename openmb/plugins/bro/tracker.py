@@ -6,6 +6,7 @@ An engine has one for its own records, and one for the provisional records of ea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,10 +20,9 @@ from openmb.plugins.bro.http_rows import HTTPRow
 from openmb.plugins.bro.kernels import finishSlots, trackPackets
 from openmb.plugins.bro.ports import portTable
 from openmb.plugins.bro.records import ROW
-from openmb.plugins.bro.sessions import Found, Session, makeParser
-from openmb.plugins.bro.ssh import SSHWatcher
+from openmb.plugins.bro.sessions import Found, Session
 from openmb.plugins.bro.states import HISTORY_LIMIT, LETTER_LIMIT
-from openmb.plugins.bro.work import FINISHED, PIECE_REMOVED, PIECES, makeWork, reserveRanges
+from openmb.plugins.bro.work import FINISHED, PIECE_REMOVED, PIECES, dropRanges, makeWork, reserveRanges
 from openmb.state.table import FlowTable
 
 #: Packets that one call of the kernel gets.
@@ -69,14 +69,25 @@ class Tracker:
         self.sessions: dict[int, Session] = {}
         self._output = output
 
-    def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> NDArray[np.uint64]:
-        """Apply packets in order; the mark of the record that each met.  Room for them was reserved."""
+    def process(
+        self, packets: Decoded, births: NDArray[np.uint64] | None, makeRoom: Callable[[int], None] | None = None
+    ) -> NDArray[np.uint64]:
+        """
+        Apply packets in order.
+
+        @param makeRoom: removes so many records when the table is full.
+        @return: C{uint64[n]}, the mark of the record that each packet met.
+        @raise OperationError: C{BUFFER_FULL}, the table is full and no room can be made.
+        """
         marks = np.zeros(len(packets), np.uint64)
         data, offsets, lengths = plainArrays(packets.packets)[:3]
         born = _NONE if births is None else births
-        for start in range(0, len(packets), SLICE):
-            stop = min(start + SLICE, len(packets))
+        step = min(SLICE, max(self.table.maximum // 2, 1))
+        for start in range(0, len(packets), step):
+            stop = min(start + step, len(packets))
             self.work = reserveRanges(self.work, stop - start)
+            if makeRoom is not None and self.table.room < stop - start:
+                makeRoom(stop - start - self.table.room)
             self.table.reserve(stop - start)
             headers = packets.headers[:stop]
             place = start
@@ -109,6 +120,19 @@ class Tracker:
             self.drain(np.zeros(0, np.uint8), np.zeros(0, np.int64))
             slots = slots[done:]
 
+    def forget(self, slot: int) -> None:
+        """Drop what hangs on the record in C{slot}: its ranges and its session."""
+        row = self.table.rows[slot]
+        for side in range(2):
+            dropRanges(self.work, row, side)
+        self.sessions.pop(slot, None)
+
+    def remove(self, slots: NDArray[np.int64]) -> int:
+        """Remove records in silence; how many."""
+        for slot in slots.tolist():
+            self.forget(slot)
+        return self.table.remove(slots)
+
     def drain(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         """Empty the work arrays: feed the parsers, report what has finished."""
         cursors = self.work.cursors
@@ -132,7 +156,7 @@ class Tracker:
             else:
                 session = self.sessions.get(slot)
                 if session is None:
-                    session = self.sessions[slot] = Session(makeParser(analyzer))
+                    session = self.sessions[slot] = Session.fresh(analyzer)
                 touched[slot] = swapped
                 begin = int(offsets[packet]) + offset if length else 0
                 rows = session.take(found, data[begin : begin + length].tobytes())
@@ -147,8 +171,7 @@ class Tracker:
         session, row = self.sessions[slot], self.table.rows[slot]
         for side in range(2):
             row["skipUntil"][side] = session.wanted(side == 0, side ^ int(row["swapped"]))
-        parser = session.parser
-        if isinstance(parser, SSHWatcher) and parser.exceeded and not row["seen"] & (1 << LETTER_LIMIT):
+        if session.exceeded and not row["seen"] & (1 << LETTER_LIMIT):
             row["seen"] |= 1 << LETTER_LIMIT
             if row["letters"] < HISTORY_LIMIT:
                 row["history"][row["letters"]] = _LIMIT_LETTER

@@ -1,9 +1,9 @@
 """
 Connection ids: C{C} and 96 bits in base 62, as Zeek writes them.
 
-Zeek draws them from a counter.  Here they are a keyed hash of the connection's native key and start time, so that all
-instances of a deployment, which share the hash's key, give a connection the same id.  Two connections of one native key that
-begin within one microsecond would share an id.
+Zeek draws them from a counter. Here they are a keyed hash of the connection's native key and start time, so that all
+instances of a deployment, which share the hash's key, give a connection the same id. Two connections of one native
+key that begin within one microsecond would share an id.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 What the kernels hand to Python: finished rows, and pieces of work for application parsers; and the pool of ranges.
 
-All of it lies in arrays of fixed size, so that a kernel never allocates: it stops when an array could overflow, and goes on
-when it is called again.
+All of it lies in arrays of fixed size, so that a kernel never allocates: it stops when an array could overflow, and
+goes on when it is called again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from openmb.plugins.bro.numbers import Number, Truth
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.states import ANALYZER_HTTP, ANALYZER_SSH, BLOCK_LIMIT
 
@@ -117,7 +118,15 @@ def reserveRanges(work: Work, wanted: int) -> Work:
 
 @njit(cache=True)
 def addPiece(
-    work: Any, row: Any, keys: Any, kind: int, side: int, sequence: int, offset: int, length: int, size: int
+    work: Any,
+    row: Any,
+    keys: Any,
+    kind: Number,
+    side: Number,
+    sequence: Number,
+    offset: Number,
+    length: Number,
+    size: Number,
 ) -> None:
     """Append a piece about the connection of the packet being processed; C{size}: bytes that both sides have sent."""
     cursors = work.cursors
@@ -146,13 +155,13 @@ def addPiece(
 
 
 @njit(cache=True)
-def isInspected(row: Any) -> bool:
+def isInspected(row: Any) -> Truth:
     """Does an application parser want this connection's data?"""
     return row["analyzer"] >= ANALYZER_HTTP and row["analyzer"] <= ANALYZER_SSH and row["partial"] == 0
 
 
 @njit(cache=True)
-def releaseRange(work: Any, node: int) -> int:
+def releaseRange(work: Any, node: Number) -> Number:
     """Give a range back to the pool; the range that followed it."""
     after = work.following[node]
     work.following[node] = work.cursors[FREE_RANGE]
@@ -162,7 +171,7 @@ def releaseRange(work: Any, node: int) -> int:
 
 
 @njit(cache=True)
-def takeRange(work: Any, low: int, high: int, after: int) -> int:
+def takeRange(work: Any, low: Number, high: Number, after: Number) -> Number:
     """A range from the pool, -1 if there is none left."""
     node = work.cursors[FREE_RANGE]
     if node < 0:
@@ -176,7 +185,7 @@ def takeRange(work: Any, low: int, high: int, after: int) -> int:
 
 
 @njit(cache=True)
-def dropRanges(work: Any, row: Any, side: int) -> None:
+def dropRanges(work: Any, row: Any, side: Number) -> None:
     """Give all ranges of one direction back to the pool."""
     node = np.int64(row["head"][side])
     while node >= 0:

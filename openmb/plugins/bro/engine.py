@@ -1,0 +1,64 @@
+"""
+The half of a Bro middlebox that processes packets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.interfaces import Processed
+from openmb.packets.headers import Decoded
+from openmb.plugins.bro.core import BroCore, BroSettings
+
+#: Nanoseconds of packet time between two sweeps.
+_SWEEP_INTERVAL = 5_000_000_000
+#: A full table is emptied by at least this part, so that this does not happen with every packet.
+_EVICTED_PART = 16
+
+
+class BroEngine(BroCore):
+    """Provides C{IEngine}."""
+
+    def __init__(self, settings: BroSettings) -> None:
+        super().__init__(settings)
+        self._grace = int(settings.grace * 1_000_000)
+        self._clock = 0
+        self._sweepDue = 0
+
+    def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
+        """See C{IEngine}."""
+        marks = self._own.process(packets, births, self._makeRoom)
+        if len(packets):
+            self.advance(int(packets.packets.stamps.max()))
+        return Processed(marks)
+
+    def reprocess(self, operation: int, packets: Decoded) -> None:
+        """See C{IEngine}."""
+        self._provisionalOf(operation).process(packets, None)
+
+    def advance(self, now: int) -> None:
+        """See C{IEngine}."""
+        self._clock = max(self._clock, now)
+        if self._clock >= self._sweepDue:
+            self._sweepDue = self._clock + _SWEEP_INTERVAL
+            self._own.finish(self._removable(self._own.expired(self._clock // 1000 - self._grace)))
+
+    def _makeRoom(self, wanted: int) -> None:
+        """Report and remove the records that have been idle the longest, as many as can be of those wanted."""
+        slots = self._removable(self._own.table.slots())
+        wanted = min(max(wanted, self._own.table.maximum // _EVICTED_PART), len(slots))
+        if wanted:
+            idle = np.argsort(self._own.table.rows["last"][slots], kind="stable")
+            self._own.finish(slots[idle[:wanted]])
+
+    def finish(self) -> None:
+        """See C{IEngine}."""
+        slots = self._removable(self._own.table.slots())
+        order = np.argsort(self._own.table.rows["start"][slots], kind="stable")
+        self._own.finish(slots[order])
+        self.logs.close()
+
+    def flush(self) -> None:
+        """See C{IEngine}."""
+        self.logs.flush()

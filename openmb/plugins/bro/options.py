@@ -1,0 +1,49 @@
+"""
+The options of this kind, on the command line of C{openmb run} and C{twistd openmb-middlebox}.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from openmb.errors import ConfigurationError
+from openmb.plugins.bro.core import BroSettings
+from openmb.plugins.bro.uid import DEFAULT_KEY, readKey
+
+
+class BroOptions(usage.Options):
+    """Options of a Bro middlebox."""
+
+    optFlags = [
+        ["no-checksums", "C", "Take packets whatever their checksums say."],
+        ["json", None, "Write logs as JSON lines instead of tab-separated values."],
+    ]
+    optParameters = [
+        ["logs", None, None, "Directory for the logs, made if it is missing; without it nothing is written."],
+        ["uid-key", None, None, "Key for connection ids: hexadecimal digits, or a file with them; equal everywhere."],
+        ["max-flows", None, 1 << 20, "Connections held at most.", int],
+        ["grace", None, 5.0, "Seconds of packet time that an ended connection stays before a sweep removes it.", float],
+    ]
+
+
+def settingsOf(options: Any) -> BroSettings:
+    """
+    What the options say.
+
+    @raise ConfigurationError: a value that cannot be used, or a directory that cannot be made.
+    """
+    if options["max-flows"] < 1:
+        raise ConfigurationError("--max-flows must be at least 1")
+    if options["grace"] < 0:
+        raise ConfigurationError("--grace must not be negative")
+    key = readKey(options["uid-key"]) if options["uid-key"] is not None else DEFAULT_KEY
+    logs = None if options["logs"] is None else Path(options["logs"])
+    if logs is not None:
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"--logs: {error}") from error
+    return BroSettings(logs, bool(options["json"]), options["max-flows"], options["grace"], key)

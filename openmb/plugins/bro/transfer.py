@@ -1,0 +1,187 @@
+"""
+Records out of a tracker, into a tracker, and from one tracker into another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.errors import OperationError, Refusal
+from openmb.plugins.bro.expiry import isExpired
+from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING
+from openmb.plugins.bro.states import HISTORY_LIMIT, NEVER, Analyzer, EndpointState
+from openmb.plugins.bro.tails import Tail, hangRanges, packTail, parseTail, rangesOf
+from openmb.plugins.bro.tracker import Tracker
+from openmb.plugins.bro.work import reserveRanges
+from openmb.state.flowkey import FLOW_KEY
+from openmb.state.layout import RecordLayout
+from openmb.state.records import RecordBatch
+
+_TCP = 6
+
+
+def exportSlots(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch, RecordBatch]:
+    """The supporting and the reporting part of the records in C{slots}."""
+    rows = tracker.table.rows[slots]
+    tails = _tailsOf(tracker, slots, rows)
+    rows["head"] = -1
+    rows["blocks"] = 0
+    rows["held"] = 0
+    octets = rows.view(np.uint8).reshape(len(rows), ROW.itemsize)
+    keys = tracker.table.keyBytes(slots)
+    lengths = np.fromiter(map(len, tails), np.uint32, len(tails))
+    joined = np.frombuffer(b"".join(tails), np.uint8)
+    return (
+        RecordBatch(*_names(SUPPORTING), keys, octets[:, : SUPPORTING.size].copy(), lengths, joined),
+        RecordBatch(*_names(REPORTING), keys, octets[:, SUPPORTING.size :].copy()),
+    )
+
+
+def _names(layout: RecordLayout) -> tuple[Any, int, int]:
+    return layout.cell, layout.identifier, layout.version
+
+
+def _tailsOf(tracker: Tracker, slots: NDArray[np.int64], rows: NDArray[Any]) -> list[bytes]:
+    """The tails of these records; most have none."""
+    tails = [b""] * len(slots)
+    holding = {int(place) for place in np.flatnonzero((rows["head"] >= 0).any(axis=1))}
+    if tracker.sessions:
+        holding.update(place for place, slot in enumerate(slots.tolist()) if slot in tracker.sessions)
+    for place in holding:
+        row, slot = tracker.table.rows[slots[place]], int(slots[place])
+        ranges = rangesOf(tracker.work, row, 0), rangesOf(tracker.work, row, 1)
+        tails[place] = packTail(Tail(ranges, tracker.sessions.get(slot)))
+    return tails
+
+
+def importBatch(tracker: Tracker, batch: RecordBatch) -> None:
+    """
+    Store records in a tracker; one that is there under the same key is replaced.
+
+    @raise OperationError: the batch cannot be accepted; nothing is stored.
+    """
+    layout = _layoutOf(batch)
+    if batch.keys.shape[1] != FLOW_KEY.itemsize or batch.records.shape[1] != layout.size:
+        raise OperationError(Refusal.BAD_REQUEST, f"{layout.name}: keys or records of the wrong size")
+    if layout is SUPPORTING:
+        _importSupporting(tracker, batch)
+    else:
+        _importReporting(tracker, batch)
+
+
+def _layoutOf(batch: RecordBatch) -> RecordLayout:
+    for layout in (SUPPORTING, REPORTING):
+        if (batch.cell, batch.layout, batch.version) == _names(layout):
+            return layout
+    raise OperationError(
+        Refusal.INCOMPATIBLE_RECORDS, f"no layout {batch.layout} version {batch.version} in cell {batch.cell!r}"
+    )
+
+
+def _importSupporting(tracker: Tracker, batch: RecordBatch) -> None:
+    records = SUPPORTING.rows(batch.records)
+    _checkSupporting(records, batch.keys)
+    tails = _parseTails(batch, records)
+    wanted = sum(len(side) for tail in tails.values() for side in tail.ranges)
+    tracker.work = reserveRanges(tracker.work, wanted)
+    slots = tracker.table.insert(batch.keys)
+    table = tracker.table
+    for slot in slots.tolist():
+        tracker.forget(slot)
+    table.arrays.octets[slots, : SUPPORTING.size] = batch.records
+    for place, tail in tails.items():
+        hangTail(tracker, int(slots[place]), tail)
+
+
+def hangTail(tracker: Tracker, slot: int, tail: Tail) -> None:
+    """Give the record in C{slot} what its tail said; room for the ranges was reserved."""
+    for side in range(2):
+        hangRanges(tracker.work, tracker.table.rows[slot], side, tail.ranges[side])
+    if tail.session is not None:
+        tracker.sessions[slot] = tail.session
+
+
+def _parseTails(batch: RecordBatch, records: NDArray[Any]) -> dict[int, Tail]:
+    """The tails that are not empty, by place in the batch."""
+    if batch.tailLengths is None or batch.tails is None:
+        return {}
+    ends = np.cumsum(batch.tailLengths, dtype=np.int64)
+    if len(ends) != len(records) or (len(ends) and int(ends[-1]) != len(batch.tails)):
+        raise OperationError(Refusal.BAD_REQUEST, "the tails do not fit the records")
+    found = {}
+    for place in np.flatnonzero(batch.tailLengths).tolist():
+        data = batch.tails[int(ends[place]) - int(batch.tailLengths[place]) : int(ends[place])].tobytes()
+        found[place] = parseTail(data, int(records["analyzer"][place]))
+    return found
+
+
+def _importReporting(tracker: Tracker, batch: RecordBatch) -> None:
+    records = REPORTING.rows(batch.records)
+    _accept(bool((records["letters"] <= HISTORY_LIMIT).all()), "a history that is too long")
+    _accept(_isTime(records["start"]) and _isTime(records["last"]), "a time out of range")
+    slots = tracker.table.find(batch.keys)
+    _accept(bool((slots >= 0).all()), "a report without its supporting record")
+    tracker.table.arrays.octets[slots, SUPPORTING.size :] = batch.records
+
+
+def _checkSupporting(records: NDArray[Any], keys: NDArray[np.uint8]) -> None:
+    """Refuse what no kernel could have written."""
+    native = np.ascontiguousarray(keys).view(FLOW_KEY).reshape(len(keys))
+    _accept(bool(((native["protocol"] == _TCP) == (records["tcp"] == 1)).all()), "a record of another protocol")
+    _accept(bool((records["head"] == -1).all() and (records["blocks"] == 0).all()), "ranges outside the tail")
+    _accept(bool((records["swapped"] <= 1).all()), "an orientation that does not exist")
+    _accept(bool((records["analyzer"] <= max(Analyzer)).all()), "an analyser that does not exist")
+    _accept(bool((records["state"] <= max(EndpointState)).all()), "an endpoint state that does not exist")
+    _accept(
+        all(_isTime(records[name]) for name in ("deadline", "partialClose", "attempt", "timeout")),
+        "a time out of range",
+    )
+
+
+def _isTime(values: NDArray[np.int64]) -> bool:
+    return bool(((values >= -NEVER) & (values <= NEVER)).all())
+
+
+def _accept(isFine: bool, complaint: str) -> None:
+    if not isFine:
+        raise OperationError(Refusal.BAD_REQUEST, f"not records of connections: {complaint}")
+
+
+def meetings(own: Tracker, provisional: Tracker) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """
+    Where provisional records meet own ones under the same key.
+
+    @return: slots of own records that have ended by the newest time of the provisional one, and slots of live ones.
+    """
+    slots = provisional.table.slots()
+    found = own.table.find(provisional.table.keys[slots])
+    ended: list[int] = []
+    live: list[int] = []
+    for mine, theirs in zip(found[found >= 0].tolist(), slots[found >= 0].tolist(), strict=True):
+        row, newest = own.table.rows[mine], int(provisional.table.rows[theirs]["last"])
+        isOver = row["deadline"] != NEVER or isExpired(row, newest)
+        (ended if isOver and own.table.marks[mine] == 0 else live).append(mine)
+    return np.array(ended, np.int64), np.array(live, np.int64)
+
+
+def adopt(own: Tracker, provisional: Tracker) -> int:
+    """Make all provisional records C{own}'s; none meets another, room was reserved.  How many."""
+    slots = provisional.table.slots()
+    rows = provisional.table.rows[slots]
+    places = own.table.insert(provisional.table.keys[slots])
+    own.table.rows[places] = rows
+    own.table.rows["head"][places] = -1
+    holding = set(np.flatnonzero((rows["head"] >= 0).any(axis=1)).tolist())
+    wanted = int(rows["blocks"].sum())
+    own.work = reserveRanges(own.work, wanted)
+    for place in holding:
+        row = provisional.table.rows[slots[place]]
+        ranges = rangesOf(provisional.work, row, 0), rangesOf(provisional.work, row, 1)
+        hangTail(own, int(places[place]), Tail(ranges, None))
+    if provisional.sessions:
+        moved = dict(zip(slots.tolist(), places.tolist(), strict=True))
+        own.sessions.update({moved[slot]: session for slot, session in provisional.sessions.items()})
+    return len(slots)
