@@ -1,0 +1,1 @@
+Header field lists are written as in ``ovs-ofctl`` (``tcp,nw_src=10.0.0.0/8,tp_dst=80``), for IPv4 and IPv6, and select flows in either direction. Keyrings, one for each kind of middlebox, hold the keys that state is sealed with on its way, and can be rotated.
