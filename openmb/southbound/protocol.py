@@ -60,6 +60,8 @@ class SouthboundProtocol(Protocol):
         self._reason: str | None = None
         self._opened = False
         self._waiting: list[Deferred[None]] = []
+        self._lost = False
+        self._mourning: list[Deferred[None]] = []
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = clock
         self._cut: IDelayedCall | None = None
@@ -94,8 +96,10 @@ class SouthboundProtocol(Protocol):
             self._receiver.disconnected(text)
         elif self._reason is None:
             self._log.warn("connection with {peer} ended before its session: {reason}", peer=self.peer, reason=text)
-        self._reason = text
+        self._reason, self._lost = text, True
         self._answer()
+        for each in self._mourning:
+            each.callback(None)
 
     def send(self, message: Message) -> None:
         """See L{Link}."""
@@ -105,7 +109,7 @@ class SouthboundProtocol(Protocol):
     def close(self, reason: str) -> None:
         """See L{Link}."""
         self.send(Goodbye(reason))
-        self._end(reason)
+        self._end(reason, LINGER if self._opened else 0)
 
     def whenOpen(self) -> Deferred[None]:
         """Fires when the session is open; fails with L{ConnectionFailed} when the connection ends before."""
@@ -114,6 +118,15 @@ class SouthboundProtocol(Protocol):
         if self._opened or self._reason is not None:
             self._answer()
         return waiting
+
+    def whenLost(self) -> Deferred[None]:
+        """Fires when the connection is gone."""
+        mourning: Deferred[None] = Deferred()
+        if self._lost:
+            mourning.callback(None)
+        else:
+            self._mourning.append(mourning)
+        return mourning
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
@@ -191,6 +204,11 @@ class SouthboundProtocol(Protocol):
             self._cut = self._clock.callLater(linger, self.transport.abortConnection)
             self.transport.unregisterProducer()
             self.transport.loseConnection()
+
+
+def unlessLogged(failure: Failure) -> Failure | None:
+    """An errback for L{SouthboundProtocol.whenOpen}: the protocol itself has logged why its connection ended."""
+    return None if isinstance(failure.value, ConnectionFailed) else failure
 
 
 def describeLoss(reason: Failure) -> str:

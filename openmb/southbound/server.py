@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IStreamServerEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.python.failure import Failure
 
 from openmb.southbound.certificates import Credentials
 from openmb.southbound.connection import Connection, Terms
+from openmb.southbound.factory import SouthboundFactory
 from openmb.southbound.link import Link, Receiver, Transport
-from openmb.southbound.protocol import ConnectionFailed, SouthboundProtocol
+from openmb.southbound.protocol import SouthboundProtocol, unlessLogged
 from openmb.southbound.tls import ServerTLS, admitByCertificate
 from openmb.wire.formats import End
 from openmb.wire.messages import Hello
@@ -27,7 +27,7 @@ HALF_OPEN_LIMIT = 64
 HALF_OPEN_TOTAL = 1024
 
 
-class ControllerFactory(Factory):
+class ControllerFactory(SouthboundFactory):
     """
     Makes the controller's end of each connection.
 
@@ -36,7 +36,6 @@ class ControllerFactory(Factory):
     @param halfOpenLimit: connections that one host may have without a session; more are cut at once.
     """
 
-    noisy = False
     _log = Logger()
 
     def __init__(
@@ -47,6 +46,7 @@ class ControllerFactory(Factory):
         admit: Callable[[Hello, Transport], None] = admitByCertificate,
         halfOpenLimit: int = HALF_OPEN_LIMIT,
     ) -> None:
+        super().__init__()
         self._terms, self._makeReceiver, self._clock, self._admit = terms, makeReceiver, clock, admit
         self._limit = halfOpenLimit
         self._halfOpen: Counter[str] = Counter()
@@ -59,9 +59,8 @@ class ControllerFactory(Factory):
             return _Cut()
         connection = Connection(End.CONTROLLER, self._terms)
         protocol = SouthboundProtocol(connection, self._makeReceiver, self._clock, admit=self._admit)
-        protocol.factory = self
         self._count(host, protocol)
-        return protocol
+        return self.adopt(protocol)
 
     def _count(self, host: str, protocol: SouthboundProtocol) -> None:
         self._halfOpen[host] += 1
@@ -72,12 +71,8 @@ class ControllerFactory(Factory):
                 del self._halfOpen[host]
 
         opened = protocol.whenOpen()
-        opened.addErrback(_logged)  # the protocol itself has logged why it ended
+        opened.addErrback(unlessLogged)
         opened.addCallback(settled)
-
-
-def _logged(failure: Failure) -> Failure | None:
-    return None if isinstance(failure.value, ConnectionFailed) else failure
 
 
 class _Cut(Protocol):

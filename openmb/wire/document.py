@@ -17,6 +17,7 @@ from typing import Any
 from construct import Construct, SizeofError
 
 from openmb.errors import Refusal
+from openmb.state import packing
 from openmb.state.taxonomy import Cell
 from openmb.wire import stream
 from openmb.wire.fields import notationOf
@@ -26,6 +27,8 @@ from openmb.wire.messages import Side, StreamType
 _SECTION = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 _PARTS: Mapping[str, Construct] = {
     "OPENED, clear part": stream.OPENED,
+    "RECORDS, clear part": packing.CLEAR.defersubcon,
+    "RECORDS, plain part": packing.PLAIN.defersubcon,
     "GET_DONE, plain part": stream.GET_DONE,
     "MARKED, plain part": stream.MARKED,
     "DRAINED, plain part": stream.DRAINED,

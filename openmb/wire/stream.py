@@ -1,7 +1,7 @@
 """
 What the frames of an operation's stream hold: their clear parts and, before sealing, their plain parts.
 
-C{RECORDS} are packed by C{openmb.state.sealing}.  Every function that unpacks raises L{OperationError} (C{BAD_REQUEST})
+C{RECORDS} are packed by C{openmb.state.packing}.  Every function that unpacks raises L{OperationError} (C{BAD_REQUEST})
 on anything that does not fit to the last byte: the seal proves who made a frame, not that its maker is free of faults.
 """
 
