@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from openmb.plugins.bro.endpoints import turnRoles
 from openmb.plugins.bro.history import addLetter, addOnce, wasSeen
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, ORIGINATOR, constants, Number, Truth
 from openmb.plugins.bro.states import ANALYZER_DNS, ANALYZER_NTP, LETTER_DATA, LETTER_LIMIT
 
-_D, _X = ord("D"), ord("X")
+_D, _X = constants(b"DX")
 _DNS_HEADER = 12
 _NTP_LEAST = 48
 _BIT32 = 1 << 32
 
 
-@njit(cache=True)
+@njit(**INNER)
 def isMulticast(high: Any, low: Any) -> Truth:
     """224.0.0.0/4 or ff00::/8."""
     if high >> np.uint64(56) == np.uint64(0xFF):
@@ -28,7 +28,7 @@ def isMulticast(high: Any, low: Any) -> Truth:
     return isMapped and (low >> np.uint64(28)) & np.uint64(15) == np.uint64(14)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def addSize(row: Any, side: Number, now: Number, length: Number) -> None:
     """Count payload of one side; -1 stands for none so far."""
     row["last"] = now
@@ -36,7 +36,7 @@ def addSize(row: Any, side: Number, now: Number, length: Number) -> None:
     row["size"][side] = length if size < 0 else size + length
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _readDNS(row: Any, side: Number, first: Number, second: Number, isToGroup: Truth) -> None:
     """A DNS header's two bytes of flags: a reply as the first message turns the roles; an unknown opcode is noted."""
     if not row["messageSeen"]:
@@ -44,11 +44,11 @@ def _readDNS(row: Any, side: Number, first: Number, second: Number, isToGroup: T
         if side == 0 and first & 0x80 and not isToGroup:
             turnRoles(row)
     opcode = (first >> 3) & 15
-    if opcode != 0 and opcode != 4 and opcode != 5 and not wasSeen(row, LETTER_LIMIT, 0):
+    if opcode != 0 and opcode != 4 and opcode != 5 and not wasSeen(row, LETTER_LIMIT, ORIGINATOR):
         addLetter(row, _X)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _readNTP(row: Any, side: Number, first: Number) -> None:
     """The first byte of an NTP message: one that only a server sends turns the roles when it comes first."""
     if row["messageSeen"]:
@@ -59,7 +59,7 @@ def _readNTP(row: Any, side: Number, first: Number) -> None:
         turnRoles(row)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def takeDatagram(
     row: Any, side: Number, header: Any, now: Number, data: NDArray[np.uint8], place: Number, captured: Number
 ) -> None:

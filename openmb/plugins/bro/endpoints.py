@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from openmb.plugins.bro.history import FLIPPED, addLetter
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, Number, Truth
 from openmb.plugins.bro.states import INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, TIMEOUT_TCP
 
 _WORD = 1 << 32
@@ -16,20 +16,20 @@ _HALF = 1 << 31
 _MASK = _WORD - 1
 
 
-@njit(cache=True)
+@njit(**INNER)
 def distance(sequence: Number, origin: Number) -> Number:
     """How far C{sequence} is ahead of C{origin}, both 32-bit: -2^31 .. 2^31-1."""
     ahead = (sequence - origin) & _MASK
     return ahead - _WORD if ahead >= _HALF else ahead
 
 
-@njit(cache=True)
+@njit(**INNER)
 def fullSequence(sequence: Any, wraps: Any) -> Number:
     """A sequence number with its wraps as one 64-bit number."""
     return (np.int64(wraps) << 32) + np.int64(sequence)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def relativeSequence(sequence: Number, last: Number, wraps: Number, start: Number) -> tuple[Number, Truth]:
     """
     C{sequence} relative to C{start}, when C{last} and C{wraps} are the newest known.
@@ -48,7 +48,7 @@ def relativeSequence(sequence: Number, last: Number, wraps: Number, start: Numbe
     return (wraps << 32) + sequence - start, False
 
 
-@njit(cache=True)
+@njit(**INNER)
 def beginSequences(row: Any, side: Number, start: Number, last: Number) -> None:
     """(Re)start the numbering of one side."""
     row["startSequence"][side] = start & _MASK
@@ -56,7 +56,7 @@ def beginSequences(row: Any, side: Number, start: Number, last: Number) -> None:
     row["lastSequence"][side] = last & _MASK
 
 
-@njit(cache=True)
+@njit(**INNER)
 def nothingAcknowledged(row: Any, side: Number) -> Truth:
     """Was no byte after this side's SYN acknowledged?"""
     start, acknowledged = np.int64(row["startSequence"][side]), np.int64(row["ackSequence"][side])
@@ -79,7 +79,7 @@ def endpointSize(row: Any, side: Number) -> Number:
     return size
 
 
-@njit(cache=True)
+@njit(**INNER)
 def setState(row: Any, side: Number, state: Number) -> None:
     """Change one side's state; when the first of the two leaves the handshake, the long time-out begins."""
     before = np.int64(row["state"][side])
@@ -91,14 +91,14 @@ def setState(row: Any, side: Number, state: Number) -> None:
     row["state"][side] = state
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _exchange(pair: Any) -> None:
     first = pair[0]
     pair[0] = pair[1]
     pair[1] = first
 
 
-@njit(cache=True)
+@njit(**INNER)
 def turnRoles(row: Any) -> None:
     """Originator and responder change places (letter C{^}); the sizes of a connection that is not TCP stay."""
     row["swapped"] = 1 - np.int64(row["swapped"])
@@ -107,7 +107,7 @@ def turnRoles(row: Any) -> None:
     addLetter(row, FLIPPED)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def flipRoles(row: Any) -> None:
     """Originator and responder of a TCP connection change places."""
     turnRoles(row)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, Number, Truth
 from openmb.plugins.bro.states import (
     ANALYZER_DNS,
     ATTEMPT_DELAY,
@@ -30,7 +30,7 @@ from openmb.plugins.bro.states import (
 )
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _checkAfter(first: Number, interval: Number, earliest: Number) -> Number:
     """The first of the instants C{first}, C{first + interval}, ... that is not before C{earliest}."""
     if earliest <= first:
@@ -38,7 +38,7 @@ def _checkAfter(first: Number, interval: Number, earliest: Number) -> Number:
     return first + (earliest - first + interval - 1) // interval * interval
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _isWaitingToEnd(row: Any) -> Truth:
     """Would an expire check remove this TCP connection once it is idle?"""
     first, second = row["state"][0], row["state"][1]
@@ -49,7 +49,7 @@ def _isWaitingToEnd(row: Any) -> Truth:
     return first == INACTIVE and second == INACTIVE
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _checkedRemoval(row: Any) -> Number:
     """When attempt timer or expire checks remove a TCP connection that has not closed completely."""
     removal = np.int64(NEVER)
@@ -65,7 +65,7 @@ def _checkedRemoval(row: Any) -> Number:
     return removal
 
 
-@njit(cache=True)
+@njit(**INNER)
 def removalTime(row: Any) -> Number:
     """When this record ends if no packet comes, in microseconds."""
     removal = np.int64(row["last"]) + np.int64(row["timeout"])

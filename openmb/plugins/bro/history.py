@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, Number, Truth
 from openmb.plugins.bro.states import HISTORY_LIMIT
 
 LOWER = 32
-FLIPPED = ord("^")
+FLIPPED = np.int64(ord("^"))
 
 
-@njit(cache=True)
+@njit(**INNER)
 def addLetter(row: Any, code: Number) -> None:
     """Append C{code}; a full history stays as it is."""
     count = np.int64(row["letters"])
@@ -23,13 +23,13 @@ def addLetter(row: Any, code: Number) -> None:
         row["letters"] = count + 1
 
 
-@njit(cache=True)
+@njit(**INNER)
 def addSided(row: Any, code: Number, side: Number) -> None:
     """Append C{code}, in lower case for the responder (side 1)."""
     addLetter(row, code + LOWER * side)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def wasSeen(row: Any, bit: Number, side: Number) -> Truth:
     """Set the once-bit of this letter and side; was it set before?"""
     mask = np.int64(1) << (bit + 16 * side)
@@ -38,7 +38,7 @@ def wasSeen(row: Any, bit: Number, side: Number) -> Truth:
     return seen & mask != 0
 
 
-@njit(cache=True)
+@njit(**INNER)
 def addOnce(row: Any, bit: Number, code: Number, side: Number) -> Truth:
     """Append C{code} unless this side's letter C{bit} has been written; had it been?"""
     if wasSeen(row, bit, side):
@@ -47,7 +47,7 @@ def addOnce(row: Any, bit: Number, code: Number, side: Number) -> Truth:
     return False
 
 
-@njit(cache=True)
+@njit(**INNER)
 def addScaled(row: Any, counter: Number, code: Number, side: Number) -> None:
     """Count; append C{code} at the counts 1, 10, 100, ..."""
     place = counter * 2 + side

@@ -15,7 +15,7 @@ from openmb.plugins.bro.datagrams import addSize, takeDatagram
 from openmb.plugins.bro.endpoints import flipRoles
 from openmb.plugins.bro.expiry import isExpired
 from openmb.plugins.bro.history import addScaled
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
 from openmb.plugins.bro.ports import LIKELY_TCP, LIKELY_UDP, PORT_DNS, PORT_HTTP, PORT_NTP, PORT_SSH
 from openmb.plugins.bro.segments import isReuse, takeSegment
 from openmb.plugins.bro.states import (
@@ -48,12 +48,12 @@ from openmb.state.slots import findSlot, insertKey, removeSlot
 _TCP, _UDP, _ICMP, _OTHER = int(Kind.TCP), int(Kind.UDP), int(Kind.ICMP), int(Kind.OTHER)
 _BAD_CHECKSUM, _BAD_TRANSPORT = int(Status.BAD_CHECKSUM), int(Status.BAD_TRANSPORT)
 _BROADCAST = 0x0000FFFFFFFFFFFF
-_CHECKSUM = ord("C")
+_CHECKSUM = np.int64(ord("C"))
 #: Bytes of a complete header by kind; a packet with fewer makes no record.
 _TCP_HEADER, _OTHER_HEADER = 20, 8
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _makesNoRecord(header: Any, captured: Number) -> Truth:
     """Is this packet nothing that has a record: not IP, a fragment, a tunnel's outer packet, a header cut off?"""
     kind = header["kind"]
@@ -72,7 +72,7 @@ def _makesNoRecord(header: Any, captured: Number) -> Truth:
     return whole < needed or captured - start < needed
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> Truth:
     """Do the ports say that the first packet came from the responder?"""
     source, destination = np.int64(header["source_port"]), np.int64(header["destination_port"])
@@ -93,7 +93,7 @@ def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> Truth:
     return not flags & SYN and source < destination
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _analyzerOf(kind: Number, bits: Number) -> Number:
     """Which analyser a connection to a port of these bits gets."""
     if kind == _UDP:
@@ -109,7 +109,7 @@ def _analyzerOf(kind: Number, bits: Number) -> Number:
     return 0
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[np.uint8]) -> None:
     """A new record for the connection that this packet begins."""
     for side in range(2):
@@ -132,7 +132,7 @@ def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[
     row["analyzer"] = _analyzerOf(header["kind"], np.int64(portBits[responder]))
 
 
-@njit(cache=True)
+@njit(**INNER)
 def finishSlot(work: Any, table: Any, rows: Any, slot: Number) -> None:
     """The connection in C{slot} has ended: hand its row out, free the slot."""
     row = rows[slot]
@@ -140,10 +140,10 @@ def finishSlot(work: Any, table: Any, rows: Any, slot: Number) -> None:
     place = cursors[FINISHED]
     cursors[SLOT] = slot
     cursors[STAMP] = np.int64(row["last"]) * 1000
-    dropRanges(work, row, 0)
-    dropRanges(work, row, 1)
+    dropRanges(work, row, ORIGINATOR)
+    dropRanges(work, row, RESPONDER)
     if row["analyzer"] >= ANALYZER_HTTP:
-        addPiece(work, row, table.keys, PIECE_REMOVED, 0, place, 0, 0, 0)
+        addPiece(work, row, table.keys, PIECE_REMOVED, ORIGINATOR, place, ZERO, ZERO, ZERO)
     for word in range(5):
         work.keys[place, word] = table.keys[slot, word]
     work.rows[place] = rows[slot]
@@ -161,7 +161,7 @@ def finishSlots(work: Any, table: Any, rows: Any, slots: NDArray[np.int64]) -> N
     return count
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _update(
     work: Any,
     table: Any,
@@ -195,7 +195,7 @@ def _update(
     elif kind == _ICMP:
         addSize(row, side, now, np.int64(header["length"]))
     else:
-        addSize(row, side, now, 0)
+        addSize(row, side, now, ZERO)
     return side
 
 

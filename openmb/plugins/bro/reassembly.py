@@ -15,7 +15,7 @@ from numba import njit
 
 from openmb.plugins.bro.endpoints import endpointSize, fullSequence, nothingAcknowledged
 from openmb.plugins.bro.history import addScaled
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
 from openmb.plugins.bro.states import (
     ABOVE_HOLE,
     BLOCK_LIMIT,
@@ -44,15 +44,15 @@ from openmb.plugins.bro.work import (
     takeRange,
 )
 
-_LETTER_GAP = ord("G")
+_LETTER_GAP = np.int64(ord("G"))
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _bothSizes(row: Any) -> Number:
-    return endpointSize(row, 0) + endpointSize(row, 1)
+    return endpointSize(row, ORIGINATOR) + endpointSize(row, RESPONDER)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _tell(
     work: Any, row: Any, keys: Any, kind: Number, side: Number, sequence: Number, offset: Number, length: Number
 ) -> None:
@@ -61,7 +61,7 @@ def _tell(
         addPiece(work, row, keys, kind, side, sequence, offset, length, _bothSizes(row))
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _advance(work: Any, row: Any, keys: Any, kind: Number, side: Number, until: Number, offset: Number) -> None:
     """
     Deliver everything up to C{until}: of the packet (C{kind} DATA, at C{offset}) or of what is held (RELEASED).
@@ -77,7 +77,7 @@ def _advance(work: Any, row: Any, keys: Any, kind: Number, side: Number, until: 
         if until < skip and kind == PIECE_DATA:
             return
         if until >= skip:
-            _tell(work, row, keys, PIECE_SKIPPED, side, skip, 0, 0)
+            _tell(work, row, keys, PIECE_SKIPPED, side, skip, ZERO, ZERO)
             if kind == PIECE_DATA:
                 offset += skip - begin
             begin = skip
@@ -85,24 +85,24 @@ def _advance(work: Any, row: Any, keys: Any, kind: Number, side: Number, until: 
         _tell(work, row, keys, kind, side, begin, offset, until - begin)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _isClean(row: Any, side: Number) -> Truth:
     state = row["state"][side]
     return state == ESTABLISHED or (state == CLOSED and row["previous"][side] == ESTABLISHED)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _lose(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """Everything from the delivered point up to C{until} was never seen."""
     begin = np.int64(row["delivered"][side])
     row["delivered"][side] = until
-    if _isClean(row, 0) and _isClean(row, 1):
+    if _isClean(row, ORIGINATOR) and _isClean(row, RESPONDER):
         addScaled(row, SCALED_GAP, _LETTER_GAP, side)
         row["missed"] = np.int64(row["missed"]) + until - begin
-    _tell(work, row, keys, PIECE_LOST, side, begin, 0, until - begin)
+    _tell(work, row, keys, PIECE_LOST, side, begin, ZERO, until - begin)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _takeFirst(work: Any, row: Any, side: Number) -> Number:
     """Remove the first range held out of order; where it ends."""
     node = np.int64(row["head"][side])
@@ -113,14 +113,14 @@ def _takeFirst(work: Any, row: Any, side: Number) -> Number:
     return high
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _noteUnacknowledged(row: Any, side: Number) -> None:
     """Much was sent and nothing acknowledged: the other direction is not seen, nothing need be kept for it."""
     if nothingAcknowledged(row, side) and endpointSize(row, side) > INITIAL_WINDOW:
         row["trimmed"][side] = max(np.int64(row["trimmed"][side]), np.int64(row["delivered"][side]))
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _passOver(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """Data up to C{until} was acknowledged: deliver what is there of it, the rest is lost."""
     if until <= 2 and row["partial"]:
@@ -131,14 +131,14 @@ def _passOver(work: Any, row: Any, keys: Any, side: Number, until: Number) -> No
             if low > row["delivered"][side]:
                 _lose(work, row, keys, side, low)
             high = _takeFirst(work, row, side)
-            _advance(work, row, keys, PIECE_RELEASED, side, high, 0)
+            _advance(work, row, keys, PIECE_RELEASED, side, high, ZERO)
             _noteUnacknowledged(row, side)
         if until > row["delivered"][side]:
             _lose(work, row, keys, side, until)
     row["delivered"][side] = max(np.int64(row["delivered"][side]), until)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _trim(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """Nothing below C{until} need be kept any more."""
     if until > row["delivered"][side]:
@@ -148,11 +148,11 @@ def _trim(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     if row["head"][side] >= 0 and work.low[row["head"][side]] <= row["delivered"][side]:
         high = _takeFirst(work, row, side)
         if high > row["delivered"][side]:
-            _advance(work, row, keys, PIECE_RELEASED, side, high, 0)
+            _advance(work, row, keys, PIECE_RELEASED, side, high, ZERO)
     row["trimmed"][side] = max(np.int64(row["trimmed"][side]), until)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def acknowledge(work: Any, row: Any, keys: Any, side: Number, until: Number) -> None:
     """The other side acknowledged everything below C{until}."""
     if row["finSeen"][side] and row["finSequence"][side] >= 0 and until >= row["finSequence"][side]:
@@ -163,7 +163,7 @@ def acknowledge(work: Any, row: Any, keys: Any, side: Number, until: Number) -> 
     checkEnd(work, row, keys, side)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _insert(work: Any, row: Any, side: Number, low: Number, high: Number) -> Truth:
     """Unite [low, high) with the ranges held; false if there is no room for another one."""
     before = np.int64(-1)
@@ -193,16 +193,16 @@ def _insert(work: Any, row: Any, side: Number, low: Number, high: Number) -> Tru
     return True
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _giveUp(work: Any, row: Any, keys: Any, side: Number) -> None:
     """Stop the reassembly of this direction for good."""
     dropRanges(work, row, side)
     row["top"][side] = 0
     row["gaveUp"][side] = 1
-    _tell(work, row, keys, PIECE_CLEARED, side, row["delivered"][side], 0, 0)
+    _tell(work, row, keys, PIECE_CLEARED, side, row["delivered"][side], ZERO, ZERO)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _isTooMuch(row: Any, side: Number) -> Truth:
     top, trimmed = np.int64(row["top"][side]), np.int64(row["trimmed"][side])
     delivered = np.int64(row["delivered"][side])
@@ -211,7 +211,7 @@ def _isTooMuch(row: Any, side: Number) -> Truth:
     return max(np.int64(0), min(top, delivered) - trimmed) + row["held"][side] > UNACKNOWLEDGED
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _placeData(work: Any, row: Any, keys: Any, side: Number, low: Number, high: Number, offset: Number) -> Truth:
     """Data [low, high) of the packet at C{offset}; false if it could not be placed."""
     delivered = np.int64(row["delivered"][side])
@@ -227,12 +227,12 @@ def _placeData(work: Any, row: Any, keys: Any, side: Number, low: Number, high: 
         _tell(work, row, keys, PIECE_HELD, side, low, offset, high - low)
         while row["head"][side] >= 0 and work.low[row["head"][side]] <= high:
             high = max(high, _takeFirst(work, row, side))
-        _advance(work, row, keys, PIECE_RELEASED, side, high, 0)
+        _advance(work, row, keys, PIECE_RELEASED, side, high, ZERO)
     _noteUnacknowledged(row, side)
     return True
 
 
-@njit(cache=True)
+@njit(**INNER)
 def takeData(work: Any, row: Any, keys: Any, side: Number, low: Number, length: Number, offset: Number) -> None:
     """C{length} bytes of payload at relative sequence number C{low}; they lie at C{offset} of the packet."""
     if row["gaveUp"][side]:
@@ -255,7 +255,7 @@ def takeData(work: Any, row: Any, keys: Any, side: Number, low: Number, length: 
         _giveUp(work, row, keys, side)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def isDataPending(row: Any, side: Number) -> Truth:
     """Is there data of this side that was not delivered, or data of the other side that was not acknowledged?"""
     if row["gaveUp"][side]:
@@ -270,7 +270,7 @@ def isDataPending(row: Any, side: Number) -> Truth:
     return row["state"][side] != RESET and row["top"][other] > row["trimmed"][other]
 
 
-@njit(cache=True)
+@njit(**INNER)
 def closeSide(row: Any, side: Number, orderly: Truth) -> None:
     """This side has closed: report it, or wait for data; when both have, the row's last seconds begin."""
     if isDataPending(row, side):
@@ -295,7 +295,7 @@ def closeSide(row: Any, side: Number, orderly: Truth) -> None:
         row["partialClose"] = row["last"]
 
 
-@njit(cache=True)
+@njit(**INNER)
 def checkEnd(work: Any, row: Any, keys: Any, side: Number) -> None:
     """Has this side ended, with all its data delivered?  Then say so, once."""
     if row["didEnd"][side] or not (row["finSeen"][side] or row["state"][side] >= CLOSED):
@@ -303,7 +303,7 @@ def checkEnd(work: Any, row: Any, keys: Any, side: Number) -> None:
     if isDataPending(row, side):
         return
     row["didEnd"][side] = 1
-    _tell(work, row, keys, PIECE_ENDED, side, row["delivered"][side], 0, 0)
+    _tell(work, row, keys, PIECE_ENDED, side, row["delivered"][side], ZERO, ZERO)
     if row["deferred"]:
         closeSide(row, side, row["deferredEvent"] != 0)
         row["deferred"] = 0

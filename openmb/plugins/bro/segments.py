@@ -9,7 +9,7 @@ from numba import njit
 
 from openmb.plugins.bro.endpoints import beginSequences, distance, flipRoles, relativeSequence, setState
 from openmb.plugins.bro.history import addOnce, addScaled, addSided
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, RESPONDER, ZERO, constants, Number, Truth
 from openmb.plugins.bro.reassembly import acknowledge, checkEnd, closeSide, takeData
 from openmb.plugins.bro.states import (
     ACK,
@@ -38,11 +38,11 @@ from openmb.plugins.bro.states import (
 )
 from openmb.plugins.bro.work import PIECE_RESET, addPiece, isInspected
 
-_A, _D, _F, _H, _I, _Q, _R, _S, _T, _W = (ord(letter) for letter in "ADFHIQRSTW")
+_A, _D, _F, _H, _I, _Q, _R, _S, _T, _W = constants(b"ADFHIQRSTW")
 _MASK = 0xFFFFFFFF
 
 
-@njit(cache=True)
+@njit(**INNER)
 def isReuse(row: Any, flags: Number, sequence: Number) -> Truth:
     """Does this segment begin another connection under the same key?"""
     if not flags & SYN:
@@ -60,7 +60,7 @@ def isReuse(row: Any, flags: Number, sequence: Number) -> Truth:
     return not (reordered and sequence == row["startSequence"][1])
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _begin(row: Any, side: Number, flags: Number, sequence: Number, end: Number) -> None:
     """Set the numbering by the first segment of a side, or by a SYN that makes a new start."""
     state = row["state"][side]
@@ -80,23 +80,23 @@ def _begin(row: Any, side: Number, flags: Number, sequence: Number, end: Number)
             beginSequences(row, side, sequence, end)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _startsBackwards(row: Any) -> Truth:
     """Has only a SYN-ACK been seen, taken for the originator's?"""
     return row["letters"] == 1 and row["history"][0] == _H
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _turnBackwards(row: Any) -> None:
     """The sender of the SYN-ACK is the responder after all."""
     row["letters"] = 0
     flipRoles(row)
-    addSided(row, _H, 1)
+    addSided(row, _H, RESPONDER)
     row["seen"] = np.int64(row["seen"]) << 16
     row["packetSeen"] = np.int64(row["packetSeen"]) | 1
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _writeLetters(row: Any, side: Number, flags: Number, relative: Number, length: Number) -> Number:
     """The letters of this segment's flags; the sender's side afterwards, since the roles may turn."""
     control = flags & (SYN | FIN | RST)
@@ -129,7 +129,7 @@ def _writeLetters(row: Any, side: Number, flags: Number, relative: Number, lengt
     return side
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _noteAck(row: Any, side: Number, flags: Number, number: Number) -> Number:
     """Take the acknowledgement number that C{side} sent; relative to what the other side sent."""
     other = 1 - side
@@ -150,7 +150,7 @@ def _noteAck(row: Any, side: Number, flags: Number, number: Number) -> Number:
     return relative
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _noteEnd(row: Any, side: Number, flags: Number, end: Number, length: Number) -> None:
     """Take the end of a segment as the highest sequence number, or note a retransmission."""
     last = np.int64(row["lastSequence"][side])
@@ -171,7 +171,7 @@ def _noteEnd(row: Any, side: Number, flags: Number, end: Number, length: Number)
         addScaled(row, SCALED_RETRANSMISSION, _T, side)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _establish(row: Any, key: Number) -> None:
     """The handshake is complete; interactive services may be idle for longer."""
     swapped = np.int64(row["swapped"])
@@ -180,7 +180,7 @@ def _establish(row: Any, key: Number) -> None:
         row["timeout"] = TIMEOUT_INTERACTIVE
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _answerSyn(row: Any, side: Number, flags: Number, ports: Number) -> Number:
     """A SYN from the responder, who was silent so far; the sender's side afterwards."""
     if not flags & ACK and row["state"][1 - side] == SYN_ACK_SENT:
@@ -196,7 +196,7 @@ def _answerSyn(row: Any, side: Number, flags: Number, ports: Number) -> Number:
     return side
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _leaveInactive(
     row: Any, side: Number, isOriginator: Truth, flags: Number, length: Number, now: Number, ports: Number
 ) -> tuple[Number, Truth, Truth]:
@@ -231,7 +231,7 @@ def _leaveInactive(
     return side, closes, orderly
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _leaveActive(row: Any, side: Number, flags: Number) -> tuple[Truth, Truth]:
     """State machine for a side that has sent before: whether it closes, and orderly so."""
     other = 1 - side
@@ -264,7 +264,7 @@ def _leaveActive(row: Any, side: Number, flags: Number) -> tuple[Truth, Truth]:
     return closes, orderly
 
 
-@njit(cache=True)
+@njit(**INNER)
 def _notePartial(row: Any, isOriginator: Truth, flags: Number) -> None:
     """A connection is partial when a side's first segment is not what a handshake begins with."""
     seen = np.int64(row["packetSeen"])
@@ -275,7 +275,7 @@ def _notePartial(row: Any, isOriginator: Truth, flags: Number) -> None:
         row["partial"] = 0 if flags & SYN else 1
 
 
-@njit(cache=True)
+@njit(**INNER)
 def takeSegment(
     work: Any, row: Any, keys: Any, side: Number, header: Any, now: Number, ports: Number, isWhole: Truth
 ) -> Number:
@@ -309,7 +309,7 @@ def takeSegment(
         row["finSeen"][side] = 1
         row["finSequence"][side] = relative + taken
     if flags & RST and isInspected(row):
-        addPiece(work, row, keys, PIECE_RESET, side, 0, 0, 0, 0)
+        addPiece(work, row, keys, PIECE_RESET, side, ZERO, ZERO, ZERO, ZERO)
     acknowledged = np.int64(0)
     if flags & ACK:
         acknowledged = _noteAck(row, side, flags, np.int64(header["acknowledgement"]))

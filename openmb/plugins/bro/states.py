@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import enum
 
+import numpy as np
+
+from openmb.plugins.bro.numbers import constants
+
 
 class EndpointState(enum.IntEnum):
     """What one end of a TCP connection was last seen to do; the order is Zeek's."""
@@ -21,7 +25,7 @@ class EndpointState(enum.IntEnum):
     RESET = 6
 
 
-INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = (int(state) for state in EndpointState)
+INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = constants(EndpointState)
 
 
 class Analyzer(enum.IntEnum):
@@ -34,23 +38,24 @@ class Analyzer(enum.IntEnum):
     SSH = 4
 
 
-ANALYZER_NONE, ANALYZER_DNS, ANALYZER_NTP, ANALYZER_HTTP, ANALYZER_SSH = (int(one) for one in Analyzer)
+ANALYZER_NONE, ANALYZER_DNS, ANALYZER_NTP, ANALYZER_HTTP, ANALYZER_SSH = constants(Analyzer)
 
 #: Bits of a TCP header's flags.
-FIN, SYN, RST, ACK = 1, 2, 4, 16
+FIN, SYN, RST, ACK = constants((1, 2, 4, 16))
 
 #: Once-bits of history letters (shifted by 16 for the responder).
-LETTER_SYN, LETTER_FIN, LETTER_RST, LETTER_DATA, LETTER_ACK, LETTER_MULTIPLE, LETTER_FIN_RST, LETTER_LIMIT = range(8)
+LETTER_SYN, LETTER_FIN, LETTER_RST, LETTER_DATA, LETTER_ACK = constants(range(5))
+LETTER_MULTIPLE, LETTER_FIN_RST, LETTER_LIMIT = constants(range(5, 8))
 
 #: Counters behind the letters that are written at 1, 10, 100, ... (index: counter * 2 + side).
-SCALED_CHECKSUM, SCALED_RETRANSMISSION, SCALED_WINDOW, SCALED_GAP = range(4)
+SCALED_CHECKSUM, SCALED_RETRANSMISSION, SCALED_WINDOW, SCALED_GAP = constants(range(4))
 
 #: Letters that a record holds at most; later ones are not recorded.
 HISTORY_LIMIT = 128
 
-NEVER = 1 << 62
+NEVER = np.int64(1 << 62)
 
-SECOND = 1_000_000
+SECOND = np.int64(1_000_000)
 ATTEMPT_DELAY = 5 * SECOND
 FIRST_CHECK = 5 * SECOND
 CHECK_INTERVAL = 6 * SECOND

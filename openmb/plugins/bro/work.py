@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.numbers import Number, Truth
+from openmb.plugins.bro.numbers import INNER, constants, Number, Truth
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.states import ANALYZER_HTTP, ANALYZER_SSH, BLOCK_LIMIT
 
@@ -33,8 +33,8 @@ class Piece(enum.IntEnum):
     SKIPPED = 8  # data was passed over up to C{sequence}
 
 
-PIECE_DATA, PIECE_HELD, PIECE_RELEASED, PIECE_LOST, PIECE_ENDED = range(5)
-PIECE_CLEARED, PIECE_RESET, PIECE_REMOVED, PIECE_SKIPPED = range(5, 9)
+PIECE_DATA, PIECE_HELD, PIECE_RELEASED, PIECE_LOST, PIECE_ENDED = constants(range(5))
+PIECE_CLEARED, PIECE_RESET, PIECE_REMOVED, PIECE_SKIPPED = constants(range(5, 9))
 
 PIECE = np.dtype(
     [
@@ -116,7 +116,7 @@ def reserveRanges(work: Work, wanted: int) -> Work:
     )
 
 
-@njit(cache=True)
+@njit(**INNER)
 def addPiece(
     work: Any,
     row: Any,
@@ -154,13 +154,13 @@ def addPiece(
         cursors[STOP] = 1
 
 
-@njit(cache=True)
+@njit(**INNER)
 def isInspected(row: Any) -> Truth:
     """Does an application parser want this connection's data?"""
     return row["analyzer"] >= ANALYZER_HTTP and row["analyzer"] <= ANALYZER_SSH and row["partial"] == 0
 
 
-@njit(cache=True)
+@njit(**INNER)
 def releaseRange(work: Any, node: Number) -> Number:
     """Give a range back to the pool; the range that followed it."""
     after = work.following[node]
@@ -170,7 +170,7 @@ def releaseRange(work: Any, node: Number) -> Number:
     return np.int64(after)
 
 
-@njit(cache=True)
+@njit(**INNER)
 def takeRange(work: Any, low: Number, high: Number, after: Number) -> Number:
     """A range from the pool, -1 if there is none left."""
     node = work.cursors[FREE_RANGE]
