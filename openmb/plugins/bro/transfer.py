@@ -87,10 +87,12 @@ def _importSupporting(tracker: Tracker, batch: RecordBatch) -> None:
     tails = _parseTails(batch, records)
     wanted = sum(len(side) for tail in tails.values() for side in tail.ranges)
     tracker.work = reserveRanges(tracker.work, wanted)
-    slots = tracker.table.insert(batch.keys)
     table = tracker.table
-    for slot in slots.tolist():
+    known = table.find(batch.keys)
+    # only what was there has ranges to give back: a new row is all zeros, and 0 would be the first range of somebody
+    for slot in known[known >= 0].tolist():
         tracker.forget(slot)
+    slots = table.insert(batch.keys)
     table.arrays.octets[slots, : SUPPORTING.size] = batch.records
     for place, tail in tails.items():
         hangTail(tracker, int(slots[place]), tail)
