@@ -74,10 +74,15 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the rules: from which moment it holds, for each (flow, direction)."""
+    """
+    One rule put in place or removed.
 
-    rules: tuple[Route, ...]
-    moments: NDArray[np.float64]  # [flow, direction]
+    @ivar moments: from when on it holds, for each flow and direction: C{float64[flows, 2]}.
+    """
+
+    rule: Route
+    present: bool
+    moments: NDArray[np.float64]
 
 
 @implementer(INetwork)
@@ -121,16 +126,20 @@ class SimulatedNetwork:
         return self._lastStamp
 
     def _pathOf(self, index: int) -> tuple[str, ...]:
-        rules = self._rulesFor(self._traffic.flows[index], int(self._traffic.fromClient[index]))
-        matching = [(rule.priority, place, rule) for place, rule in enumerate(rules) if self._matching(rule)[index]]
-        return max(matching)[2].path if matching else ()  # at equal priority the last one added wins
+        rules = self._rulesFor(index)
+        best = max(range(len(rules)), key=lambda place: (rules[place].priority, place), default=None)
+        return () if best is None else rules[best].path  # at equal priority the last one added wins
 
-    def _rulesFor(self, flow: int, direction: int) -> tuple[Route, ...]:
-        now = self._clock.seconds()
-        for change in reversed(self._changes):
-            if change.moments[flow, direction] <= now:
-                return change.rules
-        return ()
+    def _rulesFor(self, index: int) -> list[Route]:
+        """The rules that a packet meets at this moment, in the order in which they were added."""
+        flow, direction = self._traffic.flows[index], int(self._traffic.fromClient[index])
+        now, rules = self._clock.seconds(), list[Route]()
+        for change in self._changes:
+            if change.moments[flow, direction] <= now and self._matching(change.rule)[index]:
+                rules = [rule for rule in rules if not self._same(rule, change.rule)]
+                if change.present:
+                    rules.append(change.rule)
+        return rules
 
     def _matching(self, rule: Route) -> NDArray[np.bool_]:
         text = str(rule.flows)
@@ -161,8 +170,8 @@ class SimulatedNetwork:
 
     def unroute(self, route: Route) -> Deferred[None]:
         delay = self._rng.random() * self._behaviour.answer
-        rest = tuple(rule for rule in self._rules if not self._same(rule, route))
-        self._change(rest, self._clock.seconds(), delay + self.settle)
+        self._rules = tuple(rule for rule in self._rules if not self._same(rule, route))
+        self._change(route, False, self._clock.seconds(), delay + self.settle)
         return deferLater(self._clock, delay, lambda: None)
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
@@ -175,14 +184,14 @@ class SimulatedNetwork:
         return replace(one, path=(), egress=None) == replace(other, path=(), egress=None)
 
     def _put(self, route: Route, start: float, spread: float) -> None:
-        rest = tuple(rule for rule in self._rules if not self._same(rule, route))
-        self._change((*rest, route), start, spread)
+        self._rules = (*(rule for rule in self._rules if not self._same(rule, route)), route)
+        self._change(route, True, start, spread)
 
-    def _change(self, rules: tuple[Route, ...], start: float, spread: float) -> None:
-        self._rules = rules
+    def _change(self, route: Route, present: bool, start: float, spread: float) -> None:
         shape = (self._traffic.flowCount, 2)
-        # a change never overtakes an earlier one for the same flow and direction
-        earliest = np.full(shape, start) if not self._changes else np.maximum(self._changes[-1].moments, start)
         draws = np.array([self._rng.random() for _ in range(shape[0] * 2)]).reshape(shape)
-        moments = np.maximum(start + draws * spread, earliest)
-        self._changes.append(Change(rules, moments))
+        moments = start + draws * spread
+        for earlier in self._changes:
+            if self._same(earlier.rule, route):  # no change overtakes an earlier one of the same rule
+                moments = np.maximum(moments, earlier.moments)
+        self._changes.append(Change(route, present, moments))
