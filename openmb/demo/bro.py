@@ -1,0 +1,201 @@
+"""
+The poster's demonstration: one Bro; under load the flows of one server move to a second one; later they move back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from openmb.demo.deployment import INGRESS, Deployment
+from openmb.demo.load import LoadWatch, Rule
+from openmb.demo.moves import Moved, move
+from openmb.demo.processes import Child, Children, IDemoReactor
+from openmb.demo.replay import Replay
+from openmb.demo.survey import Survey
+from openmb.netctl.embedded.client import EmbeddedNetwork
+from openmb.netctl.embedded.port import connectPort
+from openmb.rpc.client import RPCClient
+
+FIRST, SECOND, REFERENCE = "bro1", "bro2", "bro-reference"
+NAMES = (FIRST, SECOND, REFERENCE)
+
+#: Seconds that the controller may take to answer a question.
+ANSWER = 15.0
+
+
+@dataclass
+class Outcome:
+    """
+    What a run saw, besides the logs.
+
+    @ivar start: seconds from starting the second Bro's process until it was registered and had its port.
+    @ivar replayed: seconds that the replay took.
+    """
+
+    packets: int = 0
+    start: float = 0.0
+    replayed: float = 0.0
+    moves: list[Moved] = field(default_factory=list)
+
+
+class BroScenario:
+    """
+    Runs the demonstration.
+
+    @param folders: for each middlebox the directory of its logs.
+    @ivar stage: what is going on, in words.
+    """
+
+    def __init__(
+        self,
+        reactor: IDemoReactor,
+        deployment: Deployment,
+        folders: dict[str, Path],
+        replay: Replay,
+        survey: Survey,
+        rule: Rule,
+        wait: bool,
+    ) -> None:
+        self._reactor, self._deployment, self._folders = reactor, deployment, folders
+        self._replay, self._survey = replay, survey
+        self._watch = LoadWatch(replay, rule, wait)
+        self.children = Children(reactor, deployment.root)
+        self._controller = RPCClient(deployment.socket, reactor)
+        self._network = EmbeddedNetwork(deployment.switch / "control.sock", reactor)
+        self._boxes: dict[str, Child] = {}
+        self._switch: Child | None = None
+        self.outcome = Outcome()
+        self.stage = "starting"
+
+    async def run(self) -> Outcome:
+        """All of it; whatever happens, every child has ended afterwards."""
+        try:
+            await self._deploy()
+            await self._play()
+            await self._windows()
+            await self._drain()
+        finally:
+            self.stage = "stopping"
+            self._replay.stop()
+            await self.stop()
+        return self.outcome
+
+    async def stop(self) -> None:
+        """End every child."""
+        self._controller.close()
+        self._network.close()
+        await self.children.stopAll()
+
+    # -- before
+
+    async def _deploy(self) -> None:
+        self._switch = self.children.start("switch", self._deployment.switchArguments([INGRESS, *NAMES]))
+        self.children.start("controller", self._deployment.controllerArguments())
+        await self.children.until("the controller is ready", self._deployment.announce.exists)
+        for name in (FIRST, REFERENCE):
+            self._start(name)
+        for name in (FIRST, REFERENCE):
+            await self._ready(name)
+        await self._route(FIRST, "monitor")
+        await self._route(REFERENCE, "reference")
+        await connectPort(self._reactor, self._deployment.switch, INGRESS, self._replay.port)
+
+    def _start(self, name: str) -> None:
+        arguments = self._deployment.middleboxArguments(name, self._folders[name])
+        self._boxes[name] = self.children.start(name, arguments)
+
+    async def _ready(self, name: str) -> None:
+        async def ready() -> bool:
+            registered = await self._controller.call("middleboxes", {}, ANSWER)
+            return name in {each["name"] for each in registered} and (await self._port(name))["connected"]
+
+        await self.children.until(f"{name} is ready", lambda: Deferred.fromCoroutine(ready()), 120.0)
+
+    async def _port(self, name: str) -> dict[str, Any]:
+        return next(port for port in await self._network.ports() if port["name"] == name)
+
+    async def _route(self, name: str, table: str) -> None:
+        route = {"flows": "*", "path": [name], "table": table, "priority": 10, "egress": None}
+        await self._controller.call("route", {"route": route}, ANSWER)
+
+    # -- while packets come
+
+    async def _play(self) -> None:
+        self.stage = "one Bro"
+        began = self._reactor.seconds()
+        self._replay.done.addBoth(self._played, began)
+        self._replay.start()
+        await self._watch.rise
+        self.stage = "starting the second Bro"
+        await self._startSecond()
+        self.stage = "moving out"
+        self._replay.held = False
+        await self._move(FIRST, SECOND)
+        self.stage = "two Bros"
+        await self._watch.fall
+        self.stage = "moving back"
+        self._replay.held = False
+        await self._move(SECOND, FIRST)
+        self.stage = "one Bro again"
+        self.outcome.packets = await self._replay.done
+
+    def _played(self, result: Any, began: float) -> Any:
+        self.outcome.replayed = self._reactor.seconds() - began
+        self._watch.ended()
+        return result
+
+    async def _startSecond(self) -> None:
+        began = self._reactor.seconds()
+        self._start(SECOND)
+        await self._ready(SECOND)
+        self.outcome.start = self._reactor.seconds() - began
+
+    async def _move(self, source: str, destination: str) -> None:
+        moved = Moved(source, destination)
+        self.outcome.moves.append(moved)
+        routed = int((await self._port(INGRESS))["received"])
+        moved.asked = int(self._survey.stamps[:routed].max()) if routed else 0
+        await move(self._controller, self._reactor, moved, self._survey.flows)
+
+    # -- afterwards
+
+    async def _windows(self) -> None:
+        """Wait until late packets are no longer waited for, and take the final counts."""
+        self.stage = "waiting for the end of the moves"
+
+        async def over() -> bool:
+            return not (await self._controller.call("operations", {}, ANSWER))["underWay"]
+
+        await self.children.until("the moves are over", lambda: Deferred.fromCoroutine(over()), 60.0)
+        reports = (await self._controller.call("operations", {}, ANSWER))["over"]
+        byOperation = {report["operation"]: report for report in reports}
+        for moved in self.outcome.moves:
+            moved.enter(byOperation[moved.operation])
+
+    async def _drain(self) -> None:
+        """
+        Let every middlebox read its last packet.
+
+        The switch ends only when everything queued is written; a middlebox that meets the end of its port has then
+        processed everything before it.
+        """
+        self.stage = "waiting for the last packets"
+
+        async def empty() -> bool:
+            ports = await self._network.ports()
+            received = next(port["received"] for port in ports if port["name"] == INGRESS)
+            return received >= self.outcome.packets and not any(port["queued"] for port in ports)
+
+        await self.children.until("the queues are empty", lambda: Deferred.fromCoroutine(empty()), 300.0)
+        if self._switch is not None:
+            await self.children.stop(self._switch)
+        for name, child in self._boxes.items():
+            await self.children.until(
+                f"{name} has read everything", lambda child=child: child.said("the switch closed the port")
+            )
+
+

@@ -1,0 +1,58 @@
+"""C{openmb demo}: live flows move between running middleboxes, and the logs are held against a reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from openmb.demo.report import show
+from openmb.demo.runner import Progress as OnProgress
+from openmb.demo.runner import demonstrate
+
+
+@contextmanager
+def progressBar(console: Console) -> Iterator[OnProgress]:
+    """A bar that shows what is going on and how many packets were sent."""
+    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda stage, sent, total: bar.update(task, description=stage, completed=sent, total=total)
+
+
+@click.command("demo")
+@click.argument("scenario", type=click.Choice(["bro"]), default="bro")
+@click.option("--pcap", type=click.Path(path_type=Path, dir_okay=False), help="Another capture to replay.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    show_default=True,
+    help="Seconds of the capture in one second; 0: as fast as packets are taken.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Where the logs of all instances and results.json go.",
+)
+def command(scenario: str, pcap: Path | None, speed: float, results: Path) -> int:
+    """
+    Run the demonstration: real processes, TLS between them, a real capture.
+
+    One Bro sees the flows of two servers; when load rises, the flows of one server and their state move to a second
+    Bro, started on demand; when load falls, they move back. A third Bro sees everything as the reference. Exit status 1
+    when the logs of the two differ from the reference's.
+    """
+    with progressBar(Console(stderr=True)) as progress:
+        shown = demonstrate(pcap, speed, results, progress)
+    if shown is None:
+        raise click.Abort
+    show(Console(), shown.outcome, shown.survey, shown.verdict)
+    click.echo(f"logs and results.json are in {results}")
+    return 0 if shown.verdict.equal else 1
