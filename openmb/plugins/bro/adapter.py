@@ -69,7 +69,7 @@ class BroAdapter(BroCore):
 
     def prepare(self, operation: int, flows: HeaderFieldList) -> None:
         """See C{IStateAdapter}."""
-        self._provisional.setdefault(operation, Tracker(self.settings.maximumFlows, None))
+        self._provisional.setdefault(operation, Tracker(self.settings.maximumFlows, None, self.settings.capacity))
 
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
         """See C{IStateAdapter}."""

@@ -31,6 +31,8 @@ class BroSettings:
     @ivar asJSON: JSON lines in place of tab-separated values.
     @ivar maximumFlows: records at most; when more are needed the longest idle are reported and removed.
     @ivar grace: seconds of packet time that a record stays after its end before a sweep removes it.
+    @ivar sweep: seconds of packet time between two sweeps.
+    @ivar capacity: records for which there is room from the start.
     @ivar uidKey: the key of the hash that makes connection ids; the same in all of a deployment.
     """
 
@@ -38,6 +40,8 @@ class BroSettings:
     asJSON: bool = False
     maximumFlows: int = 1 << 20
     grace: float = 5.0
+    sweep: float = 5.0
+    capacity: int = 1024
     uidKey: bytes = DEFAULT_KEY
 
 
@@ -52,7 +56,7 @@ class BroCore:
         self.settings = settings
         self.governing = hashlib.sha256(_RULES + settings.uidKey).digest()
         self.logs = BroLogs(settings.logs, settings.asJSON, ConnectionIDs(settings.uidKey))
-        self._own = Tracker(settings.maximumFlows, self.logs)
+        self._own = Tracker(settings.maximumFlows, self.logs, settings.capacity)
         self._provisional: dict[int, Tracker] = {}
         self._frozen: dict[int, HeaderFieldList] = {}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from openmb.plugins.bro.endpoints import turnRoles
 from openmb.plugins.bro.history import addLetter, addOnce, wasSeen
-from openmb.plugins.bro.numbers import INNER, ORIGINATOR, constants, Number, Truth
+from openmb.plugins.bro.numbers import INNER, ORIGINATOR, Number, Truth, constants
 from openmb.plugins.bro.states import ANALYZER_DNS, ANALYZER_NTP, LETTER_DATA, LETTER_LIMIT
 
 _D, _X = constants(b"DX")

@@ -11,8 +11,6 @@ from openmb.interfaces import Processed
 from openmb.packets.headers import Decoded
 from openmb.plugins.bro.core import BroCore, BroSettings
 
-#: Nanoseconds of packet time between two sweeps.
-_SWEEP_INTERVAL = 5_000_000_000
 #: A full table is emptied by at least this part, so that this does not happen with every packet.
 _EVICTED_PART = 16
 
@@ -23,6 +21,7 @@ class BroEngine(BroCore):
     def __init__(self, settings: BroSettings) -> None:
         super().__init__(settings)
         self._grace = int(settings.grace * 1_000_000)
+        self._interval = int(settings.sweep * 1_000_000_000)
         self._clock = 0
         self._sweepDue = 0
 
@@ -41,7 +40,7 @@ class BroEngine(BroCore):
         """See C{IEngine}."""
         self._clock = max(self._clock, now)
         if self._clock >= self._sweepDue:
-            self._sweepDue = self._clock + _SWEEP_INTERVAL
+            self._sweepDue = self._clock + self._interval
             self._own.finish(self._removable(self._own.expired(self._clock // 1000 - self._grace)))
 
     def _makeRoom(self, wanted: int) -> None:

@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from openmb.packets.headers import Kind, Status
+from openmb.plugins.bro.borrowed import borrow, borrowTable, borrowWork
 from openmb.plugins.bro.datagrams import addSize, takeDatagram
 from openmb.plugins.bro.endpoints import flipRoles
 from openmb.plugins.bro.expiry import isExpired
@@ -201,11 +202,11 @@ def _update(
 
 @njit(cache=True)
 def trackPackets(
-    work: Any,
-    table: Any,
-    rows: Any,
-    headers: Any,
-    data: NDArray[np.uint8],
+    ownWork: Any,
+    ownTable: Any,
+    ownRows: Any,
+    ownHeaders: Any,
+    ownData: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     lengths: NDArray[np.uint32],
     first: Number,
@@ -222,8 +223,10 @@ def trackPackets(
     @param marks: filled with the mark of the record that each packet met.
     @return: the packet to go on with.
     """
+    work, table = borrowWork(ownWork), borrowTable(ownTable)
+    rows, headers, data = borrow(ownRows), borrow(ownHeaders), borrow(ownData)
     cursors = work.cursors
-    key = np.empty(5, np.uint64)
+    key = work.key
     cursors[STOP] = 0
     for i in range(first, len(headers)):
         if cursors[FINISHED] >= len(work.rows) or cursors[PIECES] + PIECES_PER_PACKET > len(work.pieces):

@@ -13,7 +13,7 @@ Number = Any
 Truth = Any
 
 #: Options of kernels that only kernels call: what Python would need to call them takes long to compile.
-INNER = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INNER: Any = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def constants(values: Iterable[int]) -> tuple[Number, ...]:

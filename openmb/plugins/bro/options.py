@@ -46,4 +46,4 @@ def settingsOf(options: Any) -> BroSettings:
             logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"--logs: {error}") from error
-    return BroSettings(logs, bool(options["json"]), options["max-flows"], options["grace"], key)
+    return BroSettings(logs, bool(options["json"]), options["max-flows"], options["grace"], uidKey=key)

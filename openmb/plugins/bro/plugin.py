@@ -10,9 +10,13 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from openmb.interfaces import IMiddlebox, IMiddleboxPlugin
+from openmb.packets.batch import packetBatch
+from openmb.packets.decode import Decoder
 from openmb.plugins.bro.adapter import BroAdapter
+from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.engine import BroEngine
 from openmb.plugins.bro.options import BroOptions, settingsOf
+from openmb.state.headers import HeaderFieldList
 
 
 @implementer(IMiddlebox)
@@ -34,3 +38,20 @@ class BroPlugin:
     def makeMiddlebox(self, options: Any) -> BroMiddlebox:
         """See C{IMiddleboxPlugin}."""
         return BroMiddlebox(settingsOf(options))
+
+
+def warmUp() -> None:
+    """Compile the kernels: one SYN that is tracked, moved to another middlebox, and reported there."""
+    octets = bytes.fromhex("4500002800000000400600000a0000010a00000204000050000000010000000050020200") + bytes(4)
+    packets = Decoder(checksums=False).decode(packetBatch([octets], [1], link=101))
+    source, destination = BroMiddlebox(BroSettings()), BroMiddlebox(BroSettings())
+    everything = HeaderFieldList()
+    source.process(packets, None)
+    destination.prepare(1, everything)
+    for batches in source.getPerflow(everything, 1, 4096):
+        for batch in batches:
+            destination.putPerflow(1, batch)
+    destination.reprocess(1, packets)
+    destination.commit(1)
+    source.delPerflow(1, everything)
+    destination.advance(3_600_000_000_000)

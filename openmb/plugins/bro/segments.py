@@ -9,7 +9,7 @@ from numba import njit
 
 from openmb.plugins.bro.endpoints import beginSequences, distance, flipRoles, relativeSequence, setState
 from openmb.plugins.bro.history import addOnce, addScaled, addSided
-from openmb.plugins.bro.numbers import INNER, RESPONDER, ZERO, constants, Number, Truth
+from openmb.plugins.bro.numbers import INNER, RESPONDER, ZERO, Number, Truth, constants
 from openmb.plugins.bro.reassembly import acknowledge, checkEnd, closeSide, takeData
 from openmb.plugins.bro.states import (
     ACK,

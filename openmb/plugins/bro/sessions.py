@@ -178,4 +178,6 @@ class Session:
     def wanted(self, originator: bool, end: int) -> int:
         """The relative sequence number below which the parser wants nothing more."""
         skip = self.parser.skip(originator)
-        return NEVER if skip < 0 else self.position[end] + skip if skip else 0
+        if skip < 0:
+            return int(NEVER)
+        return self.position[end] + skip if skip else 0

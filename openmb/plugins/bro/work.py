@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.numbers import INNER, constants, Number, Truth
+from openmb.plugins.bro.numbers import INNER, Number, Truth, constants
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.states import ANALYZER_HTTP, ANALYZER_SSH, BLOCK_LIMIT
 
@@ -73,6 +73,7 @@ class Work(NamedTuple):
     @ivar high: C{int64[r]}, where it ends.
     @ivar following: C{int32[r]}, the next range of the same direction, or the next free one; -1 for none.
     @ivar cursors: C{int64[8]}: how much is in use, and the packet that is being processed.
+    @ivar key: C{uint64[5]}, the key of that packet.
     """
 
     pieces: NDArray[Any]
@@ -82,6 +83,7 @@ class Work(NamedTuple):
     high: NDArray[np.int64]
     following: NDArray[np.int32]
     cursors: NDArray[np.int64]
+    key: NDArray[np.uint64]
 
 
 def makeWork(pieces: int = 4 * PIECES_PER_PACKET, finished: int = 1024, ranges: int = 1024) -> Work:
@@ -96,6 +98,7 @@ def makeWork(pieces: int = 4 * PIECES_PER_PACKET, finished: int = 1024, ranges: 
         np.zeros(ranges, np.int64),
         following,
         np.zeros(8, np.int64),
+        np.zeros(5, np.uint64),
     )
 
 
