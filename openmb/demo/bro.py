@@ -193,9 +193,10 @@ class BroScenario:
         await self.children.until("the queues are empty", lambda: Deferred.fromCoroutine(empty()), 300.0)
         if self._switch is not None:
             await self.children.stop(self._switch)
-        for name, child in self._boxes.items():
-            await self.children.until(
-                f"{name} has read everything", lambda child=child: child.said("the switch closed the port")
-            )
+        for child in self._boxes.values():
+            await self._meetsEnd(child)
 
-
+    async def _meetsEnd(self, child: Child) -> None:
+        await self.children.until(
+            f"{child.name} has read everything", lambda: child.said("the switch closed the port"), 300.0
+        )

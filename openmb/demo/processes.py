@@ -1,5 +1,5 @@
 """
-The demonstration's services as child processes: each a twistd plugin of its own, every one ended when the demonstration ends.
+The services as child processes: each a twistd plugin of its own, every one ended when the demonstration ends.
 """
 
 from __future__ import annotations
@@ -145,5 +145,3 @@ async def _settled(value: Any) -> Any:
         if error.refusal is Refusal.DISCONNECTED:
             return False
         raise
-
-

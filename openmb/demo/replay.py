@@ -83,7 +83,9 @@ class Replay:
         if self._batch is None and self.sent and not self.held and self.port.writable:
             self._finish()
         elif not self._over:
-            self._next = self._clock.callLater(0 if self._speed == 0 and self.port.writable and not self.held else TICK, self._step)
+            self._next = self._clock.callLater(
+                0 if self._speed == 0 and self.port.writable and not self.held else TICK, self._step
+            )
 
     def _fill(self) -> bool:
         if self._batch is not None and self._place < len(self._batch):

@@ -16,6 +16,7 @@ from openmb.packets.decode import Decoder
 from openmb.packets.headers import Kind
 from openmb.plugins.bro.connections import addressText
 
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """

@@ -20,7 +20,7 @@ from openmb.netctl.embedded.port import PortClient, connectPort
 from openmb.packets.batch import PacketBatch
 from openmb.rpc.unix import ILocalReactor
 from openmb.southbound.certificates import Credentials
-from openmb.southbound.client import MiddleboxFactory, southboundClient
+from openmb.southbound.client import MiddleboxFactory, SouthboundClient
 from openmb.southbound.connection import Terms
 from openmb.southbound.link import Link
 from openmb.wire.messages import Hello, Message, Welcome
@@ -68,7 +68,7 @@ class AgentReceiver:
         """The session is over."""
         if self._service.link is self._link:
             self._service.link = None
-        self._service.agent.host.connectionLost()
+            self._service.agent.host.connectionLost()
 
 
 class MiddleboxService(Service):
@@ -100,7 +100,7 @@ class MiddleboxService(Service):
             Terms(), lambda link: AgentReceiver(self, link), self.agent.host.hello, self._reactor
         )
         endpoint = TCP4ClientEndpoint(self._reactor, self._places.host, self._places.port)
-        self._client = southboundClient(endpoint, factory, self._credentials, self._places.controller, self._reactor)
+        self._client = SouthboundClient(endpoint, factory, self._credentials, self._places.controller, self._reactor)
         self._client.startService()
         self._connectPort()
 
