@@ -76,7 +76,7 @@ class ControllerService(Service):
         number = port.getHost().port  # type: ignore[attr-defined]
         self.log.info("listening for middleboxes at {host}:{port}", host=self._places.interface, port=number)
         if self._places.announce is not None:
-            self._places.announce.write_text(f"{number}\n")
+            _writeWhole(self._places.announce, f"{number}\n")
 
     def stopService(self) -> Deferred[object]:
         """Abort what can be aborted and listen no more."""
@@ -87,6 +87,13 @@ class ControllerService(Service):
         stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
         self._ports = []
         return gatherResults(stopped)  # type: ignore[return-value]
+
+
+def _writeWhole(path: Path, text: str) -> None:
+    """Write a file so that whoever waits for it never finds half of it."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 async def _stop(port: IListeningPort) -> None:

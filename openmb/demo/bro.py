@@ -157,9 +157,14 @@ class BroScenario:
     async def _move(self, source: str, destination: str) -> None:
         moved = Moved(source, destination)
         self.outcome.moves.append(moved)
-        routed = int((await self._port(INGRESS))["received"])
-        moved.asked = int(self._survey.stamps[:routed].max()) if routed else 0
+        moved.asked = await self._switched()
         await move(self._controller, self._reactor, moved, self._survey.flows)
+        moved.over = await self._switched()
+
+    async def _switched(self) -> int:
+        """The highest stamp of the packets that the switch has sent on."""
+        received = int((await self._port(INGRESS))["received"])
+        return int(self._survey.stamps[:received].max()) if received else 0
 
     # -- afterwards
 

@@ -24,6 +24,7 @@ class Moved:
     One move.
 
     @ivar asked: the stamp of the last packet that the switch had sent the old way when the move was asked for.
+    @ivar over: the same, when the source had deleted: everything after it takes the new way.
     @ivar stages: seconds from the request to each stage.
     @ivar counts: what the controller reports.
     """
@@ -32,6 +33,7 @@ class Moved:
     destination: str
     operation: str = ""
     asked: int = 0
+    over: int = 0
     stages: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     pending: int = 0

@@ -82,7 +82,7 @@ def judge(outcome: Outcome, looked: Survey, results: Path) -> Shown:
 
 def _pending(moved: Moved, outcome: Outcome, looked: Survey, folders: dict[str, Path]) -> int:
     earlier = [each for each in outcome.moves[: outcome.moves.index(moved)] if each.destination == moved.source]
-    after = max((each.asked for each in earlier), default=0)
+    after = max((each.over for each in earlier), default=0)
     return pendingMoved(readLog(folders[moved.destination] / "http.log"), looked.server, moved.asked, after)
 
 

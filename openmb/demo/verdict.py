@@ -123,15 +123,15 @@ def _fits(rows: list[tuple[str, ...]], parts: list[list[tuple[str, ...]]]) -> bo
     return any(first[:place] + rest + first[place:] == rows for place in range(len(first) + 1))
 
 
-def pendingMoved(http: Log, server: str, before: int, after: int = 0) -> int:
+def pendingMoved(http: Log, server: str, before: int, after: int) -> int:
     """
     How many requests to C{server} have their row in this instance's C{http} log although they were seen, before
-    C{before} (nanoseconds) and not before C{after}, by the other one.
+    C{before} (nanoseconds) and after C{after}, by the other one.
     """
     if not http.rows:
         return 0
     stamps = (int(Decimal(stamp) * 1_000_000_000) for stamp in http.column("ts"))
     return sum(
-        address == server and after <= stamp < before
+        address == server and after < stamp < before
         for stamp, address in zip(stamps, http.column("id.resp_h"), strict=True)
     )

@@ -1,0 +1,63 @@
+"""C{openmb replay}: a capture into a port of the switch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from openmb.demo.replay import Replay
+from openmb.netctl.embedded.port import connectPort
+from openmb.packets.capture import Capture, openCapture
+from openmb.rpc.unix import ILocalReactor
+
+
+def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> int:
+    """
+    Send C{capture} to C{port} of the switch in C{switch}, on the reactor, which runs for this.
+
+    @return: packets sent.
+    @raise OperationError: the switch cannot be reached, or went away.
+    """
+    from twisted.internet import reactor
+
+    loop = cast(Any, reactor)
+    ended: list[int | Failure] = []
+
+    async def once() -> int:
+        replay = Replay(capture, speed, cast(ILocalReactor, loop))
+        await connectPort(cast(ILocalReactor, loop), switch, port, replay.port)
+        replay.start()
+        return await replay.done
+
+    def end(result: int | Failure) -> None:
+        ended.append(result)
+        loop.callLater(0.1, loop.stop)  # what was written last still has to leave
+
+    loop.callWhenRunning(lambda: Deferred.fromCoroutine(once()).addBoth(end))
+    loop.run()
+    if not ended:
+        raise click.Abort
+    if isinstance(ended[0], Failure):
+        ended[0].raiseException()
+    return cast(int, ended[0])
+
+
+@click.command("replay")
+@click.option("--pcap", required=True, type=click.Path(path_type=Path), help="The capture.")
+@click.option("--switch", required=True, type=click.Path(path_type=Path), help="Directory of the switch.")
+@click.option("--port", default="in", show_default=True, help="Port that the packets enter by.")
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds of the capture in one second; 0: as fast as packets are taken.",
+)
+def command(pcap: Path, switch: Path, port: str, speed: float) -> None:
+    """Replay a capture into a port of the embedded switch."""
+    sent = replayInto(openCapture(pcap), switch, port, speed)
+    click.echo(f"{sent:,} packets sent")
