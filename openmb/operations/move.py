@@ -7,14 +7,12 @@ possible) are explained there too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
-
 from automat import TypeMachineBuilder
 
 from openmb.errors import Refusal
+from openmb.operations.facts import MoveCore, MoveInputs
 from openmb.operations.journal import Step
-from openmb.operations.values import MoveRequest, Stage
+from openmb.operations.values import Stage
 from openmb.wire.messages import (
     Close,
     Commit,
@@ -23,117 +21,10 @@ from openmb.wire.messages import (
     Divert,
     Get,
     Hold,
-    Message,
     Prepare,
     SourceGone,
     Unmark,
 )
-
-
-class MoveActions(Protocol):
-    """What the machine asks of its performer; nothing here may raise or wait."""
-
-    def journal(self, step: Step, reason: str = "") -> None:
-        """Write the decision; durable on return."""
-
-    def toSource(self, message: Message) -> None:
-        """Send to the source, if it is connected."""
-
-    def toDestination(self, message: Message) -> None:
-        """Send to the destination, if it is connected."""
-
-    def setRoute(self) -> None:
-        """Ask the network for the new route; answer with C{routed} or C{routeFailed}."""
-
-    def setRouteBack(self) -> None:
-        """Ask the network for the old route; answer with C{routedBack}, also when it failed for good."""
-
-    def startMarkers(self, back: bool) -> None:
-        """Send drain markers down both paths (back: only to the destination), final once the network has settled."""
-
-    def stopMarkers(self) -> None:
-        """No more markers."""
-
-    def expect(self, wait: str) -> None:
-        """The deadline named C{wait} (a field of L{openmb.operations.values.Deadlines}) replaces any earlier one."""
-
-    def reached(self, stage: Stage) -> None:
-        """Tell the application."""
-
-    def failed(self, refusal: Refusal, reason: str) -> None:
-        """Remember why the operation will end badly; the first reason stays."""
-
-
-@dataclass
-class MoveCore:
-    """What the outputs share."""
-
-    request: MoveRequest
-    actions: MoveActions
-    sourceAlive: bool = True
-    destinationAlive: bool = True
-
-
-class MoveInputs(Protocol):
-    """The facts."""
-
-    def begin(self) -> None:
-        """Start the operation."""
-
-    def prepared(self) -> None:
-        """The destination is ready for provisional records."""
-
-    def installed(self) -> None:
-        """Every record has arrived at the destination."""
-
-    def switchOver(self) -> None:
-        """The application wants the route changed now."""
-
-    def holdingStarted(self) -> None:
-        """Direct packets wait at the destination."""
-
-    def divertConfirmed(self) -> None:
-        """The source diverts, and the destination has applied everything before."""
-
-    def routed(self) -> None:
-        """The new route is in effect."""
-
-    def routeFailed(self, reason: str) -> None:
-        """The network refused the new route."""
-
-    def routedBack(self) -> None:
-        """The old route is in effect again."""
-
-    def committed(self) -> None:
-        """The destination owns the records."""
-
-    def merged(self) -> None:
-        """Nothing waits at the destination any more."""
-
-    def deleted(self) -> None:
-        """The source has dropped records and copies."""
-
-    def windowClosed(self) -> None:
-        """The source re-directs no more late packets."""
-
-    def discarded(self) -> None:
-        """The destination has dropped what was provisional."""
-
-    def unmarked(self) -> None:
-        """The source goes on as if never asked."""
-
-    def abort(self, refusal: Refusal, reason: str) -> None:
-        """The application, a refusal, or a shutdown wants the operation undone."""
-
-    def deadline(self) -> None:
-        """The wait announced last took too long."""
-
-    def sourceDied(self) -> None:
-        """The source is gone for good."""
-
-    def destinationDied(self) -> None:
-        """The destination is gone for good."""
-
 
 builder = TypeMachineBuilder(MoveInputs, MoveCore)
 
@@ -150,15 +41,20 @@ draining = builder.state("draining")
 deleting = builder.state("deleting")
 window = builder.state("window")
 settingBack = builder.state("settingBack")
+settingBackToSource = builder.state("settingBackToSource")
+settingBackToDestination = builder.state("settingBackToDestination")
+awaitingRoute = builder.state("awaitingRoute")
 aborting = builder.state("aborting")
 awaitingSource = builder.state("awaitingSource")
 awaitingDestination = builder.state("awaitingDestination")
 closed = builder.state("closed")
 
 UNDECIDED = (preparing, exporting, installedState, holding, diverting)
+#: An operation does not end before the old route is back: a later one on the same flows would be overtaken by it.
+ROUTING_BACK = (settingBack, settingBackToSource, settingBackToDestination, awaitingRoute)
 UNDOING = (aborting, awaitingSource, awaitingDestination)
 COMMITTED = (committing, draining)
-EVERY = (idle, *UNDECIDED, routing, routingAlone, *COMMITTED, deleting, window, settingBack, *UNDOING, closed)
+EVERY = (idle, *UNDECIDED, routing, routingAlone, *COMMITTED, deleting, window, *ROUTING_BACK, *UNDOING, closed)
 
 
 # -- the way forward --------------------------------------------------------------------------------------------------
@@ -362,13 +258,21 @@ def giveBack(inputs: MoveInputs, core: MoveCore) -> None:
     core.actions.startMarkers(True)
 
 
-@routing.upon(MoveInputs.destinationDied).to(awaitingSource)
-@settingBack.upon(MoveInputs.destinationDied).to(awaitingSource)
-def backAlone(inputs: MoveInputs, core: MoveCore) -> None:
+def forgetDestination(core: MoveCore) -> None:
+    """The destination is dead: the source need not wait for anything to be returned."""
     core.destinationAlive = False
-    goBack(core, Refusal.PEER_DIED, f"the destination {core.request.destination.name} died")
-    core.actions.expect("abort")
     core.actions.toSource(Unmark(core.request.operation, False))
+
+
+@routing.upon(MoveInputs.destinationDied).to(settingBackToSource)
+def backWithoutDestination(inputs: MoveInputs, core: MoveCore) -> None:
+    goBack(core, Refusal.PEER_DIED, f"the destination {core.request.destination.name} died")
+    forgetDestination(core)
+
+
+@settingBack.upon(MoveInputs.destinationDied).to(settingBackToSource)
+def loseDestination(inputs: MoveInputs, core: MoveCore) -> None:
+    forgetDestination(core)
 
 
 @routing.upon(MoveInputs.sourceDied).to(routingAlone)
@@ -376,29 +280,39 @@ def goOnAlone(inputs: MoveInputs, core: MoveCore) -> None:
     core.sourceAlive = False
 
 
-@settingBack.upon(MoveInputs.sourceDied).to(awaitingDestination)
-def discardAfterBoth(inputs: MoveInputs, core: MoveCore) -> None:
+@settingBack.upon(MoveInputs.sourceDied).to(settingBackToDestination)
+def loseSource(inputs: MoveInputs, core: MoveCore) -> None:
     core.sourceAlive = False
-    core.actions.expect("abort")
     core.actions.toDestination(Discard(core.request.operation, False))
 
 
-@routingAlone.upon(MoveInputs.routeFailed).to(awaitingDestination)
+@routingAlone.upon(MoveInputs.routeFailed).to(settingBackToDestination)
 def loseAfterFailure(inputs: MoveInputs, core: MoveCore, reason: str) -> None:
     goBack(core, Refusal.ROUTE_FAILED, reason)
     core.actions.toDestination(Discard(core.request.operation, False))
 
 
-@routingAlone.upon(MoveInputs.deadline).to(awaitingDestination)
+@routingAlone.upon(MoveInputs.deadline).to(settingBackToDestination)
 def loseAfterDeadline(inputs: MoveInputs, core: MoveCore) -> None:
     loseAfterFailure(inputs, core, "the network did not answer in time, and the source is dead")
 
 
-@routingAlone.upon(MoveInputs.destinationDied).to(closed)
+@routingAlone.upon(MoveInputs.destinationDied).to(awaitingRoute)
 def loseBoth(inputs: MoveInputs, core: MoveCore) -> None:
     core.destinationAlive = False
-    core.actions.failed(Refusal.PEER_DIED, "source and destination died")
-    end(core, Stage.FAILED)
+    goBack(core, Refusal.PEER_DIED, "source and destination died")
+
+
+settingBackToSource.upon(MoveInputs.routedBack).to(awaitingSource).returns(None)
+settingBackToSource.upon(MoveInputs.unmarked).to(awaitingRoute).returns(None)
+settingBackToSource.upon(MoveInputs.sourceDied).to(awaitingRoute).returns(None)
+settingBackToDestination.upon(MoveInputs.routedBack).to(awaitingDestination).returns(None)
+settingBackToDestination.upon(MoveInputs.discarded).to(awaitingRoute).returns(None)
+settingBackToDestination.upon(MoveInputs.destinationDied).to(awaitingRoute).returns(None)
+settingBackToSource.upon(MoveInputs.destinationDied).loop().returns(None)
+settingBackToDestination.upon(MoveInputs.sourceDied).loop().returns(None)
+awaitingRoute.upon(MoveInputs.sourceDied).loop().returns(None)
+awaitingRoute.upon(MoveInputs.destinationDied).loop().returns(None)
 
 
 # -- death and deadline after COMMIT ----------------------------------------------------------------------------------
@@ -438,7 +352,7 @@ for state in COMMITTED:
     state.upon(MoveInputs.sourceDied).loop()(sayGone)
     state.upon(MoveInputs.destinationDied).to(deleting)(ownerDied)
     state.upon(MoveInputs.deadline).to(deleting)(ownerSilent)
-for state in (routingAlone, *COMMITTED, deleting, window, settingBack, *UNDOING, closed):
+for state in (routingAlone, *COMMITTED, deleting, window, *ROUTING_BACK, *UNDOING, closed):
     state.upon(MoveInputs.abort).loop()(tooLate)
 
 
@@ -470,7 +384,8 @@ aborting.upon(MoveInputs.discarded).to(awaitingSource).returns(None)
 aborting.upon(MoveInputs.unmarked).to(awaitingDestination).returns(None)
 awaitingSource.upon(MoveInputs.unmarked).to(closed)(abortEnded)
 awaitingDestination.upon(MoveInputs.discarded).to(closed)(abortEnded)
-for state in UNDOING:
+awaitingRoute.upon(MoveInputs.routedBack).to(closed)(abortEnded)
+for state in (*UNDOING, settingBackToSource, settingBackToDestination, awaitingRoute):
     state.upon(MoveInputs.deadline).to(closed)(abortEnded)
 
 
@@ -498,18 +413,18 @@ awaitingDestination.upon(MoveInputs.sourceDied).loop().returns(None)
 # -- facts that come late: declared one by one, so that anything else stays a bug -------------------------------------
 
 LATE = {
-    MoveInputs.prepared: (*UNDOING, settingBack, closed),
+    MoveInputs.prepared: (*UNDOING, closed),
     MoveInputs.installed: (*UNDOING, closed),
     MoveInputs.holdingStarted: (*UNDOING, closed),
     MoveInputs.divertConfirmed: (*UNDOING, closed),
-    MoveInputs.routed: (settingBack, *UNDOING, closed),
+    MoveInputs.routed: (*ROUTING_BACK, *UNDOING, closed),
     MoveInputs.routedBack: (*UNDOING, closed),
     MoveInputs.committed: (deleting, window, closed),
     MoveInputs.merged: (deleting, window, closed),
     MoveInputs.deleted: (window, closed),
     MoveInputs.windowClosed: (deleting, closed),
-    MoveInputs.discarded: (awaitingSource, closed),
-    MoveInputs.unmarked: (awaitingDestination, closed),
+    MoveInputs.discarded: (awaitingSource, awaitingRoute, settingBackToSource, closed),
+    MoveInputs.unmarked: (awaitingDestination, awaitingRoute, settingBackToDestination, closed),
     MoveInputs.deadline: (closed,),
     MoveInputs.sourceDied: (closed, routingAlone),
     MoveInputs.destinationDied: (closed,),
@@ -518,7 +433,7 @@ LATE = {
 for fact, states in LATE.items():
     for state in states:
         state.upon(fact).loop().returns(None)
-for state in (settingBack, *UNDOING, closed):
+for state in (*ROUTING_BACK, *UNDOING, closed):
     state.upon(MoveInputs.routeFailed).loop()(lambda inputs, core, reason: None)
 
 moveMachine = builder.build()

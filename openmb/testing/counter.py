@@ -150,6 +150,7 @@ class CounterMiddlebox:
         self._frozen.pop(operation, None)
 
     def unmark(self, operation: int) -> None:
+        self._frozen.pop(operation, None)
         for key, counter in self._table.items():
             if counter.mark == operation:
                 self._table[key] = replace(counter, mark=0)
@@ -166,6 +167,8 @@ class CounterMiddlebox:
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
         if (batch.cell, batch.layout, batch.version) not in self.layouts:
             raise OperationError(Refusal.INCOMPATIBLE_RECORDS, f"no layout {batch.layout}.{batch.version}")
+        if batch.keys.shape != (len(batch), FLOW_KEY.itemsize) or batch.records.shape[1] != COUNTER.size:
+            raise OperationError(Refusal.BAD_REQUEST, "keys or records of the wrong size")
         rows = COUNTER.rows(batch.records)
         for key, row in zip(batch.keys, rows, strict=True):
             self._provisional[operation][key.tobytes()] = Counter(*(int(value) for value in row))

@@ -10,8 +10,9 @@ from automat import NoTransition
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import Refusal
+from openmb.operations.facts import MoveCore, MoveInputs
 from openmb.operations.journal import Step
-from openmb.operations.move import EVERY, MoveCore, MoveInputs, moveMachine
+from openmb.operations.move import EVERY, moveMachine
 from openmb.operations.values import MoveRequest, MoveSettings, Stage
 from openmb.wire import messages as m
 
@@ -55,6 +56,9 @@ for before, fact, state in (
     ("window", "windowClosed", "closed"),
     ("routing", "sourceDied", "routingAlone"),
     ("routing", "routeFailed", "settingBack"),
+    ("routing", "destinationDied", "settingBackToSource"),
+    ("settingBack", "sourceDied", "settingBackToDestination"),
+    ("settingBackToSource", "unmarked", "awaitingRoute"),
     ("preparing", "abort", "aborting"),
     ("aborting", "discarded", "awaitingSource"),
     ("aborting", "unmarked", "awaitingDestination"),

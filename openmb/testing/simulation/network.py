@@ -77,11 +77,13 @@ class Change:
     """
     One rule put in place or removed.
 
+    @ivar matching: which packets the rule is for: C{bool[packets]}.
     @ivar moments: from when on it holds, for each flow and direction: C{float64[flows, 2]}.
     """
 
     rule: Route
     present: bool
+    matching: NDArray[np.bool_]
     moments: NDArray[np.float64]
 
 
@@ -98,7 +100,6 @@ class SimulatedNetwork:
         self.paths: dict[str, Path] = {}
         self._changes: list[Change] = []
         self._rules: tuple[Route, ...] = ()
-        self._matches: dict[str, NDArray[np.bool_]] = {}
         self._lastStamp = 0
         self.stamps: list[int] = [0] * len(traffic.packets)
         self.visited: list[set[str]] = [set() for _ in range(traffic.flowCount)]
@@ -135,17 +136,11 @@ class SimulatedNetwork:
         flow, direction = self._traffic.flows[index], int(self._traffic.fromClient[index])
         now, rules = self._clock.seconds(), list[Route]()
         for change in self._changes:
-            if change.moments[flow, direction] <= now and self._matching(change.rule)[index]:
+            if change.matching[index] and change.moments[flow, direction] <= now:
                 rules = [rule for rule in rules if not self._same(rule, change.rule)]
                 if change.present:
                     rules.append(change.rule)
         return rules
-
-    def _matching(self, rule: Route) -> NDArray[np.bool_]:
-        text = str(rule.flows)
-        if text not in self._matches:
-            self._matches[text] = rule.flows.matchHeaders(self._decoded.headers)
-        return self._matches[text]
 
     # -- INetwork
 
@@ -194,4 +189,4 @@ class SimulatedNetwork:
         for earlier in self._changes:
             if self._same(earlier.rule, route):  # no change overtakes an earlier one of the same rule
                 moments = np.maximum(moments, earlier.moments)
-        self._changes.append(Change(route, present, moments))
+        self._changes.append(Change(route, present, route.flows.matchHeaders(self._decoded.headers), moments))

@@ -96,7 +96,7 @@ def drawScenario(seed: int, rng: random.Random) -> Scenario:
     return Scenario(
         seed=seed,
         span=span,
-        flows=rng.randrange(28, 38),
+        flows=rng.randrange(34, 42),
         middleboxes=names,
         network=network,
         line=rng.choice((0.0005, 0.004, 0.015)),

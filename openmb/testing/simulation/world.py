@@ -260,8 +260,11 @@ class World:
             elif stage is Stage.MERGED and move.request.source.name != self.dead:
                 seen.discard(move.request.source.name)
 
-    def _tainted(self, flows: list[str]) -> frozenset[str]:
+    def _tainted(self) -> frozenset[str]:
         """Flows that the dead middlebox had seen a packet or owned the record of: part of them is lost with it."""
+        if not self.dead:
+            return frozenset()
+        flows = self.kind.flowsOf(self.traffic.packets)
         names = {self.traffic.flows[i]: flow for i, flow in enumerate(flows)}
         return frozenset(names[n] for n, seen in enumerate(self.network.visited) if self.dead in seen and n in names)
 
@@ -304,7 +307,7 @@ class World:
         reference.process(Decoder(checksums=True).decode(packets), None)
         reference.finish()
         reference.flush()
-        return differences(expected, self.rows, self._tainted(self.kind.flowsOf(self.traffic.packets)))
+        return differences(expected, self.rows, self._tainted())
 
     def _count(self) -> None:
         counts = self.counts
