@@ -38,7 +38,7 @@ FLOWS, ROUNDS = 6, 4
 
 
 def flowPacket(flow: int, serial: int, back: bool = False) -> bytes:
-    """An Ethernet frame with a UDP packet of flow C{flow} (below 250) between 10.0.1.x and 10.0.9.9, without checksum."""
+    """An Ethernet frame with a UDP packet of flow C{flow} (below 250) between 10.0.1.x and 10.0.9.9."""
     ends = [(bytes((10, 0, 1, flow)), 1024 + flow), (bytes((10, 0, 9, 9)), 9999)]
     (source, sport), (destination, dport) = reversed(ends) if back else ends
     payload = serial.to_bytes(4, "big")

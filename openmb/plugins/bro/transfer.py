@@ -64,7 +64,7 @@ def importBatch(tracker: Tracker, batch: RecordBatch) -> None:
     @raise OperationError: the batch cannot be accepted; nothing is stored.
     """
     layout = _layoutOf(batch)
-    if batch.keys.shape[1] != FLOW_KEY.itemsize or batch.records.shape[1] != layout.size:
+    if batch.keys.shape != (len(batch), FLOW_KEY.itemsize) or batch.records.shape[1] != layout.size:
         raise OperationError(Refusal.BAD_REQUEST, f"{layout.name}: keys or records of the wrong size")
     if layout is SUPPORTING:
         _importSupporting(tracker, batch)

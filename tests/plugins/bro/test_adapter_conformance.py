@@ -1,0 +1,26 @@
+"""The Bro kind passes the suite that every adapter passes."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.interfaces import IMiddlebox
+from openmb.testing.adapters import StateAdapterTestsMixin
+from openmb.testing.simulation.kinds import BroKind
+from openmb.testing.simulation.oracle import Row
+
+
+class BroAdapterTests(StateAdapterTestsMixin, SynchronousTestCase):
+    """Conformance of C{BroMiddlebox}."""
+
+    def setUp(self) -> None:
+        self._rows: dict[IMiddlebox, list[Row]] = {}
+
+    def makeMiddlebox(self) -> IMiddlebox:
+        rows: list[Row] = []
+        middlebox = BroKind().engine(rows.append)
+        self._rows[middlebox] = rows
+        return middlebox
+
+    def rows(self, middlebox: IMiddlebox) -> list[str]:
+        return [f"{row.log} {row.line}" for row in self._rows[middlebox]]

@@ -1,0 +1,28 @@
+"""The counting kind passes the suite that every adapter passes."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.interfaces import IMiddlebox
+from openmb.testing.adapters import StateAdapterTestsMixin
+from openmb.testing.simulation.kinds import CounterKind
+from openmb.testing.simulation.oracle import Row
+
+
+class CounterAdapterTests(StateAdapterTestsMixin, SynchronousTestCase):
+    """Conformance of C{CounterMiddlebox}."""
+
+    idleSeconds = 2.0
+
+    def setUp(self) -> None:
+        self._rows: dict[IMiddlebox, list[Row]] = {}
+
+    def makeMiddlebox(self) -> IMiddlebox:
+        rows: list[Row] = []
+        middlebox = CounterKind().engine(rows.append)
+        self._rows[middlebox] = rows
+        return middlebox
+
+    def rows(self, middlebox: IMiddlebox) -> list[str]:
+        return [f"{row.flow} {row.line}" for row in self._rows[middlebox]]
