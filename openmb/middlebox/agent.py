@@ -46,7 +46,7 @@ class Agent:
         self._paused = False
         self._working: IDelayedCall | None = None
         self._ticking: IDelayedCall | None = None
-        self._arrived = False
+        self._arrived = self._idle = False
         host.forward = self._forward
 
     def start(self, port: PacketPort) -> None:
@@ -67,7 +67,7 @@ class Agent:
 
     def packetsReceived(self, batch: PacketBatch) -> None:
         """A batch from the port; its output is with the operating system when this returns."""
-        self._arrived = True
+        self._arrived, self._idle = True, False
         self.host.packetsReceived(batch)
         self.host.engine.flush()
         self._afterwards()
@@ -119,8 +119,9 @@ class Agent:
 
     def _tick(self) -> None:
         self.host.timePassed(self._clock.seconds())
-        if self._wallTime and not self._arrived:
+        if self._wallTime and self._idle:
             self.host.engine.advance(time.time_ns())
+        self._idle = True
         self.host.engine.flush()
         self._ticking = self._clock.callLater(BUSY_TICK if self.host.operations else IDLE_TICK, self._tick)
         self._afterwards()

@@ -186,6 +186,8 @@ class DestinationOperation:
             self.state = DestinationState.MERGING
         elif self.state in UNDECIDED:
             raise OperationError(Refusal.WRONG_STATE, "COMMIT before the source's vote was confirmed")
+        elif self.state is DestinationState.RETURNING:
+            raise OperationError(Refusal.WRONG_STATE, "COMMIT after DISCARD: the records are gone")
         self._host.send(Committed(self.identifier, self._records))
         self._merge()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openmb.errors import InvalidHeaderFields, OperationError, Refusal, SealBroken
+from openmb.errors import InvalidHeaderFields, OperationError, ProtocolError, Refusal, SealBroken
 from openmb.interfaces import IMiddlebox
 from openmb.middlebox.destination import DestinationOperation, DestinationState
 from openmb.middlebox.settings import HostSettings
@@ -122,7 +122,11 @@ class MiddleboxHost:
         self._direct(decoded.select(slice(start, len(decoded))) if start else decoded)
 
     def _marker(self, packets: PacketBatch, place: int) -> None:
-        marker = parseMarker(packets.packet(place))
+        try:
+            marker = parseMarker(packets.packet(place))
+        except ProtocolError:  # anybody can send a frame that resembles one
+            self.counts.strayMarkers += 1
+            return
         operation = self._operations.get(marker.operation)
         if operation is None or operation.token != marker.token:
             self.counts.strayMarkers += 1
@@ -241,7 +245,8 @@ class MiddleboxHost:
             case ((m.StreamFrame() | m.Credit()), None):
                 pass  # of an operation that has ended here: the other end is told by the controller
             case m.Prepare(), None:
-                self._begin(message, DestinationOperation(self, message))
+                self._checkPeer(message.destination)
+                self._operations[identifier] = DestinationOperation(self, message)
                 self.send(m.Prepared(identifier))
             case m.Prepare(), DestinationOperation():
                 self.send(m.Prepared(identifier))
@@ -278,10 +283,6 @@ class MiddleboxHost:
                 self._stats(message)
             case _:
                 raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {identifier} is not known here")
-
-    def _begin(self, message: m.Prepare, operation: DestinationOperation) -> None:
-        self._checkPeer(message.destination)
-        self._operations[message.operation] = operation
 
     def _checkPeer(self, peer: m.Peer) -> None:
         if (peer.name, peer.incarnation) != (self.name, self.incarnation):

@@ -152,7 +152,9 @@ class SourceOperation:
     def delete(self, message: Delete) -> None:
         """The destination has taken over: drop everything in silence, watch for late packets."""
         records = 0
-        if self.state is not SourceState.WINDOW:
+        if self.state not in (SourceState.DIVERTED, SourceState.WINDOW):
+            raise OperationError(Refusal.WRONG_STATE, f"DELETE while {self.state.value}: nobody else owns the records")
+        if self.state is SourceState.DIVERTED:
             records = self._host.engine.delPerflow(self.identifier, self.flows)
             self._host.engine.thaw(self.identifier)
             self._kept.clear()
@@ -169,6 +171,8 @@ class SourceOperation:
 
     def unmark(self, message: Unmark) -> None:
         """Go on as if never asked; with C{returned}, first wait for what the destination gives back."""
+        if self.state is SourceState.WINDOW:
+            raise OperationError(Refusal.WRONG_STATE, "UNMARK after DELETE: the records are gone")
         if message.returned and self.state is SourceState.DIVERTED:
             self.state = SourceState.RETURNING
         elif not message.returned or self.state is not SourceState.RETURNING:
