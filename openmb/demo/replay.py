@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from openmb.errors import OperationError, Refusal
+from openmb.errors import CaptureError, OpenMBError, OperationError, Refusal
 from openmb.netctl.embedded.port import PortClient
 from openmb.packets.batch import PacketBatch
 from openmb.packets.capture import Capture
@@ -32,15 +32,18 @@ class Replay:
     One capture on its way into one port.
 
     @param speed: seconds of capture time in one second; 0: as fast as the switch takes packets.
+    @ivar speed: the speed it was made with.
     @ivar sent: packets sent so far.
     @ivar load: packets per second, over the last L{SPAN} of capture time.
     @ivar held: nothing is sent for now.
     @ivar watcher: is called after each burst of packets.
-    @ivar done: fires with the number of packets when all are sent, or fails when the switch goes away.
+    @ivar done: fires with the number of packets when all are written and the port is closed; fails when the switch goes
+        away or the capture makes no sense.
     """
 
     def __init__(self, capture: Capture, speed: float, clock: ILocalReactor) -> None:
-        self._speed, self._clock = speed, clock
+        self.speed = self._speed = speed
+        self._clock = clock
         self._batches: Iterator[PacketBatch] = capture.batches(4096)
         self._batch: PacketBatch | None = None
         self._stamps: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -53,13 +56,19 @@ class Replay:
         self.held = False
         self.watcher: Callable[[], None] = lambda: None
         self.done: Deferred[int] = Deferred()
-        self._over = False
+        self._over = self._finished = False
         self.port = PortClient(lambda batch: None, self._lost)
 
     def start(self) -> None:
         """Begin; the port must be connected."""
         self._began = self._clock.seconds()
         self._step()
+
+    def setSpeed(self, speed: float) -> None:
+        """Go on with another speed from here."""
+        self._speed, self._began = speed, self._clock.seconds()
+        if self.sent:
+            self._first = self.stamp
 
     def stop(self) -> None:
         """Send no more."""
@@ -68,30 +77,46 @@ class Replay:
             self._next.cancel()
 
     def _lost(self, reason: str) -> None:
-        if not self._over:
-            self.stop()
-            self.done.errback(OperationError(Refusal.DISCONNECTED, f"the switch closed the ingress port: {reason}"))
+        if self._finished:
+            self.done.callback(self.sent)
+        elif not self._over:
+            self._fail(OperationError(Refusal.DISCONNECTED, f"the switch closed the ingress port: {reason}"))
+
+    def _fail(self, error: OpenMBError) -> None:
+        self.stop()
+        self.done.errback(error)
 
     def _step(self) -> None:
-        while self.port.writable and not self.held and self._fill():
+        try:
+            self._sendReady()
+        except CaptureError as error:
+            self._fail(error)
+            return
+        if self._finished:
+            self._over = True
+            self.port.close()
+        elif not self._over:
+            self._next = self._clock.callLater(TICK if self._speed or not self._ready else 0, self._step)
+
+    @property
+    def _ready(self) -> bool:
+        return self.port.writable and not self.held
+
+    def _sendReady(self) -> None:
+        while self._ready and not self._finished and self._fill():
             ready = min(self._due(), self._place + BURST)
             if ready <= self._place:
-                break
+                return
             self._send(ready)
             if self._speed == 0:
-                break
-        if self._batch is None and self.sent and not self.held and self.port.writable:
-            self._finish()
-        elif not self._over:
-            self._next = self._clock.callLater(
-                0 if self._speed == 0 and self.port.writable and not self.held else TICK, self._step
-            )
+                return
 
     def _fill(self) -> bool:
         if self._batch is not None and self._place < len(self._batch):
             return True
         self._batch, self._place = next(self._batches, None), 0
         if self._batch is None:
+            self._finished = True
             return False
         self._stamps = np.maximum.accumulate(self._batch.stamps)
         if self._first is None:
@@ -119,8 +144,3 @@ class Replay:
             self._recent.pop(0)
         self.load = (self.sent - self._recent[0][1]) * 1_000_000_000 // SPAN
         self.watcher()
-
-    def _finish(self) -> None:
-        self._over = True
-        self.port.close()
-        self.done.callback(self.sent)

@@ -47,7 +47,8 @@ def command(scenario: str, pcap: Path | None, speed: float, results: Path) -> in
 
     One Bro sees the flows of two servers; when load rises, the flows of one server and their state move to a second
     Bro, started on demand; when load falls, they move back. A third Bro sees everything as the reference. Exit status 1
-    when the logs of the two differ from the reference's.
+    when the logs of the two differ from the reference's. While the second Bro starts the replay goes on with the
+    capture's own pace at most.
     """
     with progressBar(Console(stderr=True)) as progress:
         shown = demonstrate(pcap, speed, results, progress)

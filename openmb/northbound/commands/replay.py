@@ -35,7 +35,7 @@ def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> int:
 
     def end(result: int | Failure) -> None:
         ended.append(result)
-        loop.callLater(0.1, loop.stop)  # what was written last still has to leave
+        loop.stop()
 
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(once()).addBoth(end))
     loop.run()

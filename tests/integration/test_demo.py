@@ -1,0 +1,62 @@
+"""The demonstration as users run it: a command, real processes, TLS, the capture that comes with the package."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import TestCase
+
+from openmb.demo.runner import FOLDERS
+from openmb.demo.verdict import compare
+
+#: Fast enough for a test, slow enough for packets to meet the switch-over.
+SPEED = "6"
+
+
+class DemoTests(TestCase):
+    """C{openmb demo}."""
+
+    timeout = 300
+
+    async def test_bro(self) -> None:
+        """The logs agree, everything that the table counts has happened, and a changed row would have been seen."""
+        results = Path(self.mktemp())
+        arguments = ["-m", "openmb.northbound.cli", "demo", "bro", "--speed", SPEED, "--results", str(results)]
+        out, error, status = await getProcessOutputAndValue(sys.executable, arguments, env=None)
+        self.assertEqual(status, 0, (out + error).decode(errors="replace"))
+        measured = json.loads((results / "results.json").read_text())
+        self.checkCounts(measured)
+        self.checkTampered(results)
+
+    def checkCounts(self, measured: dict[str, Any]) -> None:
+        """Two moves, each with records, events, and requests that waited for their replies."""
+        self.assertTrue(measured["equal"])
+        self.assertEqual(measured["packets"], 31324)
+        self.assertGreater(measured["rows"]["conn"], 3000)
+        self.assertGreater(measured["rows"]["http"], 3000)
+        there, back = measured["moves"]
+        self.assertEqual((there["source"], back["source"]), ("bro1", "bro2"))
+        for name in ("deleted", "records", "bytes", "reprocessed"):
+            self.assertGreater(min(there[name], back[name]), 0, name)
+        for name in ("redirected", "held", "pendingRequests"):
+            self.assertGreater(there[name] + back[name], 0, name)
+        self.assertEqual(there["lost"] + back["lost"], 0)
+
+    def checkTampered(self, results: Path) -> None:
+        """One digit changed in one row of these very logs is found."""
+        first, second, reference = (results / folder for folder in FOLDERS.values())
+        self.assertTrue(compare([first, second], reference).equal)
+        log = first / "http.log"
+        log.write_text(log.read_text().replace("\t200\n", "\t201\n", 1))
+        self.assertFalse(compare([first, second], reference).equal)
+
+    async def test_notACapture(self) -> None:
+        """What is no capture is told in a line, before anything is started."""
+        arguments = ["-m", "openmb.northbound.cli", "demo", "--pcap", __file__, "--results", self.mktemp()]
+        _, error, status = await getProcessOutputAndValue(sys.executable, arguments, env=None)
+        self.assertEqual(status, 3)
+        self.assertIn(b"is not a capture", error)
