@@ -1,0 +1,148 @@
+"""Record layouts and tails: the same bytes for construct, numpy and the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as some
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.errors import OperationError
+from openmb.plugins.bro.core import BroSettings
+from openmb.plugins.bro.plugin import BroMiddlebox
+from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING
+from openmb.plugins.bro.sessions import Session
+from openmb.plugins.bro.ssh import SSHWatcher
+from openmb.plugins.bro.states import ANALYZER_SSH
+from openmb.plugins.bro.tails import Tail, packTail, parseTail
+from tests.plugins.bro.running import EVERYTHING
+from tests.plugins.bro.test_adapter import decoded, exported
+from tests.plugins.bro.wire import Script
+
+#: The supporting record's layout in this version; a change of it needs a new version number.
+OFFSETS = {
+    "delivered": 0,
+    "skipUntil": 64,
+    "deadline": 144,
+    "timeout": 168,
+    "startSequence": 176,
+    "head": 216,
+    "state": 228,
+}
+
+
+class LayoutTests(SynchronousTestCase):
+    """One declaration, three uses."""
+
+    def test_offsets(self) -> None:
+        fields: Mapping[str, Any] = SUPPORTING.dtype.fields or {}
+        self.assertEqual({name: fields[name][1] for name in OFFSETS}, OFFSETS)
+
+    def test_constructAgrees(self) -> None:
+        """What numpy wrote, construct reads, and writes again to the last byte."""
+        source = BroMiddlebox(BroSettings())
+        source.process(decoded(Script().handshake()), None)
+        for batch, layout in zip(exported(source, EVERYTHING), (SUPPORTING, REPORTING), strict=True):
+            octets = batch.records[0].tobytes()
+            parsed = layout.struct.parse(octets)
+            self.assertEqual(layout.struct.build(parsed), octets)
+        self.assertEqual(list(parsed["packets"]), [2, 1])
+        self.assertEqual(bytes(parsed["history"])[:3], b"ShA")
+
+    def test_rowHoldsBoth(self) -> None:
+        self.assertEqual(ROW.itemsize, SUPPORTING.size + REPORTING.size)
+        row = np.zeros(1, ROW)
+        row["start"] = 77
+        self.assertEqual(REPORTING.rows(row.view(np.uint8).reshape(1, -1)[:, SUPPORTING.size :])["start"][0], 77)
+
+    def test_documented(self) -> None:
+        self.assertIn("| history |", REPORTING.document())
+
+
+def watching(data: bytes) -> Session:
+    """The session of an SSH connection that sent this."""
+    session = Session.fresh(int(ANALYZER_SSH))
+    session.parser.data(True, data, 0)
+    session.position = [1 + len(data), 1]
+    return session
+
+
+class TailTests(SynchronousTestCase):
+    """Tails round, and everything else is refused."""
+
+    GOLDEN = bytes.fromhex("010100050000000000000009000000000000000000000000000100000000000000010000000000000000000000")
+
+    def test_empty(self) -> None:
+        self.assertEqual(packTail(Tail(([], []), None)), b"")
+        self.assertEqual(parseTail(b"", 0), Tail(([], []), None))
+
+    def test_golden(self) -> None:
+        self.assertEqual(packTail(Tail(([(5, 9)], []), None)), self.GOLDEN)
+        self.assertEqual(parseTail(self.GOLDEN, 0).ranges, ([(5, 9)], []))
+
+    def test_session(self) -> None:
+        session = watching(b"SSH-2.0-x\r\n")
+        session.held[1].append((7, b"later"))
+        again = parseTail(packTail(Tail(([], []), session)), int(ANALYZER_SSH)).session
+        assert again is not None
+        self.assertEqual((again.position, again.held), ([12, 1], [[], [(7, b"later")]]))
+        self.assertEqual(again.dump(), session.dump())
+        self.assertIsInstance(again.parser, SSHWatcher)
+
+    def test_cut(self) -> None:
+        """A tail that is cut short anywhere, or goes on, is refused."""
+        whole = packTail(Tail(([(5, 9)], [(1, 2), (4, 6)]), watching(b"SSH-2.0-x\r\n")))
+        for length in range(1, len(whole)):
+            self.assertRaises(OperationError, parseTail, whole[:length], int(ANALYZER_SSH))
+        self.assertRaises(OperationError, parseTail, whole + b"\0", int(ANALYZER_SSH))
+
+    def test_disorder(self) -> None:
+        for ranges in ([(5, 5)], [(5, 9), (9, 12)], [(5, 9), (1, 3)]):
+            self.assertRaises(OperationError, parseTail, packTail(Tail((ranges, []), None)), 0)
+
+    @given(some.binary(max_size=80))
+    def test_junk(self, data: bytes) -> None:
+        """Junk raises nothing but the one error."""
+        try:
+            parseTail(data, int(ANALYZER_SSH))
+            SSHWatcher.load(data)
+        except OperationError:
+            return
+        self.assertIn(data[:1], (b"", b"\1"))
+
+
+class SSHTests(SynchronousTestCase):
+    """Impossible packet lengths."""
+
+    def _exceeded(self, client: bytes, server: bytes) -> bool:
+        """In any segmentation alike."""
+        found = set()
+        for step in (1, 3, 1000):
+            watcher = SSHWatcher()
+            for originator, data in ((True, client[:12]), (False, server), (True, client[12:])):
+                for start in range(0, len(data), step):
+                    watcher.data(originator, data[start : start + step], 0)
+                    watcher = SSHWatcher.load(watcher.dump())
+            found.add(watcher.exceeded)
+        self.assertEqual(len(found), 1)
+        return found.pop()
+
+    def test_tooLong(self) -> None:
+        self.assertTrue(self._exceeded(b"SSH-2.0-ab\r\n\xff\0\0\0abc", b"SSH-2.0-cd\r\n"))
+
+    def test_second(self) -> None:
+        """The second packet counts as well."""
+        packet = b"\0\0\0\x0a\4\x14" + bytes(8)
+        self.assertTrue(self._exceeded(b"SSH-2.0-ab\r\n" + packet + b"\xff\0\0\0abc", b"SSH-2.0-cd\r\n"))
+        self.assertFalse(self._exceeded(b"SSH-2.0-ab\r\n" + packet + packet, b"SSH-2.0-cd\r\n"))
+
+    def test_afterNewKeys(self) -> None:
+        packet = b"\0\0\0\x0a\4\x15" + bytes(8)
+        self.assertFalse(self._exceeded(b"SSH-2.0-ab\r\n" + packet + b"\xff\0\0\0abc", b"SSH-2.0-cd\r\n"))
+
+    def test_first(self) -> None:
+        """Version 1 has other packets."""
+        self.assertFalse(self._exceeded(b"SSH-1.5-ab\r\n\xff\0\0\0abc", b"SSH-1.5-cd\r\n"))
