@@ -26,6 +26,7 @@ from openmb.demo.survey import Survey, survey
 from openmb.demo.verdict import Verdict, compare, pendingMoved, readLog
 from openmb.errors import ConfigurationError
 from openmb.packets.capture import openCapture
+from openmb.warmup import warmUp
 
 #: Told now and then: what is going on, packets sent, packets in all.
 Progress = Callable[[str, int, int], None]
@@ -58,6 +59,8 @@ def demonstrate(capture: Path | None, speed: float, results: Path, progress: Pro
     """
     looked = survey(openCapture(capture or ownCapture()))
     folders = prepareResults(results)
+    # compiled here once, so that no child is silent for so long that the controller takes it for dead
+    warmUp(lambda place, total, name, seconds: progress(f"kernels {place}/{total}", 0, len(looked.stamps)))
     rule = byShare(len(looked.stamps)) if capture else byRate()
     with temporaryDeployment("bro", NAMES) as deployment:
         loop = _reactor()

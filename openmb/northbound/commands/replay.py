@@ -43,7 +43,7 @@ def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> int:
         raise click.Abort
     if isinstance(ended[0], Failure):
         ended[0].raiseException()
-    return cast(int, ended[0])
+    return ended[0]
 
 
 @click.command("replay")
