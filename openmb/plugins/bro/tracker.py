@@ -120,17 +120,18 @@ class Tracker:
             self.drain(np.zeros(0, np.uint8), np.zeros(0, np.int64))
             slots = slots[done:]
 
-    def forget(self, slot: int) -> None:
-        """Drop what hangs on the record in C{slot}: its ranges and its session."""
-        row = self.table.rows[slot]
-        for side in range(2):
-            dropRanges(self.work, row, side)
-        self.sessions.pop(slot, None)
+    def forget(self, slots: NDArray[np.int64]) -> None:
+        """Drop what hangs on the records in C{slots}, their ranges and sessions; most have none."""
+        for slot in slots[(self.table.rows["head"][slots] >= 0).any(axis=1)].tolist():
+            for side in range(2):
+                dropRanges(self.work, self.table.rows[slot], side)
+        if self.sessions:
+            for slot in self.sessions.keys() & set(slots.tolist()):
+                del self.sessions[slot]
 
     def remove(self, slots: NDArray[np.int64]) -> int:
         """Remove records in silence; how many."""
-        for slot in slots.tolist():
-            self.forget(slot)
+        self.forget(slots)
         return self.table.remove(slots)
 
     def drain(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:

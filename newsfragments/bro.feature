@@ -1,0 +1,1 @@
+The kind ``bro`` tracks connections and writes ``conn.log`` and ``http.log`` as Zeek 8.2 does, row for row, in TSV or JSON. Its records, half-read HTTP requests included, move between instances without a trace in the logs. ``docs/bro-differences.md`` lists every known difference to Zeek.
