@@ -97,7 +97,7 @@ class Controller:
         elif isinstance(message, m.StreamFrame | m.Credit):
             self._relay(move, session, message)
         else:
-            move.answered(message)
+            move.answered(message, session.peer == move.request.source)
 
     def _strayed(self, session: Session, message: m.Message, identifier: int) -> None:
         if isinstance(message, m.Refused) and identifier in self._questions:

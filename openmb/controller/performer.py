@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from automat import NoTransition
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -16,8 +17,9 @@ from openmb.controller.milestone import Milestone
 from openmb.controller.registry import Registry
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
+from openmb.operations.facts import MoveCore
 from openmb.operations.journal import Entry, IJournal, Step
-from openmb.operations.move import MoveCore, moveMachine
+from openmb.operations.move import moveMachine
 from openmb.operations.values import MoveReport, MoveRequest, Stage
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
@@ -27,6 +29,19 @@ MARKER_INTERVAL = 0.004
 
 #: States in which an application may still change its mind.
 UNDECIDED = frozenset({Stage.STARTED, Stage.INSTALLED, Stage.SWITCHING})
+
+#: What each end may say.
+SOURCE_ANSWERS = (m.Getting, m.Deleted, m.WindowClosed, m.Unmarked, m.Refused)
+DESTINATION_ANSWERS = (
+    m.Prepared,
+    m.Installed,
+    m.Holding,
+    m.DivertConfirmed,
+    m.Committed,
+    m.Merged,
+    m.Discarded,
+    m.Refused,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,34 +113,57 @@ class MovePerformer:
 
     # -- facts
 
-    def answered(self, message: m.Message) -> None:
-        """An answer of one of the two middleboxes."""
-        if isinstance(message, m.Installed | m.Merged | m.Deleted | m.WindowClosed):
-            self.report = self.report.with_(message)
+    def answered(self, message: m.Message, fromSource: bool) -> None:
+        """An answer of one of the two middleboxes; what its side cannot say, or not now, ends the operation."""
+        own = SOURCE_ANSWERS if fromSource else DESTINATION_ANSWERS
+        try:
+            if not isinstance(message, own):
+                raise OperationError(Refusal.BAD_REQUEST, f"{type(message).__name__} is not for this side to say")
+            self._take(message)
+        except NoTransition:
+            self._misbehaved(f"{type(message).__name__} came out of turn")
+        except OperationError as error:
+            self._misbehaved(error.reason)
+
+    def _misbehaved(self, reason: str) -> None:
+        self.log.warn("operation {op:x}: {reason}", op=self.request.operation, reason=reason)
+        self.machine.abort(Refusal.BAD_REQUEST, reason)
+
+    def _take(self, message: m.Message) -> None:
         match message:
+            case m.Installed() | m.Merged() | m.Deleted() | m.WindowClosed():
+                earlier, self.report = self.report, self.report.with_(message)
+                try:
+                    self._counted(message)
+                except NoTransition:
+                    self.report = earlier
+                    raise
             case m.Prepared():
                 self.machine.prepared()
-            case m.Installed():
-                self.machine.installed()
             case m.Holding():
                 self.machine.holdingStarted()
             case m.DivertConfirmed():
-                self.report = replace(self.report, reprocessed=message.reprocessed)
                 self.machine.divertConfirmed()
+                self.report = replace(self.report, reprocessed=message.reprocessed)
             case m.Committed():
                 self.machine.committed()
-            case m.Merged():
-                self.machine.merged()
-            case m.Deleted():
-                self.machine.deleted()
-            case m.WindowClosed():
-                self.machine.windowClosed()
             case m.Discarded():
                 self.machine.discarded()
             case m.Unmarked():
                 self.machine.unmarked()
             case m.Refused():
                 self.machine.abort(message.refusal, message.reason)
+
+    def _counted(self, message: m.Installed | m.Merged | m.Deleted | m.WindowClosed) -> None:
+        match message:
+            case m.Installed():
+                self.machine.installed()
+            case m.Merged():
+                self.machine.merged()
+            case m.Deleted():
+                self.machine.deleted()
+            case m.WindowClosed():
+                self.machine.windowClosed()
 
     def died(self, name: str) -> None:
         """One of the two middleboxes is gone for good."""
@@ -240,10 +278,12 @@ class MovePerformer:
         if stage is Stage.FINISHED and self.report.refusal is not None:
             stage = Stage.FAILED
         self.report = replace(self.report, stage=stage)
+        # whoever waits may switch over at once, and gives the route only then
+        known = self._route is not None
         self.watcher(self.report)
         if stage is Stage.INSTALLED:
             self.installed.fire(self.report)
-            if self._route is not None:
+            if known:
                 self.machine.switchOver()
         elif stage is Stage.MOVED and self.report.refusal is None:
             self.moved.fire(self.report)

@@ -1,0 +1,102 @@
+"""A controller whose middleboxes are lists, and whose network answers when told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from openmb.controller.controller import Controller
+from openmb.controller.registry import Session
+from openmb.interfaces import INetwork, Route
+from openmb.operations.journal import MemoryJournal
+from openmb.operations.values import MoveSettings
+from openmb.state.headers import HeaderFieldList
+from openmb.state.taxonomy import Cell
+from openmb.wire import messages as m
+
+OP, TOKEN = 99, bytes(range(16))
+LAYOUTS = (m.LayoutVersion(Cell.SUPPORTING_PER_FLOW, 1, 1),)
+
+
+def hello(name: str) -> m.Hello:
+    return m.Hello(1, 1, name, "bro", name.encode() * 16, bytes(32), LAYOUTS, ())
+
+
+@implementer(INetwork)
+class HeldNetwork:
+    """Each request waits in C{asked} until the test answers it; markers are kept and answered at once."""
+
+    settle = 0.5
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Route, Deferred[Route | None]]] = []
+        self.markers: list[tuple[bool, tuple[str, ...]]] = []
+
+    def route(self, route: Route) -> Deferred[Route | None]:
+        answer: Deferred[Route | None] = Deferred()
+        self.asked.append(("route", route, answer))
+        return answer
+
+    def unroute(self, route: Route) -> Deferred[None]:
+        answer: Deferred[Route | None] = Deferred()
+        self.asked.append(("unroute", route, answer))
+        return answer.addCallback(lambda _: None)
+
+    def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
+        self.markers.append((final, tuple(ports)))
+        return succeed(None)
+
+
+class Rig:
+    """Middleboxes C{a}, C{b} and C{c} are connected."""
+
+    def __init__(self) -> None:
+        self.clock, self.network, self.journal = Clock(), HeldNetwork(), MemoryJournal()
+        identifiers = iter(range(OP, OP + 1000))
+        self.controller = Controller(
+            self.network, self.journal, self.clock, MoveSettings(), lambda: next(identifiers), lambda: TOKEN
+        )
+        self.sent: dict[str, list[m.Message]] = {}
+        self.sessions: dict[str, Session] = {}
+        for name in "abc":
+            self.connect(hello(name))
+
+    def connect(self, said: m.Hello) -> Session:
+        self.sent[said.name] = []
+        session = self.sessions[said.name] = Session(said, self.sent[said.name].append)
+        self.controller.sessionOpened(session)
+        return session
+
+    def other(self, name: str, **changes: object) -> None:
+        """Connect a middlebox that is different."""
+        self.connect(replace(hello(name), **changes))  # type: ignore[arg-type]
+
+    def says(self, name: str, *messages: m.Message) -> None:
+        for message in messages:
+            self.controller.messageReceived(self.sessions[name], message)
+
+    def types(self, name: str) -> list[str]:
+        return [type(message).__name__ for message in self.sent[name]]
+
+    def installed(self, flows: str = "tcp") -> None:
+        """The move from a to b is installed."""
+        self.says("b", m.Prepared(OP))
+        self.says("a", m.Getting(OP))
+        self.says("b", m.Installed(OP, 5, 500, 2))
+
+    def routing(self) -> None:
+        """The network has been asked."""
+        self.installed()
+        self.says("b", m.Holding(OP), m.DivertConfirmed(OP, 3))
+
+    def committing(self, replaced: Route | None = None) -> None:
+        self.routing()
+        self.network.asked[-1][2].callback(replaced)
+
+
+def routeTo(*path: str, flows: str = "tcp") -> Route:
+    return Route(HeaderFieldList.parse(flows), path)

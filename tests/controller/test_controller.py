@@ -1,0 +1,165 @@
+"""The controller: refusals at once, the relay, questions, sessions that come and go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.controller.controller import ANSWER_TIME
+from openmb.errors import OperationError, Refusal
+from openmb.operations.values import Stage
+from openmb.wire import messages as m
+from tests.controller.rig import OP, Rig, hello, routeTo
+
+FRAME = m.StreamFrame(OP, m.Side.SOURCE, 0, m.StreamType.OPENED, b"", b"", b"as it came")
+
+
+class ControllerTests(SynchronousTestCase):
+    """A controller with three middleboxes."""
+
+    def setUp(self) -> None:
+        self.rig = Rig()
+        self.controller = self.rig.controller
+
+    def refused(self, source: str, destination: str, flows: str = "tcp") -> Refusal:
+        with self.assertRaises(OperationError) as caught:
+            self.controller.startMove(source, destination, flows)
+        return Refusal(caught.exception.refusal)
+
+    def test_refusedAtOnce(self) -> None:
+        """Each reason, before anything is sent or journalled."""
+        self.rig.other("k", kind="prads")
+        self.rig.other("l", layouts=())
+        self.rig.other("g", governing=b"x" * 32)
+        self.controller.sessionClosed(self.rig.sessions["c"])
+        cases = {
+            ("a", "x"): Refusal.UNKNOWN_MIDDLEBOX,
+            ("x", "a"): Refusal.UNKNOWN_MIDDLEBOX,
+            ("a", "c"): Refusal.DISCONNECTED,
+            ("a", "a"): Refusal.SAME_MIDDLEBOX,
+            ("a", "k"): Refusal.DIFFERENT_KINDS,
+            ("a", "l"): Refusal.INCOMPATIBLE_RECORDS,
+            ("a", "g"): Refusal.INCOMPATIBLE_RECORDS,
+        }
+        self.assertEqual(cases, {pair: self.refused(*pair) for pair in cases})
+        self.assertEqual(Refusal.BAD_REQUEST, self.refused("a", "b", "no such field"))
+        self.assertEqual(([], []), (self.rig.journal.entries, self.rig.sent["a"]))
+
+    def test_intersecting(self) -> None:
+        """Flows under way may not be moved by another operation, between whichever middleboxes; others may."""
+        self.controller.startMove("a", "b", "tcp,nw_src=10.0.0.0/8")
+        for ends in (("a", "b"), ("b", "c"), ("c", "a")):
+            self.assertEqual(Refusal.INTERSECTING_OPERATION, self.refused(*ends, "nw_dst=10.1.0.0/16"))
+        self.controller.startMove("a", "c", "udp")
+
+    def test_finerThanNative(self) -> None:
+        """What only the middlebox can know comes as its refusal, and fails whoever waits."""
+        waiting = Deferred.fromCoroutine(self.controller.moveInternal("a", "b", "dl_vlan=5"))
+        self.rig.says("b", m.Refused(OP, int(m.MessageType.PREPARE), Refusal.FINER_THAN_NATIVE, "too fine"))
+        self.rig.says("b", m.Discarded(OP, 0))
+        self.rig.says("a", m.Unmarked(OP, 0))
+        error = self.failureResultOf(waiting, OperationError).value
+        self.assertEqual((Refusal.FINER_THAN_NATIVE, "too fine"), (error.refusal, error.reason))
+        self.assertEqual((), self.controller.moves)
+
+    def test_relay(self) -> None:
+        """Frames go to the other end as they came, credit to the end that made the frames."""
+        self.controller.startMove("a", "b", "tcp")
+        self.rig.says("a", FRAME)
+        self.assertIs(FRAME, self.rig.sent["b"][-1])
+        self.rig.says("b", m.Credit(OP, m.Side.SOURCE, 0))
+        self.assertEqual(m.Credit(OP, m.Side.SOURCE, 0), self.rig.sent["a"][-1])
+
+    def test_nobodySpeaksForOthers(self) -> None:
+        """Frames and credit in the other end's name, and anything of a third middlebox, are not passed on."""
+        self.controller.startMove("a", "b", "tcp")
+        before = {name: list(sent) for name, sent in self.rig.sent.items()}
+        self.rig.says("b", FRAME)
+        self.rig.says("a", m.Credit(OP, m.Side.SOURCE, 0), replace(FRAME, side=m.Side.DESTINATION))
+        self.rig.says("c", FRAME, m.Credit(OP, m.Side.SOURCE, 0), m.Prepared(OP), m.Refused(OP, 0, Refusal.ABORTED, ""))
+        self.assertEqual(before, self.rig.sent)
+        self.assertEqual(Stage.STARTED, self.controller.move(OP).report.stage)
+
+    def test_answersOfTheOtherSide(self) -> None:
+        """A source that claims what only the destination can know ends the operation before any harm."""
+        move = self.controller.startMove("a", "b", "tcp", routeTo("b"))
+        move.moved.wait().addErrback(lambda failure: None)
+        self.rig.says("b", m.Prepared(OP))
+        self.rig.says("a", m.Installed(OP, 0, 0, 0))
+        self.assertEqual(Refusal.BAD_REQUEST, move.report.refusal)
+        self.assertEqual(["Prepare", "Discard"], self.rig.types("b"))
+
+    def test_answersOutOfTurn(self) -> None:
+        """So does an answer that nobody asked for; the controller goes on."""
+        for early in (m.Merged(OP, 1, 1, 1, 1), m.Committed(OP, 1), m.DivertConfirmed(OP, 1), m.Installed(OP, 1, 1, 1)):
+            rig = Rig()
+            move = rig.controller.startMove("a", "b", "tcp")
+            rig.says("b", early)
+            self.assertEqual((Refusal.BAD_REQUEST, 0), (move.report.refusal, move.report.records))
+            self.assertEqual(["Prepare", "Discard"], rig.types("b"))
+
+    def test_strayed(self) -> None:
+        """What belongs to no operation does nothing."""
+        self.rig.says("a", m.Prepared(5), FRAME, m.Refused(5, 0, Refusal.ABORTED, "x"), m.StatsAnswer(5, ()))
+        self.assertEqual([], self.rig.sent["b"])
+
+    def test_stats(self) -> None:
+        """Asked, answered."""
+        asked = Deferred.fromCoroutine(self.controller.stats("a", "tcp"))
+        self.assertEqual([m.Stats(OP, "tcp")], self.rig.sent["a"])
+        self.rig.says("a", m.StatsAnswer(OP, ()))
+        self.assertEqual((), self.successResultOf(asked))
+        self.assertEqual([], self.rig.clock.getDelayedCalls())
+
+    def test_statsRefused(self) -> None:
+        """A refusal is the caller's."""
+        asked = Deferred.fromCoroutine(self.controller.stats("a", "dl_vlan=1"))
+        self.rig.says("a", m.Refused(OP, int(m.MessageType.STATS), Refusal.FINER_THAN_NATIVE, "too fine"))
+        self.assertEqual(Refusal.FINER_THAN_NATIVE, self.failureResultOf(asked, OperationError).value.refusal)
+
+    def test_statsDeadline(self) -> None:
+        """A middlebox that does not answer: DEADLINE; an answer afterwards does nothing."""
+        asked = Deferred.fromCoroutine(self.controller.stats("a", "tcp"))
+        self.rig.clock.advance(ANSWER_TIME)
+        self.assertEqual(Refusal.DEADLINE, self.failureResultOf(asked, OperationError).value.refusal)
+        self.rig.says("a", m.StatsAnswer(OP, ()))
+
+    def test_shutDown(self) -> None:
+        """What can still be aborted is; what is committed goes on."""
+        move = self.controller.startMove("a", "b", "tcp")
+        self.controller.shutDown()
+        self.assertEqual(Refusal.SHUTTING_DOWN, move.report.refusal)
+        self.assertEqual(("Unmark", "Discard"), (self.rig.types("a")[-1], self.rig.types("b")[-1]))
+        rig = Rig()
+        late = rig.controller.startMove("a", "b", "tcp", routeTo("b"))
+        rig.committing()
+        rig.controller.shutDown()
+        self.assertEqual((None, "Commit"), (late.report.refusal, rig.types("b")[-1]))
+
+    def test_death(self) -> None:
+        """A middlebox that goes away ends its operations, and others' not."""
+        one = self.controller.startMove("a", "b", "tcp")
+        two = self.controller.startMove("a", "c", "udp")
+        self.controller.sessionClosed(self.rig.sessions["c"])
+        self.assertEqual((None, Refusal.PEER_DIED), (one.report.refusal, two.report.refusal))
+
+    def test_newSession(self) -> None:
+        """A second session under the same name ends the first; the end of the first does not end the second."""
+        old = self.rig.sessions["a"]
+        self.rig.connect(hello("a"))
+        self.controller.sessionClosed(old)
+        self.assertIs(self.rig.sessions["a"], self.controller.registry.find("a"))
+
+    def test_forgottenOperations(self) -> None:
+        """What a middlebox remembers of operations that are over, it is told to forget."""
+        status = m.OperationStatus(12345, m.Side.SOURCE, "tapping", -1, 3)
+        session = self.rig.connect(replace(hello("d"), operations=(status,)))
+        self.assertEqual([m.Close(12345)], self.rig.sent[session.name])
+
+    def test_unknownMove(self) -> None:
+        """Asking for a move that is over is refused."""
+        with self.assertRaises(OperationError) as caught:
+            self.controller.move(1)
+        self.assertEqual(Refusal.UNKNOWN_OPERATION, caught.exception.refusal)
