@@ -25,12 +25,13 @@ _TCP = 6
 
 def exportSlots(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch, RecordBatch]:
     """The supporting and the reporting part of the records in C{slots}."""
-    rows = tracker.table.rows[slots]
+    # as bytes: numpy would leave the padding of copied rows as it finds the memory, and that would leave the process
+    octets = tracker.table.arrays.octets[slots]
+    rows = octets.view(ROW).reshape(len(slots))
     tails = _tailsOf(tracker, slots, rows)
     rows["head"] = -1
     rows["blocks"] = 0
     rows["held"] = 0
-    octets = rows.view(np.uint8).reshape(len(rows), ROW.itemsize)
     keys = tracker.table.keyBytes(slots)
     lengths = np.fromiter(map(len, tails), np.uint32, len(tails))
     joined = np.frombuffer(b"".join(tails), np.uint8)
@@ -90,8 +91,7 @@ def _importSupporting(tracker: Tracker, batch: RecordBatch) -> None:
     table = tracker.table
     known = table.find(batch.keys)
     # only what was there has ranges to give back: a new row is all zeros, and 0 would be the first range of somebody
-    for slot in known[known >= 0].tolist():
-        tracker.forget(slot)
+    tracker.forget(known[known >= 0])
     slots = table.insert(batch.keys)
     table.arrays.octets[slots, : SUPPORTING.size] = batch.records
     for place, tail in tails.items():
