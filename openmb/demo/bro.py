@@ -160,9 +160,7 @@ class BroScenario:
     async def _move(self, source: str, destination: str) -> None:
         moved = Moved(source, destination)
         self.outcome.moves.append(moved)
-        moved.asked = await self._switched()
-        await move(self._controller, self._reactor, moved, self._survey.flows)
-        moved.over = await self._switched()
+        await move(self._controller, self._reactor, moved, self._survey.flows, self._switched)
 
     async def _switched(self) -> int:
         """The highest stamp of the packets that the switch has sent on."""

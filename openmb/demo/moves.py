@@ -4,7 +4,7 @@ One move as the demonstration asks for it and sees it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Moved:
     """
     One move.
 
-    @ivar asked: the stamp of the last packet that the switch had sent the old way when the move was asked for.
+    @ivar asked: the stamp of the last packet that the switch had sent the old way when the switch-over was asked for.
     @ivar over: the same, when the source had deleted: everything after it takes the new way.
     @ivar stages: seconds from the request to each stage.
     @ivar counts: what the controller reports.
@@ -54,10 +54,13 @@ class Moved:
         self.counts = {name: int(report[name]) for name in COUNTS}
 
 
-async def move(controller: RPCClient, clock: ILocalReactor, moved: Moved, flows: str) -> None:
+async def move(
+    controller: RPCClient, clock: ILocalReactor, moved: Moved, flows: str, switched: Callable[[], Awaitable[int]]
+) -> None:
     """
-    Ask the controller for the move with its route, and wait until the source has deleted.
+    Have the records moved; when they are installed, change the route; wait until the source has deleted.
 
+    @param switched: the highest stamp that the switch has sent on.
     @raise OperationError: the controller refused, or the move failed.
     """
     began = clock.seconds()
@@ -65,6 +68,9 @@ async def move(controller: RPCClient, clock: ILocalReactor, moved: Moved, flows:
     def notice(report: Mapping[str, Any]) -> None:
         moved.stages.setdefault(str(report["stage"]), clock.seconds() - began)
 
-    route = {"flows": flows, "path": [moved.destination], "table": "monitor", "priority": 100, "egress": None}
-    ends = {"source": moved.source, "destination": moved.destination, "flows": flows, "route": route}
+    ends = {"source": moved.source, "destination": moved.destination, "flows": flows, "route": None}
     moved.enter(await controller.call("moveInternal", ends, PATIENCE, notice))
+    moved.asked = await switched()
+    change = {"operation": moved.operation, "table": "monitor", "priority": 100}
+    moved.enter(await controller.call("switchOver", change, PATIENCE, notice))
+    moved.over = await switched()

@@ -15,8 +15,8 @@ from openmb.demo.survey import Survey
 from openmb.demo.verdict import Verdict
 
 FOOTNOTE = (
-    "pending requests moved: HTTP requests that had gone to the source when the move was asked for, and whose row in "
-    "http.log the destination wrote. Times are seconds of the wall clock."
+    "pending requests moved: HTTP requests that had gone to the source when the switch-over was asked for, and "
+    "whose row in http.log the destination wrote. Times are of the wall clock."
 )
 
 #: Rows of each kind of difference that are shown.
@@ -77,6 +77,7 @@ def _table(outcome: Outcome, survey: Survey) -> Table:
     table.add_column("")
     for moved in outcome.moves:
         table.add_column(f"{moved.source} → {moved.destination}", justify="right")
+    table.add_column("together", justify="right")
     starts = [f"{outcome.start:.2f} s", *("–" for _ in outcome.moves[1:])]
     table.add_row("starting the second Bro", *starts)
     table.add_row("transfer of state", *(f"{moved.transfer * 1000:.1f} ms" for moved in outcome.moves))
@@ -91,8 +92,12 @@ def _table(outcome: Outcome, survey: Survey) -> Table:
         ("late", "late packets"),
         ("lost", "packets lost"),
     ):
-        table.add_row(label, *(f"{moved.counts.get(name, 0):,}" for moved in outcome.moves))
+        _addCounts(table, label, [moved.counts.get(name, 0) for moved in outcome.moves])
     holds = (f"{moved.counts.get('longestHold', 0) / 1000:.1f} ms" for moved in outcome.moves)
     table.add_row("longest wait of a held packet", *holds)
-    table.add_row("pending requests moved", *(f"{moved.pending:,}" for moved in outcome.moves))
+    _addCounts(table, "pending requests moved", [moved.pending for moved in outcome.moves])
     return table
+
+
+def _addCounts(table: Table, label: str, counts: list[int]) -> None:
+    table.add_row(label, *(f"{count:,}" for count in counts), f"{sum(counts):,}")

@@ -14,7 +14,7 @@ from openmb.demo.runner import FOLDERS
 from openmb.demo.verdict import compare
 
 #: Fast enough for a test, slow enough for packets to meet the switch-over.
-SPEED = "6"
+SPEED = "8"
 
 
 class DemoTests(TestCase):

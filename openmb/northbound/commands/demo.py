@@ -30,7 +30,7 @@ def progressBar(console: Console) -> Iterator[OnProgress]:
 @click.option(
     "--speed",
     type=click.FloatRange(min=0),
-    default=4.0,
+    default=8.0,
     show_default=True,
     help="Seconds of the capture in one second; 0: as fast as packets are taken.",
 )

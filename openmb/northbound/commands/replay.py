@@ -26,6 +26,7 @@ def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> int:
 
     loop = cast(Any, reactor)
     ended: list[int | Failure] = []
+    stopping: list[bool] = []
 
     async def once() -> int:
         replay = Replay(capture, speed, cast(ILocalReactor, loop))
@@ -35,8 +36,10 @@ def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> int:
 
     def end(result: int | Failure) -> None:
         ended.append(result)
-        loop.stop()
+        if not stopping:
+            loop.stop()
 
+    loop.addSystemEventTrigger("before", "shutdown", stopping.append, True)
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(once()).addBoth(end))
     loop.run()
     if not ended:
