@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from openmb.demo.report import show
 from openmb.demo.runner import Progress as OnProgress
-from openmb.demo.runner import demonstrate
+from openmb.demo.runner import Shown, demonstrate
 
 
 @contextmanager
@@ -22,6 +22,12 @@ def progressBar(console: Console) -> Iterator[OnProgress]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda stage, sent, total: bar.update(task, description=stage, completed=sent, total=total)
+
+
+def conclude(shown: Shown, console: Console) -> int:
+    """Show what a demonstration came to; the exit status: 0 only if the logs agree."""
+    show(console, shown.outcome, shown.survey, shown.verdict)
+    return 0 if shown.verdict.equal else 1
 
 
 @click.command("demo")
@@ -54,6 +60,5 @@ def command(scenario: str, pcap: Path | None, speed: float, results: Path) -> in
         shown = demonstrate(pcap, speed, results, progress)
     if shown is None:
         raise click.Abort
-    show(Console(), shown.outcome, shown.survey, shown.verdict)
     click.echo(f"logs and results.json are in {results}")
-    return 0 if shown.verdict.equal else 1
+    return conclude(shown, Console())
