@@ -38,6 +38,7 @@ def runOffline(middlebox: IMiddlebox, decoder: Decoder, captures: Iterable[Captu
         for capture in captures:
             for batch in capture.batches(limit):
                 middlebox.process(decoder.decode(batch), None)
+                middlebox.flush()
                 packets += len(batch)
             remarks.extend(f"{capture.path}: {remark}" for remark in capture.remarks)
     finally:

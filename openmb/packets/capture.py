@@ -25,6 +25,7 @@ from openmb.packets.pcap import (
     parsePcapHeader,
     scanRecords,
 )
+from openmb.packets.pipe import openPipe
 
 
 class Capture(Protocol):
@@ -72,11 +73,14 @@ class PcapCapture:
 
 def openCapture(path: str | Path) -> Capture:
     """
-    Open a capture file, whatever its format by its magic number.
+    Open a capture, whatever its format by its magic number; C{-}, a named pipe or a UNIX socket: a pcap stream.
 
     @raise CaptureError: there is no such file, or it is not a capture.
     """
     place = Path(path)
+    stream = openPipe(place)
+    if stream is not None:
+        return stream
     data = _mapFile(place)
     start = data[:HEADER_LENGTH].tobytes()
     if isPcapng(start):
