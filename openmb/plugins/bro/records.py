@@ -21,7 +21,6 @@ from construct import (
     Int32ul,
     Int64sl,
     Int64ul,
-    Padding,
     Prefixed,
     PrefixedArray,
     Struct,
@@ -84,7 +83,7 @@ ConnectionReport = Struct(
     "scaled" / Array(8, Int32ul) * "bad checksums, retransmissions, zero windows, gaps; of each side",
     "seen" / Int32ul * "letters that were written, which are written once",
     "letters" / Int8ul * "length of the history",
-    Padding(3),
+    "reserved" / Array(3, Int8ul) * "zero: a nameless gap would travel with whatever numpy left in it",
     "history" / Array(HISTORY_LIMIT, Int8ul) * "the letters",
 )
 

@@ -52,6 +52,10 @@ class LayoutTests(SynchronousTestCase):
         self.assertEqual(list(parsed["packets"]), [2, 1])
         self.assertEqual(bytes(parsed["history"])[:3], b"ShA")
 
+    def test_noGaps(self) -> None:
+        """numpy does not copy what lies between fields: rows without gaps cannot carry stray memory away."""
+        self.assertEqual(sum(kind.itemsize for kind, *_ in (ROW.fields or {}).values()), ROW.itemsize)
+
     def test_rowHoldsBoth(self) -> None:
         self.assertEqual(ROW.itemsize, SUPPORTING.size + REPORTING.size)
         row = np.zeros(1, ROW)
