@@ -48,6 +48,6 @@ class Milestone(Generic[Value]):
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             if good:
-                deferred.callback(value)  # type: ignore[arg-type]
+                deferred.callback(value)  # type: ignore[arg-type,unused-ignore]
             else:
-                deferred.errback(value)
+                deferred.errback(value)  # type: ignore[arg-type,unused-ignore]

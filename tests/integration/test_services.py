@@ -105,7 +105,7 @@ class ServicesTests(TestCase):
         await self.feed(START + 200_000_000)
         await self.holds("bro2", 6)
         said, status = await self.openmb("status")
-        self.assertEqual((0, True, True), (status, "middlebox bro1 (bro)" in said, "6 records" in said), said)
+        self.assertEqual((0, True, True), (status, "middlebox bro1 (bro)" in said, "12 records" in said), said)
         for name in ("bro1", "bro2"):
             await self.children.stop(self.boxes[name])
         self.assertEqual([], self.rows("bro1"))

@@ -32,7 +32,7 @@ class End:
 
     def __init__(self, name: str, clock: Clock | None = None, **settings: Any) -> None:
         self.name, self.clock = name, clock or Clock()
-        self.sent: list[m.Message] = []
+        self.sent: list[Any] = []
         self.rows: list[Row] = []
         engine = CounterKind().engine(self.rows.append)
         assert isinstance(engine, CounterMiddlebox)
@@ -54,7 +54,7 @@ class End:
 
     def take(self, type_: type[MessageT]) -> list[MessageT]:
         """What was sent of one type, which is forgotten."""
-        found = [message for message in self.sent if isinstance(message, type_)]
+        found: list[MessageT] = [message for message in self.sent if isinstance(message, type_)]
         self.sent[:] = [message for message in self.sent if not isinstance(message, type_)]
         return found
 

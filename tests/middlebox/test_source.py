@@ -21,7 +21,7 @@ class SourceTests(SynchronousTestCase):
     """One source, by itself or with a destination."""
 
     def start(self, window: int = 1 << 20, **settings: int) -> End:
-        pair = Pair(window, **settings)
+        pair = Pair(window, "udp", **settings)
         pair.a.feed(manyFlows())
         pair.a.tell(pair.get)
         return pair.a
