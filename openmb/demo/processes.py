@@ -92,10 +92,14 @@ class Children:
         self._reactor, self._logs = reactor, logs
         self._children: list[Child] = []
 
-    def start(self, name: str, arguments: Sequence[str]) -> Child:
-        """Start the twistd plugin that C{arguments} name, with its options."""
+    def start(self, name: str, arguments: Sequence[str], runner: Sequence[str] = ("-m", "twisted")) -> Child:
+        """
+        Start the twistd plugin that C{arguments} name, with its options.
+
+        @param runner: arguments of the interpreter before these.
+        """
         child = Child(name, self._logs / f"{name}.log")
-        command = [sys.executable, "-m", "twisted", *arguments]
+        command = [sys.executable, *runner, *arguments]
         self._reactor.spawnProcess(child, sys.executable, [part.encode() for part in command], env=None)
         self._children.append(child)
         return child

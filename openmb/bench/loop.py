@@ -1,0 +1,55 @@
+"""
+Runs one coroutine on the reactor from its start to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from openmb.demo.processes import IDemoReactor
+from openmb.errors import OperationError, Refusal
+
+T = TypeVar("T")
+
+
+def theReactor() -> IDemoReactor:
+    """The reactor of this process."""
+    from twisted.internet import reactor
+
+    return cast(IDemoReactor, cast(Any, reactor))
+
+
+def runOnReactor(work: Coroutine[Any, Any, T], cleanUp: Callable[[], Awaitable[None]]) -> T:
+    """
+    What C{work} returns; afterwards, whatever happens, C{cleanUp} is awaited.
+
+    The reactor is crashed rather than stopped at the end, so that it can run again for the next measurement.
+
+    @raise OperationError: C{work} was interrupted.
+    """
+    loop: Any = theReactor()
+    ended: list[T | Failure] = []
+
+    async def whole() -> T:
+        try:
+            return await work
+        finally:
+            await cleanUp()
+
+    def end(result: T | Failure) -> None:
+        ended.append(result)
+        loop.crash()
+
+    loop.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(cast(Any, cleanUp())))
+    loop.callWhenRunning(lambda: Deferred.fromCoroutine(whole()).addBoth(end))
+    loop.run()
+    if not ended:
+        raise OperationError(Refusal.ABORTED, "interrupted")
+    result = ended[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    return cast(T, result)
