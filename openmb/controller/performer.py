@@ -21,6 +21,7 @@ from openmb.operations.facts import MoveCore
 from openmb.operations.journal import Entry, IJournal, Step
 from openmb.operations.move import moveMachine
 from openmb.operations.values import MoveReport, MoveRequest, Stage
+from openmb.packets.marker import BACK_MARKERS
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
 
@@ -150,7 +151,10 @@ class MovePerformer:
             case m.Discarded():
                 self.machine.discarded()
             case m.Unmarked():
+                self.report = replace(self.report, lost=self.report.lost + message.lost)
                 self.machine.unmarked()
+            case m.Refused(request=m.MessageType.COMMIT):
+                self.machine.commitRefused(message.refusal, message.reason)
             case m.Refused():
                 self.machine.abort(message.refusal, message.reason)
 
@@ -238,6 +242,8 @@ class MovePerformer:
 
     def startMarkers(self, back: bool) -> None:
         self.stopMarkers()
+        if back:
+            self._markers = BACK_MARKERS
         ports = (self.request.destination.name,)
         self._mark(ports if back else (self.request.source.name, *ports))
 

@@ -14,6 +14,7 @@ from openmb.middlebox.queue import PacketQueue
 from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
+from openmb.packets.marker import BACK_MARKERS
 from openmb.state.headers import HeaderFieldList
 from openmb.state.packing import unpackRecords
 from openmb.wire.messages import (
@@ -170,10 +171,11 @@ class DestinationOperation:
         self._held.append(packets.packets.compact(), self._host.now())
         self._merge()
 
-    def marker(self, stamp: int, final: bool) -> None:
+    def marker(self, stamp: int, number: int, final: bool) -> None:
         """A genuine drain marker came down the new path."""
         if self.state is DestinationState.RETURNING:
-            if final:
+            # one of the way forward may still be on its path: it says nothing about the old route's return
+            if final and number >= BACK_MARKERS:
                 self._endReturn()
             return
         self._held.passed(stamp)

@@ -131,7 +131,7 @@ class MiddleboxHost:
         if operation is None or operation.token != marker.token:
             self.counts.strayMarkers += 1
             return
-        operation.marker(int(packets.stamps[place]), marker.final)
+        operation.marker(int(packets.stamps[place]), marker.number, marker.final)
 
     def _direct(self, decoded: Decoded) -> None:
         """Packets that arrived (or count as if they had): operations take theirs, the engine processes the rest."""
@@ -272,7 +272,7 @@ class MiddleboxHost:
             case m.Unmark(), SourceOperation():
                 operation.unmark(message)
             case m.Unmark(), None:
-                self.send(m.Unmarked(identifier, 0))
+                self.send(m.Unmarked(identifier, 0, 0))
             case m.Discard(), DestinationOperation():
                 operation.discard(message)
             case m.Discard(), None:

@@ -16,7 +16,8 @@ class HostSettings:
     @ivar sliceTime: how long export steps may run before packets get their turn again.
     @ivar exportShare: the part of the event loop that exporting may take while packets come in.
     @ivar eventBuffer: re-process events that wait for credit; beyond it the operation is aborted.
-    @ivar keptBytes: copies of re-directed packets; beyond it no packets are read until some are dropped.
+    @ivar keptBytes: copies of re-directed packets, kept for an abort; beyond it no more copies are made, and an abort
+        reports how many packets it lost.
     @ivar holdBytes: packets waiting at a destination; beyond it no packets are read until some are processed.
     @ivar redirectBytes: re-directed packets waiting at a destination; beyond it credit is withheld.
     @ivar mergeQuiet: after DRAINED, how long to wait for the direct path's marker.

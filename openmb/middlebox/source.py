@@ -72,6 +72,7 @@ class SourceOperation:
         self._returned = PacketQueue()
         self._windowEnds = 0.0
         self._exported = self._exportedBytes = self._events = self._redirected = self._late = 0
+        self._uncopied = 0
         self._drained = False
 
     # -- bulk transfer
@@ -135,12 +136,16 @@ class SourceOperation:
             self.sender.events(StreamType.REDIRECT, packets.packets)
             return
         batch = packets.packets.compact()
-        self._kept.append(batch, self._host.now())
+        if self._kept.bytes <= self._host.settings.keptBytes:
+            self._kept.append(batch, self._host.now())
+        else:
+            # copies serve an abort only; to stop reading instead would keep the drain markers from coming, for ever
+            self._uncopied += len(batch)
         if self.state is SourceState.DIVERTED:
             self._redirected += len(packets)
             self.sender.events(StreamType.REDIRECT, batch)
 
-    def marker(self, stamp: int, final: bool) -> None:
+    def marker(self, stamp: int, number: int, final: bool) -> None:
         """A genuine drain marker came down the old path."""
         if self.state is not SourceState.DIVERTED or self._drained:
             return
@@ -187,7 +192,7 @@ class SourceOperation:
         packets = PacketQueue.merge(self._kept.drain(), self._returned.drain())
         if packets is not None:
             host.reinject(packets)
-        host.send(Unmarked(self.identifier, 0 if packets is None else len(packets)))
+        host.send(Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied))
 
     def streamed(self, frame: StreamFrame) -> None:
         """The destination's own stream: what it gives back."""
@@ -204,11 +209,8 @@ class SourceOperation:
 
     @property
     def full(self) -> bool:
-        """Must the host stop reading packets?"""
-        if self.tapping:
-            return False
-        settings = self._host.settings
-        return self._kept.bytes > settings.keptBytes or self.sender.backlog > settings.eventBuffer
+        """Must the host stop reading packets?  The backlog shrinks without them: its credit does not wait for markers."""
+        return not self.tapping and self.sender.backlog > self._host.settings.eventBuffer
 
     def timePassed(self, now: float) -> None:
         """Close the late window when its time is over."""

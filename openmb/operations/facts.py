@@ -90,6 +90,9 @@ class MoveInputs(Protocol):
     def committed(self) -> None:
         """The destination owns the records."""
 
+    def commitRefused(self, refusal: Refusal, reason: str) -> None:
+        """The destination says that it does not own the records and will not."""
+
     def merged(self) -> None:
         """Nothing waits at the destination any more."""
 

@@ -239,6 +239,12 @@ def backAfterFailure(inputs: MoveInputs, core: MoveCore, reason: str) -> None:
     goBack(core, Refusal.ROUTE_FAILED, reason)
 
 
+@committing.upon(MoveInputs.commitRefused).to(settingBack)
+def backAfterRefusal(inputs: MoveInputs, core: MoveCore, refusal: Refusal, reason: str) -> None:
+    core.actions.stopMarkers()
+    goBack(core, refusal, reason)
+
+
 @routing.upon(MoveInputs.abort).to(settingBack)
 def backAfterAbort(inputs: MoveInputs, core: MoveCore, refusal: Refusal, reason: str) -> None:
     goBack(core, refusal, reason)
@@ -435,5 +441,8 @@ for fact, states in LATE.items():
         state.upon(fact).loop().returns(None)
 for state in (*ROUTING_BACK, *UNDOING, closed):
     state.upon(MoveInputs.routeFailed).loop()(lambda inputs, core, reason: None)
+
+for state in (*ROUTING_BACK, *UNDOING, deleting, window, closed):
+    state.upon(MoveInputs.commitRefused).loop()(lambda inputs, core, refusal, reason: None)
 
 moveMachine = builder.build()

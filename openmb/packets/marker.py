@@ -15,6 +15,8 @@ from construct import Bytes, Const, ConstructError, Int8ub, Int16ub, Int32ub, In
 from openmb.errors import ProtocolError
 
 MARKER_LENGTH = 64
+#: Markers that follow the old route's return are numbered from here, those of the way forward from 1.
+BACK_MARKERS = 1 << 31
 MARKER_TYPE = 0x88B5
 MARKER_MAGIC = b"OMBM"
 MARKER_VERSION = 1

@@ -251,7 +251,11 @@ _ENTRIES = (
         *(_T.UNMARK, m.Unmark, _DOWN, "To the source, on abort: process what was kept and go on as if never asked."),
         "returned" / Truth(Int8ul) * "wait for RETURN_DONE on the destination's stream first",
     ),
-    _entry(_T.UNMARKED, m.Unmarked, _UP, "Answer to UNMARK.", "replayed" / Int64ul * "kept packets processed"),
+    _entry(
+        *(_T.UNMARKED, m.Unmarked, _UP, "Answer to UNMARK."),
+        "replayed" / Int64ul * "kept packets processed",
+        "lost" / Int64ul * "packets that were not kept since the copies' bound was reached",
+    ),
     _entry(
         *(_T.DISCARD, m.Discard, _DOWN, "To the destination, on abort: drop provisional records."),
         "giveBack" / Truth(Int8ul) * "return the held packets of the source's flows",

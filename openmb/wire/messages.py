@@ -279,6 +279,7 @@ class Unmarked:
 
     operation: int
     replayed: int
+    lost: int  # packets that could not be kept for this case
 
 
 @dataclass(frozen=True, slots=True)

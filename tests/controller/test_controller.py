@@ -59,7 +59,7 @@ class ControllerTests(SynchronousTestCase):
         waiting = Deferred.fromCoroutine(self.controller.moveInternal("a", "b", "dl_vlan=5"))
         self.rig.says("b", m.Refused(OP, int(m.MessageType.PREPARE), Refusal.FINER_THAN_NATIVE, "too fine"))
         self.rig.says("b", m.Discarded(OP, 0))
-        self.rig.says("a", m.Unmarked(OP, 0))
+        self.rig.says("a", m.Unmarked(OP, 0, 0))
         error = self.failureResultOf(waiting, OperationError).value
         self.assertEqual((Refusal.FINER_THAN_NATIVE, "too fine"), (error.refusal, error.reason))
         self.assertEqual((), self.controller.moves)

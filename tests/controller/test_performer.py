@@ -109,7 +109,7 @@ class PerformerTests(SynchronousTestCase):
         self.assertEqual(m.Discard(OP, True), self.rig.sent["b"][-1])
         self.assertEqual((False, ("b",)), self.rig.network.markers[-1])
         self.rig.says("b", m.Discarded(OP, 0))
-        self.rig.says("a", m.Unmarked(OP, 0))
+        self.rig.says("a", m.Unmarked(OP, 0, 0))
         self.assertEqual(Refusal.ABORTED, self.successResultOf(self.moved).refusal)
 
     def test_setBackRemoves(self) -> None:

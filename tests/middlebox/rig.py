@@ -66,9 +66,9 @@ class End:
     def feed(self, packets: PacketBatch) -> None:
         self.host.packetsReceived(packets)
 
-    def mark(self, stamp: int, final: bool = False, token: bytes = TOKEN, operation: int = OP) -> None:
+    def mark(self, stamp: int, final: bool = False, token: bytes = TOKEN, operation: int = OP, number: int = 1) -> None:
         """A drain marker arrives."""
-        self.feed(packetBatch([buildMarker(operation, token, 1, final)], [stamp]))
+        self.feed(packetBatch([buildMarker(operation, token, number, final)], [stamp]))
 
 
 class Pair:

@@ -11,6 +11,9 @@ from openmb.testing.adapters import START, manyFlows
 from openmb.wire import messages as m
 from tests.middlebox.rig import OP, TOKEN, End, Pair
 
+#: A credit window that the export just fits in, and what is re-directed afterwards does not.
+TIGHT = 4096
+
 
 class Port:
     """A port that remembers."""
@@ -67,9 +70,9 @@ class AgentTests(SynchronousTestCase):
 
     def test_pausesPort(self) -> None:
         """A full queue pauses the port once; when it has room the port goes on."""
-        agent, _ = self.agent(keptBytes=300)
+        agent, _ = self.agent(eventBuffer=1)
         agent.packetsReceived(manyFlows())
-        agent.messageReceived(Pair().get)
+        agent.messageReceived(Pair(window=TIGHT).get)
         self.clock.pump([0.01] * 5)
         agent.messageReceived(m.Divert(OP, TOKEN))
         for turn in range(1, 4):
@@ -80,12 +83,13 @@ class AgentTests(SynchronousTestCase):
 
     def test_newPortWhileFull(self) -> None:
         """A port that takes another's place is paused as well."""
-        agent, _ = self.agent(keptBytes=300)
+        agent, _ = self.agent(eventBuffer=1)
         agent.packetsReceived(manyFlows())
-        agent.messageReceived(Pair().get)
+        agent.messageReceived(Pair(window=TIGHT).get)
         self.clock.pump([0.01] * 5)
         agent.messageReceived(m.Divert(OP, TOKEN))
-        agent.packetsReceived(manyFlows(start=START + 100_000_000))
+        for turn in range(1, 4):
+            agent.packetsReceived(manyFlows(start=START + turn * 100_000_000))
         other = Port()
         agent.start(other)
         self.assertEqual(["pause"], other.calls)

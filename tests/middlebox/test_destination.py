@@ -7,6 +7,7 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import Refusal
+from openmb.packets.marker import BACK_MARKERS
 from openmb.state.headers import EVERYTHING
 from openmb.testing.adapters import START, manyFlows
 from openmb.wire import messages as m
@@ -242,11 +243,13 @@ class DestinationTests(SynchronousTestCase):
         pair.a.tell(m.Unmark(OP, True))
         pair.b.tell(m.Discard(OP, True))
         self.assertEqual([], pair.a.take(m.Unmarked))
-        pair.b.mark(LATER + 10**9)
-        pair.b.mark(LATER + 10**9 + 1, True)
+        pair.b.mark(LATER + 10**9, number=BACK_MARKERS)
+        pair.b.mark(LATER + 10**9 + 1, True)  # of the way forward, overtaken by the abort
+        self.assertEqual([], pair.b.take(m.Discarded))
+        pair.b.mark(LATER + 10**9 + 2, True, number=BACK_MARKERS + 1)
         pair.relay()
         self.assertEqual([m.Discarded(OP, 12)], pair.b.take(m.Discarded))
-        self.assertEqual([m.Unmarked(OP, 24)], pair.a.take(m.Unmarked))
+        self.assertEqual([m.Unmarked(OP, 24, 0)], pair.a.take(m.Unmarked))
         self.assertEqual(single(manyFlows(), later), pair.finish())
 
     def test_commitAfterGiveBack(self) -> None:

@@ -77,7 +77,7 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(Refusal.BUFFER_FULL, source.refusal())
         self.assertEqual((0, True), (source.host.operations, source.host.wantsPackets))
         source.tell(m.Unmark(OP, False))
-        self.assertEqual([m.Unmarked(OP, 0)], source.take(m.Unmarked))
+        self.assertEqual([m.Unmarked(OP, 0, 0)], source.take(m.Unmarked))
         source.host.finish()
         self.assertEqual(single(manyFlows(), later), sorted(f"{row.flow} {row.line}" for row in source.rows))
 
@@ -95,13 +95,20 @@ class SourceTests(SynchronousTestCase):
         self.assertTrue(source.host.wantsPackets)
 
     def test_keptFull(self) -> None:
-        """Kept copies beyond their bound stop the reading of packets until they are dropped."""
+        """
+        Copies end at their bound: reading goes on, or no marker would ever come.  Every packet is re-directed all the
+        same, and an abort says how many it lost.
+        """
         source = self.drained(keptBytes=300)
         source.tell(m.Divert(OP, TOKEN))
-        source.feed(manyFlows((0,), LATER, 8))
-        self.assertFalse(source.host.wantsPackets)
-        source.tell(m.Delete(OP, 100))
+        for turn in range(8):
+            source.feed(manyFlows((0,), LATER + turn * 10_000_000, 1))
         self.assertTrue(source.host.wantsPackets)
+        self.assertEqual(8, frames(source).count("REDIRECT"))
+        source.tell(m.Unmark(OP, False))
+        answer = source.take(m.Unmarked)[0]
+        self.assertEqual(8, answer.replayed + answer.lost)
+        self.assertGreater(answer.lost, 0)
 
     def test_divertTooEarly(self) -> None:
         """A vote while records are still being exported is refused."""

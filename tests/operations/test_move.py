@@ -67,6 +67,7 @@ for before, fact, state in (
 
 ARGUMENTS: dict[str, tuple[object, ...]] = {
     "abort": (Refusal.ABORTED, "enough"),
+    "commitRefused": (Refusal.WRONG_STATE, "not now"),
     "routeFailed": ("the switch says no",),
 }
 

@@ -80,7 +80,7 @@ SAMPLES: tuple[Message, ...] = (
     Deleted(OPERATION, 10, 11),
     WindowClosed(OPERATION, 12, 13),
     Unmark(OPERATION, True),
-    Unmarked(OPERATION, 14),
+    Unmarked(OPERATION, 14, 0),
     Discard(OPERATION, True),
     Discarded(OPERATION, 15),
     Close(OPERATION),

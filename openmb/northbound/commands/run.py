@@ -55,7 +55,14 @@ class RunCommand(click.Command):
     short_help="Run a kind of middlebox over captures, alone.",
 )
 @click.argument("kind")
-@click.option("--pcap", "captures", required=True, multiple=True, type=click.Path(path_type=Path), help="A capture; - for a pcap stream on standard input.")
+@click.option(
+    "--pcap",
+    "captures",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A capture, or a pcap stream: a named pipe, a UNIX socket, or - for standard input.",
+)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE KIND]")
 def command(kind: str, captures: tuple[Path, ...], options: tuple[str, ...]) -> None:
     """
