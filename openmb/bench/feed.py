@@ -44,22 +44,17 @@ class Feed:
 
     def send(self, batches: Iterator[PacketBatch], rate: float | None = None) -> Deferred[None]:
         """
-        Send C{batches}, at C{rate} packets per second or as fast as they are taken.
+        Send the rest of the batch that L{stop} interrupted (flows must not miss a packet), then C{batches}.
 
+        @param rate: packets per second; None: as fast as they are taken.
         @return: fires when all are sent; L{stop} ends it earlier.
         """
         self._batches, self._rate = batches, rate
         self._began, self._before = self._clock.seconds(), self.sent
-        self._done = Deferred()
+        done: Deferred[None] = Deferred()
+        self._done = done
         self._step()
-        return self._done
-
-    def rest(self) -> Iterator[PacketBatch]:
-        """What was not sent yet of the batch that L{stop} interrupted: flows must not miss a packet."""
-        batch, place = self._batch, self._place
-        if batch is not None and place < len(batch):
-            self._batch = None
-            yield batch.select(slice(place, len(batch)))
+        return done
 
     def stop(self) -> None:
         """Send no more; what L{send} returned fires."""

@@ -108,7 +108,6 @@ async def _play(field: Field, feed: Feed, traffic: Traffic, rate: float, seen: _
     await field.idle()
     reports = (await field.ask("operations"))["over"]
     seen.moved.enter(reports[-1])
-    await feed.send(feed.rest())
     await feed.send(traffic.closing())
     await field.finish()
 

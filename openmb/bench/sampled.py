@@ -19,6 +19,8 @@ from types import FrameType
 
 #: Seconds of CPU time between two samples.
 INTERVAL = 0.002
+#: Seconds of CPU time between two writings of the result: services may end by a signal, without another chance.
+WRITTEN = 0.25
 IMPORTS = "imports"
 
 
@@ -26,12 +28,14 @@ class Sampler:
     """
     Takes samples of this process's main thread.
 
+    @param place: where they are written.
     @ivar spent: seconds of CPU time, by what they went to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path) -> None:
         self.spent: dict[str, float] = defaultdict(float)
-        self._last = 0.0
+        self._place = place
+        self._last = self._due = 0.0
 
     def start(self) -> None:
         """Begin; the time until now counts for starting the interpreter."""
@@ -43,11 +47,18 @@ class Sampler:
     def stop(self) -> None:
         """End."""
         signal.setitimer(signal.ITIMER_PROF, 0)
+        self._write()
+
+    def _write(self) -> None:
+        self._place.write_text(json.dumps(self.spent), encoding="utf-8")
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
         now = time.process_time()
         self.spent[whereabouts(frame)] += now - self._last
         self._last = now
+        if now >= self._due:
+            self._due = now + WRITTEN
+            self._write()
 
 
 def whereabouts(frame: FrameType | None) -> str:
@@ -67,14 +78,13 @@ def whereabouts(frame: FrameType | None) -> str:
 def main(arguments: list[str]) -> None:
     """Run C{arguments[1]} with the rest as its arguments, then write C{arguments[0]}."""
     place, module, *rest = arguments
-    sampler = Sampler()
+    sampler = Sampler(Path(place))
     sampler.start()
     sys.argv = [module, *rest]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         sampler.stop()
-        Path(place).write_text(json.dumps(sampler.spent), encoding="utf-8")
 
 
 if __name__ == "__main__":

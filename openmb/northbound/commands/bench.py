@@ -1,0 +1,93 @@
+"""C{openmb bench}: how fast the engine is, how fast flows move, and what a get costs the packets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openmb.bench.engine import measureEngine
+from openmb.bench.latency import measureLatency
+from openmb.bench.move import measureMove
+from openmb.bench.report import (
+    engineText,
+    engineToPlain,
+    latencyText,
+    latencyToPlain,
+    machineToPlain,
+    moveText,
+    moveToPlain,
+)
+from openmb.bench.traffic import writeCapture
+
+#: Flows of the engine's own traffic, and flows that are moved, unless told otherwise.
+ENGINE_FLOWS, MOVED_FLOWS = 20_000, 100_000
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines."""
+    for line in lines:
+        click.echo(line)
+
+
+def benchEngine(results: Path, capture: Path | None, packets: int, flows: int, runs: int) -> dict[str, Any]:
+    """Measure over C{capture}, or over traffic of the bench's own."""
+    logs, found = results / "engine", {}
+    if capture is None:
+        own = results / "own.pcap"
+        click.echo(f"engine: no --capture, so traffic of the bench's own: {flows:,} flows, all checksums right")
+        writeCapture(own, flows, packets)
+        found["own traffic"] = measureEngine(own, logs, runs)
+        own.unlink()
+    else:
+        found[capture.name] = measureEngine(capture, logs, runs)
+        found[f"{capture.name}, --no-checksums"] = measureEngine(capture, logs, runs, checksums=False)
+    for title, result in found.items():
+        say(engineText(title, result))
+    return {title: engineToPlain(result) for title, result in found.items()}
+
+
+@click.command("bench")
+@click.argument("what", type=click.Choice(["engine", "move", "latency", "all"]), default="all")
+@click.option("--results", type=click.Path(path_type=Path, file_okay=False), default=Path("bench"), show_default=True)
+@click.option("--capture", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="For the engine.")
+@click.option("--packets", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of own traffic.")
+@click.option("--flows", type=click.IntRange(1), help=f"[default: engine {ENGINE_FLOWS}, else {MOVED_FLOWS}]")
+@click.option("--rate", type=click.IntRange(1), default=25_000, show_default=True, help="Packets per second of load.")
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of the engine.")
+@click.option("--turns", type=click.IntRange(1), default=20, show_default=True, help="Alternations for the latency.")
+@click.option("--profile", is_flag=True, help="Also where each process's time goes in the move (slows it a little).")
+def command(
+    what: str,
+    results: Path,
+    capture: Path | None,
+    packets: int,
+    flows: int | None,
+    rate: int,
+    runs: int,
+    turns: int,
+    profile: bool,
+) -> int:
+    """
+    Measure, print, and write bench.json.
+
+    Exit status 1 when the logs after the move differ from a single instance's.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = {"machine": machineToPlain()}
+    equal = True
+    if what in ("engine", "all"):
+        document["engine"] = benchEngine(results, capture, packets, flows or ENGINE_FLOWS, runs)
+    if what in ("move", "all"):
+        moved = measureMove(flows or MOVED_FLOWS, rate, results.absolute(), profile)
+        say(moveText(moved))
+        document["move"], equal = moveToPlain(moved), moved.verdict.equal
+    if what in ("latency", "all"):
+        late = measureLatency(flows or MOVED_FLOWS, rate, turns, results.absolute())
+        say(latencyText(late))
+        document["latency"] = latencyToPlain(late)
+    (results / "bench.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 0 if equal else 1
