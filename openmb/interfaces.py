@@ -156,15 +156,18 @@ class IMiddlebox(IEngine, IStateAdapter):
     kind: str = Attribute("the kind's name")
 
 
-class IPlugin(Interface):
-    """A kind, found through C{twisted.plugin} as C{IMiddleboxPlugin} drop-ins."""
-
-
 class IMiddleboxPlugin(Interface):
     """Makes middleboxes of one kind."""
 
     kind: str = Attribute("the kind's name, as in certificates and on the command line")
     summary: str = Attribute("one line for help texts")
+
+    def warmUp() -> None:
+        """
+        Compile, or load from the cache, whatever a middlebox of this kind would otherwise compile at its first packet.
+
+        Called once, before a middlebox connects to anything.
+        """
 
     def makeOptions() -> Any:
         """A fresh C{twisted.python.usage.Options} with the kind's own options."""

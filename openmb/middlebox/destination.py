@@ -76,6 +76,16 @@ class DestinationOperation:
         self._uncredited: StreamFrame | None = None
         self._returned = 0
 
+    @property
+    def decided(self) -> bool:
+        """Has this end confirmed the source's vote?"""
+        return self.state not in (DestinationState.RECEIVING, DestinationState.HOLDING)
+
+    @property
+    def over(self) -> bool:
+        """Is everything that waited processed?"""
+        return self.state is DestinationState.MERGED
+
     # -- the source's stream
 
     def streamed(self, frame: StreamFrame) -> None:

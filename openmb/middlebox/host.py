@@ -330,6 +330,18 @@ class MiddleboxHost:
             if since >= (self.settings.sourceLease if source else self.settings.destinationLease):
                 operation.orphaned()
 
+    def shutDown(self) -> None:
+        """The service is to end: have undecided operations undone; those beyond the vote must come to their end."""
+        for operation in self._operations.values():
+            if not operation.decided:
+                reason = f"{self.name} shuts down"
+                self.send(m.Refused(operation.identifier, 0, Refusal.SHUTTING_DOWN, reason))
+
+    @property
+    def settled(self) -> bool:
+        """Is no operation under way whose records might be lost or reported twice if this ended now?"""
+        return all(operation.over for operation in self._operations.values())
+
     def finish(self) -> None:
         """The input ends for good: settle what is provisional or marked, then let the engine report the rest."""
         for operation in tuple(self._operations.values()):

@@ -12,6 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from openmb.errors import OpenMBError
@@ -27,6 +28,8 @@ from openmb.wire.messages import Hello, Message, Welcome
 
 #: Seconds between two attempts to reach the switch.
 RETRY = 0.2
+#: Seconds that a stopping service gives its operations, and between two looks at them.
+SETTLE, LOOK = 20.0, 0.02
 
 
 class IServiceReactor(ILocalReactor, IReactorTCP):
@@ -131,14 +134,25 @@ class MiddleboxService(Service):
             self.log.warn("the switch closed the port: {reason}", reason=reason)
             self._reactor.callLater(RETRY, self._again)
 
+    async def _settle(self) -> None:
+        """Let operations come to their end, for a while: packets and messages still come."""
+        host = self.agent.host
+        host.shutDown()
+        deadline = self._reactor.seconds() + SETTLE
+        while self.link is not None and not host.settled and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, LOOK)
+        if not host.settled:
+            self.log.warn("ending in the middle of {count} operations", count=host.operations)
+
     async def _stop(self) -> None:
+        await self._settle()
+        if self._port is not None:
+            self._port.close()
+        self.agent.stop()
         if self._client is not None:
             await self._client.stopService()
 
     def stopService(self) -> Deferred[None]:
-        """Report everything, then disconnect."""
+        """Bring operations to their end, report everything, then disconnect."""
         super().stopService()
-        if self._port is not None:
-            self._port.close()
-        self.agent.stop()
         return Deferred.fromCoroutine(self._stop())

@@ -75,6 +75,16 @@ class SourceOperation:
         self._uncopied = 0
         self._drained = False
 
+    @property
+    def decided(self) -> bool:
+        """Has this end given its vote?"""
+        return not self.tapping
+
+    @property
+    def over(self) -> bool:
+        """Has the other end taken over?"""
+        return self.state is SourceState.WINDOW
+
     # -- bulk transfer
 
     @property
@@ -209,7 +219,7 @@ class SourceOperation:
 
     @property
     def full(self) -> bool:
-        """Must the host stop reading packets?  The backlog shrinks without them: its credit does not wait for markers."""
+        """Must the host stop reading packets?  The backlog shrinks meanwhile: its credit does not wait for markers."""
         return not self.tapping and self.sender.backlog > self._host.settings.eventBuffer
 
     def timePassed(self, now: float) -> None:

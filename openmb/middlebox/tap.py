@@ -5,19 +5,41 @@ C{twistd openmb-middlebox}: runs one middlebox of any kind.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python import usage
 
 from openmb.errors import ConfigurationError
+from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.agent import Agent
 from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.service import IServiceReactor, MiddleboxPlaces, MiddleboxService
+from openmb.middlebox.settings import HostSettings
 from openmb.plugins.registry import allPlugins, findPlugin
 from openmb.southbound.certificates import loadCredentials
 from openmb.state.keyring import Keyring
+
+
+def _positive(text: str) -> int:
+    if not 0 < (value := int(text)) < 1 << 31:
+        raise ValueError("must be a positive whole number")
+    return value
+
+
+def _positiveTime(text: str) -> float:
+    if not 0 < (value := float(text)) < 1e6:
+        raise ValueError("must be positive")
+    return value
+
+
+def _percent(text: str) -> int:
+    if not 1 <= (value := int(text)) <= 100:
+        raise ValueError("must be from 1 to 100")
+    return value
 
 
 class Options(usage.Options):
@@ -32,6 +54,17 @@ class Options(usage.Options):
         ["switch", "s", None, "directory of the embedded switch"],
         ["controller", None, "127.0.0.1:7790", "host:port of the controller"],
         ["controller-name", None, "controller", "name of the controller, as in its certificate"],
+        ["slice-slots", None, 256, "table slots that one export step looks at", _positive],
+        [
+            "slice-time",
+            None,
+            0.5,
+            "milliseconds of export steps before packets have their turn",
+            _positiveTime,
+        ],
+        ["export-share", None, 50, "percent of the event loop that exporting may take while packets come in", _percent],
+        ["kept", None, 256, "MiB of copies of re-directed packets", _positive],
+        ["hold", None, 256, "MiB of packets that may wait for a switch-over", _positive],
         ["stamps", None, "arrival", "what stamps packets carry: 'arrival' (time of day) or 'capture' (a replay)"],
     ]
 
@@ -60,6 +93,26 @@ def placesOf(options: Options) -> MiddleboxPlaces:
     return MiddleboxPlaces(host.strip("[]"), int(port), options["controller-name"], Path(options["switch"]))
 
 
+def prepareKernels(plugin: IMiddleboxPlugin) -> None:
+    """Compile before connecting: a middlebox that is busy compiling answers neither the switch nor the controller."""
+    log = Logger()
+    began = time.perf_counter()
+    log.info("getting the kernels of {kind} ready (the first time this takes half a minute)", kind=plugin.kind)
+    plugin.warmUp()
+    log.info("ready after {seconds:.1f} s", seconds=time.perf_counter() - began)
+
+
+def settingsOf(options: Options) -> HostSettings:
+    """What the options say about bounds and shares."""
+    return HostSettings(
+        sliceSlots=options["slice-slots"],
+        sliceTime=options["slice-time"] / 1000,
+        exportShare=options["export-share"] / 100,
+        keptBytes=options["kept"] << 20,
+        holdBytes=options["hold"] << 20,
+    )
+
+
 def makeService(options: Options) -> IService:
     """The middlebox's service."""
     from twisted.internet import reactor
@@ -69,15 +122,25 @@ def makeService(options: Options) -> IService:
     try:
         credentials = loadCredentials(Path(options["certificates"]), options["name"])
         keyring = Keyring.load(options["keys"])
-        engine = findPlugin(kind).makeMiddlebox(options.subOptions)
+        plugin = findPlugin(kind)
+        engine = plugin.makeMiddlebox(options.subOptions)
     except ConfigurationError as error:
         raise usage.UsageError(str(error)) from error
     if keyring.kind != kind:
         raise usage.UsageError(f"the keyring {options['keys']} is for {keyring.kind}, not {kind}")
+    prepareKernels(plugin)
     service = MiddleboxService(credentials, placesOf(options), loop)
     checksums = not options.subOptions.get("no-checksums")
     host = MiddleboxHost(
-        options["name"], kind, os.urandom(16), engine, keyring, service.send, loop.seconds, checksums=checksums
+        options["name"],
+        kind,
+        os.urandom(16),
+        engine,
+        keyring,
+        service.send,
+        loop.seconds,
+        settingsOf(options),
+        checksums,
     )
     service.agent = Agent(host, loop, wallTime=options["stamps"] == "arrival")
     return service

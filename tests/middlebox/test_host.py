@@ -128,3 +128,30 @@ class HostTests(SynchronousTestCase):
         self.assertEqual([], pair.b.take(m.Credit))
         pair.b.host.timePassed(0.004)
         self.assertEqual([m.Credit(OP, m.Side.SOURCE, frames[-1].number)], pair.b.take(m.Credit))
+
+
+class ShutDownTests(SynchronousTestCase):
+    """A host that is to end first brings its operations to an end."""
+
+    def test_undecided(self) -> None:
+        """Before the votes both ends have the operation undone."""
+        pair = Pair().installed()
+        for end in (pair.a, pair.b):
+            end.host.shutDown()
+            self.assertEqual([Refusal.SHUTTING_DOWN], [answer.refusal for answer in end.take(m.Refused)])
+            self.assertFalse(end.host.settled)
+        pair.a.tell(m.Unmark(OP, False))
+        pair.b.tell(m.Discard(OP, False))
+        self.assertTrue(pair.a.host.settled and pair.b.host.settled)
+
+    def test_decided(self) -> None:
+        """After the votes it is over only when the destination has merged and the source has deleted."""
+        pair = Pair().confirmed()
+        for end in (pair.a, pair.b):
+            end.host.shutDown()
+            self.assertEqual([], end.take(m.Refused))
+            self.assertFalse(end.host.settled)
+        pair.merged()
+        self.assertEqual((False, True), (pair.a.host.settled, pair.b.host.settled))
+        pair.a.tell(m.Delete(OP, 100))
+        self.assertTrue(pair.a.host.settled and pair.b.host.settled)

@@ -65,6 +65,9 @@ class CountingPlugin:
     kind = "counting"
     summary = "counts packets"
 
+    def warmUp(self) -> None:
+        """There is nothing to compile."""
+
     def makeOptions(self) -> Any:
         """See L{IMiddleboxPlugin}."""
         return CountingOptions()

@@ -31,6 +31,10 @@ class BroPlugin:
     kind = "bro"
     summary = "connections and HTTP requests, logged as Zeek logs them"
 
+    def warmUp(self) -> None:
+        """See C{IMiddleboxPlugin}."""
+        warmUp()
+
     def makeOptions(self) -> BroOptions:
         """See C{IMiddleboxPlugin}."""
         return BroOptions()
