@@ -7,6 +7,7 @@ full: a dump that is accepted cannot make the parser fail, whatever bytes it is 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,10 @@ from construct import (
     Terminated,
 )
 
-from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro import http_side
 from openmb.plugins.bro.http_rows import MOST_PENDING, OpenRow, Pairing
 from openmb.plugins.bro.http_side import Content, Expected, Mode, Progress, Side
+from openmb.plugins.bro.reading import Reader, maybeText, text
 
 #: First byte of a dump.
 VERSION = 1
@@ -123,42 +124,59 @@ class ParserState:
     pairing: Pairing
 
 
+_HEAD, _COUNTS = struct.Struct("<BHBBH"), struct.Struct("<QQQ")
+_SIDE_HEAD, _SIDE_COUNTS = struct.Struct("<BBBB"), struct.Struct("<QQQqQ")
+_ROW_HEAD, _ROW_SIZES, _CODE = struct.Struct("<QqQ"), struct.Struct("<QQ"), struct.Struct("<H")
+_MODES, _EXPECTED, _CONTENTS = (frozenset(map(int, each)) for each in (Mode, Expected, Content))
+
+
 def pack(state: ParserState) -> bytes:
-    """The bytes of C{state}."""
+    """The bytes of C{state}, as L{PARSER} declares them (built by hand: a move has thousands of them)."""
     progress, pairing = state.progress, state.pairing
-    built: bytes = PARSER.build(
-        {
-            "flags": {name: getattr(progress, name) for name in Progress.FLAGS},
-            "requestVersion": progress.requestVersion,
-            "replyVersion": progress.replyVersion,
-            "code": progress.code,
-            "unanswered": bytes(progress.unanswered),
-            "request": pairing.request,
-            "response": pairing.response,
-            "depth": pairing.depth,
-            "client": _fromSide(state.client),
-            "server": _fromSide(state.server),
-            "rows": [_fromRow(number, row) for number, row in pairing.pending.items()],
-        }
+    flags = _bits(progress, Progress.FLAGS)
+    parts = [
+        _HEAD.pack(VERSION, flags, progress.requestVersion, progress.replyVersion, progress.code),
+        text(progress.unanswered),
+        _COUNTS.pack(pairing.request, pairing.response, pairing.depth),
+    ]
+    _fromSide(state.client, parts)
+    _fromSide(state.server, parts)
+    parts.append(bytes((len(pairing.pending),)))
+    for number, row in pairing.pending.items():
+        _fromRow(number, row, parts)
+    return b"".join(parts)
+
+
+def _bits(owner: Any, names: tuple[str, ...]) -> int:
+    bits = 0
+    for bit, name in enumerate(names):
+        if getattr(owner, name):
+            bits |= 1 << bit
+    return bits
+
+
+def _fromSide(side: Side, parts: list[bytes]) -> None:
+    parts += (
+        _SIDE_HEAD.pack(side.mode, _bits(side, _SIDE_FLAGS), side.expected, side.content),
+        text(side.held),
+        _SIDE_COUNTS.pack(side.unfinished, side.remaining, side.length, side.announced, side.range),
+        maybeText(side.header),
+        maybeText(side.boundary),
     )
-    return built
 
 
-def _fromSide(side: Side) -> dict[str, Any]:
-    names = ("mode", "expected", "content", "unfinished", "remaining", "length", "announced", "range", "boundary")
-    values = {name: getattr(side, name) for name in names}
-    values["flags"] = {name: getattr(side, name) for name in _SIDE_FLAGS}
-    values["held"] = bytes(side.held)
-    values["header"] = None if side.header is None else bytes(side.header)
-    return values
+def _fromRow(number: int, row: OpenRow, parts: list[bytes]) -> None:
+    parts += (_ROW_HEAD.pack(number, row.stamp, row.depth), _maybeCode(row.status), _maybeCode(row.infoCode))
+    parts.append(_ROW_SIZES.pack(row.requestLength, row.responseLength))
+    if row.proxied is None:
+        parts.append(b"\0")
+    else:
+        parts += (bytes((1, len(row.proxied))), *map(text, row.proxied))
+    parts += [maybeText(getattr(row, name)) for name in _ROW_TEXTS]
 
 
-def _fromRow(number: int, row: OpenRow) -> dict[str, Any]:
-    names = ("stamp", "depth", "status", "infoCode", "requestLength", "responseLength", "proxied")
-    values = {name: getattr(row, name) for name in names}
-    values["number"] = number
-    values["texts"] = [getattr(row, name) for name in _ROW_TEXTS]
-    return values
+def _maybeCode(code: int | None) -> bytes:
+    return b"\0" if code is None else b"\1" + _CODE.pack(code)
 
 
 def unpack(data: bytes) -> ParserState:
@@ -167,72 +185,78 @@ def unpack(data: bytes) -> ParserState:
 
     @raise OperationError: C{BAD_REQUEST}, these are no such bytes.
     """
-    try:
-        parsed = PARSER.parse(data)
-    except ConstructError as error:
-        raise OperationError(Refusal.BAD_REQUEST, f"not the state of an HTTP parser: {error}") from error
-    state = ParserState(_toSide(parsed.client), _toSide(parsed.server), _toProgress(parsed), _toPairing(parsed))
+    reader = Reader(data, "the state of an HTTP parser")
+    progress, pairing = Progress(), Pairing()
+    _toProgress(reader, progress)
+    pairing.request, pairing.response, pairing.depth = reader.numbers(_COUNTS)
+    reader.check(max(pairing.request, pairing.response, pairing.depth) < _MOST_COUNTED, "number of a row")
+    state = ParserState(_toSide(reader), _toSide(reader), progress, pairing)
+    _toRows(reader, pairing)
+    reader.end()
     # only the server answers in HTTP/0.9
-    _check(state.client.mode != Mode.RAW_REPLY, "mode of the client")
+    reader.check(state.client.mode != Mode.RAW_REPLY, "mode of the client")
     return state
 
 
-def _check(holds: bool, what: str) -> None:
-    if not holds:
-        raise OperationError(Refusal.BAD_REQUEST, f"not the state of an HTTP parser: {what} out of range")
-
-
-def _toSide(parsed: Any) -> Side:
-    _check(parsed.mode in Mode.__members__.values(), "mode")
-    _check(parsed.expected in Expected.__members__.values(), "expectation")
-    _check(parsed.content in Content.__members__.values(), "kind of content")
-    _check(parsed.announced >= -1, "announced length")
-    _check(max(parsed.unfinished, parsed.length, parsed.range) < _MOST_COUNTED, "number of bytes")
-    texts = (parsed.held, parsed.header or b"", parsed.boundary or b"")
-    _check(all(len(text) <= _MOST_BYTES for text in texts), "length of a text")
+def _toSide(reader: Reader) -> Side:
+    check = reader.check
     side = Side()
-    for name in ("mode", "expected", "content", "unfinished", "remaining", "length", "announced", "range"):
-        setattr(side, name, int(parsed[name]))
-    for name in _SIDE_FLAGS:
-        setattr(side, name, bool(parsed.flags[name]))
-    side.held, side.header, side.boundary = bytearray(parsed.held), parsed.header, parsed.boundary
-    _check((side.remaining > 0) == (side.mode in (Mode.BODY, Mode.CHUNK)), "rest of a body")
-    _check(side.boundary is not None or side.mode not in (Mode.PREAMBLE, Mode.PART_HEADERS, Mode.PART), "boundary")
-    _check(side.mode != Mode.PART or len(side.held) <= len(side.boundary or b"") + 2, "beginning of a line")
+    side.mode, flags, side.expected, side.content = reader.numbers(_SIDE_HEAD)
+    check(side.mode in _MODES, "mode")
+    check(side.expected in _EXPECTED, "expectation")
+    check(side.content in _CONTENTS, "kind of content")
+    held = reader.text()
+    counts = reader.numbers(_SIDE_COUNTS)
+    side.unfinished, side.remaining, side.length, side.announced, side.range = counts
+    side.header, side.boundary = reader.maybeText(), reader.maybeText()
+    check(side.announced >= -1, "announced length")
+    check(max(side.unfinished, side.length, side.range) < _MOST_COUNTED, "number of bytes")
+    texts = (held, side.header or b"", side.boundary or b"")
+    check(max(map(len, texts)) <= _MOST_BYTES, "length of a text")
+    for bit, name in enumerate(_SIDE_FLAGS):
+        setattr(side, name, bool(flags >> bit & 1))
+    side.held = bytearray(held)
+    check((side.remaining > 0) == (side.mode in (Mode.BODY, Mode.CHUNK)), "rest of a body")
+    check(side.boundary is not None or side.mode not in (Mode.PREAMBLE, Mode.PART_HEADERS, Mode.PART), "boundary")
+    check(side.mode != Mode.PART or len(held) <= len(side.boundary or b"") + 2, "beginning of a line")
     return side
 
 
-def _toProgress(parsed: Any) -> Progress:
-    _check(parsed.requestVersion <= 99 and parsed.replyVersion <= 99, "version")
-    _check(parsed.code <= 999, "status")
-    _check(len(parsed.unanswered) <= http_side.MOST_UNANSWERED, "number of requests")
-    _check(not parsed.unanswered.strip(b"\0\1"), "mark of a request")
-    progress = Progress()
-    for name in Progress.FLAGS:
-        setattr(progress, name, bool(parsed.flags[name]))
-    progress.requestVersion, progress.replyVersion = int(parsed.requestVersion), int(parsed.replyVersion)
-    progress.code, progress.unanswered = int(parsed.code), bytearray(parsed.unanswered)
-    return progress
+def _toProgress(reader: Reader, progress: Progress) -> None:
+    version, flags, progress.requestVersion, progress.replyVersion, progress.code = reader.numbers(_HEAD)
+    progress.unanswered = bytearray(reader.text())
+    reader.check(version == VERSION, "format")
+    reader.check(progress.requestVersion <= 99 and progress.replyVersion <= 99, "version")
+    reader.check(progress.code <= 999, "status")
+    reader.check(len(progress.unanswered) <= http_side.MOST_UNANSWERED, "number of requests")
+    reader.check(not progress.unanswered.strip(b"\0\1"), "mark of a request")
+    for bit, name in enumerate(Progress.FLAGS):
+        setattr(progress, name, bool(flags >> bit & 1))
 
 
-def _toPairing(parsed: Any) -> Pairing:
-    _check(len(parsed.rows) <= 2 * MOST_PENDING, "number of rows")
-    _check(max(parsed.request, parsed.response, parsed.depth) < _MOST_COUNTED, "number of a row")
-    pairing = Pairing()
-    pairing.request, pairing.response, pairing.depth = parsed.request, parsed.response, parsed.depth
-    for row in parsed.rows:
-        _check(row.number not in pairing.pending, "number of a row")
-        _check(all(code is None or code <= 999 for code in (row.status, row.infoCode)), "status")
-        pairing.pending[row.number] = _toRow(row)
-    return pairing
+def _toRows(reader: Reader, pairing: Pairing) -> None:
+    count = reader.octet()
+    reader.check(count <= 2 * MOST_PENDING, "number of rows")
+    for _ in range(count):
+        number, stamp, depth = reader.numbers(_ROW_HEAD)
+        reader.check(number not in pairing.pending, "number of a row")
+        pairing.pending[number] = _toRow(reader, OpenRow(stamp, depth))
 
 
-def _toRow(parsed: Any) -> OpenRow:
-    _check(all(text is None or len(text) <= _MOST_BYTES for text in parsed.texts), "length of a text")
-    row = OpenRow(parsed.stamp, parsed.depth)
-    row.status, row.infoCode = parsed.status, parsed.infoCode
-    row.requestLength, row.responseLength = parsed.requestLength, parsed.responseLength
-    row.proxied = None if parsed.proxied is None else tuple(parsed.proxied)
-    for name, text in zip(_ROW_TEXTS, parsed.texts, strict=True):
-        setattr(row, name, text)
+def _toRow(reader: Reader, row: OpenRow) -> OpenRow:
+    row.status, row.infoCode = _toCode(reader), _toCode(reader)
+    row.requestLength, row.responseLength = reader.numbers(_ROW_SIZES)
+    row.proxied = tuple(reader.text() for _ in range(reader.octet())) if reader.present() else None
+    for name in _ROW_TEXTS:
+        value = reader.maybeText()
+        reader.check(value is None or len(value) <= _MOST_BYTES, "length of a text")
+        setattr(row, name, value)
     return row
+
+
+def _toCode(reader: Reader) -> int | None:
+    if not reader.present():
+        return None
+    (code,) = reader.numbers(_CODE)
+    reader.check(code <= 999, "status")
+    return int(code)

@@ -4,20 +4,19 @@ Tails of supporting records: ranges held out of order, and the state of an appli
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from construct import ConstructError
 
-from openmb.errors import OperationError, Refusal
-from openmb.plugins.bro.records import ConnectionTail
+from openmb.plugins.bro.reading import Reader, text
 from openmb.plugins.bro.sessions import Session
 from openmb.plugins.bro.states import BLOCK_LIMIT
 from openmb.plugins.bro.work import FREE_RANGE, USED_RANGES, Work
 
-_FORMAT = ConnectionTail
+_VERSION = 1
+_COUNT, _PAIR, _PLACE = struct.Struct("<H"), struct.Struct("<qq"), struct.Struct("<q")
 
 #: Ranges held out of order by one direction: (begin, end), ascending.
 Ranges = list[tuple[int, int]]
@@ -56,21 +55,20 @@ def hangRanges(work: Work, row: np.void, side: int, ranges: Ranges) -> None:
 
 
 def packTail(tail: Tail) -> bytes:
-    """The bytes of a tail; none for one with nothing in it."""
+    """The bytes of a tail, as L{openmb.plugins.bro.records.ConnectionTail} declares; none where there is nothing."""
     session = tail.session
     if session is None and not tail.ranges[0] and not tail.ranges[1]:
         return b""
-    held = session.held if session is not None else [[], []]
-    return bytes(
-        _FORMAT.build(
-            {
-                "ranges": [[{"low": low, "high": high} for low, high in side] for side in tail.ranges],
-                "held": [[{"sequence": begin, "data": data} for begin, data in end] for end in held],
-                "position": session.position if session is not None else [1, 1],
-                "parser": session.dump() if session is not None else b"",
-            }
-        )
-    )
+    parts = [bytes((_VERSION,))]
+    for side in tail.ranges:
+        parts.append(_COUNT.pack(len(side)))
+        parts += [_PAIR.pack(low, high) for low, high in side]
+    for end in session.held if session is not None else ([], []):
+        parts.append(_COUNT.pack(len(end)))
+        parts += [_PLACE.pack(begin) + text(data) for begin, data in end]
+    parts.append(_PAIR.pack(*(session.position if session is not None else (1, 1))))
+    parts.append(text(session.dump() if session is not None else b""))
+    return b"".join(parts)
 
 
 def parseTail(data: bytes, analyzer: int) -> Tail:
@@ -81,22 +79,28 @@ def parseTail(data: bytes, analyzer: int) -> Tail:
     """
     if not data:
         return Tail(([], []), None)
-    try:
-        parsed = _FORMAT.parse(data)
-    except (ConstructError, KeyError, IndexError, ValueError) as error:
-        raise OperationError(Refusal.BAD_REQUEST, f"not the tail of a connection: {error}") from error
-    first, second = (_checkedRanges(side) for side in parsed["ranges"])
+    reader = Reader(data, "the tail of a connection")
+    reader.check(reader.octet() == _VERSION, "version")
+    first, second = _readRanges(reader), _readRanges(reader)
+    held = [_readHeld(reader), _readHeld(reader)]
+    position, parser = list(reader.numbers(_PAIR)), reader.text()
+    reader.end()
     session = None
-    if parsed["parser"]:
-        session = Session.dumped(analyzer, bytes(parsed["parser"]))
-        session.position = [int(place) for place in parsed["position"]]
-        session.held = [[(int(one["sequence"]), bytes(one["data"])) for one in end] for end in parsed["held"]]
+    if parser:
+        session = Session.dumped(analyzer, parser)
+        session.position, session.held = position, held
     return Tail((first, second), session)
 
 
-def _checkedRanges(side: Any) -> Ranges:
-    ranges = [(int(one["low"]), int(one["high"])) for one in side]
+def _readRanges(reader: Reader) -> Ranges:
+    (count,) = reader.numbers(_COUNT)
+    reader.check(count <= BLOCK_LIMIT, "number of ranges")
+    ranges: Ranges = [reader.numbers(_PAIR) for _ in range(count)]  # type: ignore[misc]
     ends = [number for pair in ranges for number in pair]
-    if len(ranges) > BLOCK_LIMIT or any(one >= other for one, other in pairwise(ends)):
-        raise OperationError(Refusal.BAD_REQUEST, "the ranges of a connection's tail are not in order")
+    reader.check(all(one < other for one, other in pairwise(ends)), "order of ranges")
     return ranges
+
+
+def _readHeld(reader: Reader) -> list[tuple[int, bytes]]:
+    (count,) = reader.numbers(_COUNT)
+    return [(reader.numbers(_PLACE)[0], reader.text()) for _ in range(count)]
