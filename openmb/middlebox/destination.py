@@ -7,9 +7,9 @@ The machine's table stands in C{docs/handover.md}.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 from openmb.errors import OperationError, Refusal
+from openmb.middlebox.environment import Environment
 from openmb.middlebox.queue import PacketQueue
 from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
@@ -34,9 +34,6 @@ from openmb.wire.messages import (
 )
 from openmb.wire.stream import GetDone, Marked, ReturnDone, packPart, unpackEvents, unpackPart
 
-if TYPE_CHECKING:
-    from openmb.middlebox.host import MiddleboxHost
-
 
 class DestinationState(enum.Enum):
     """Where the destination stands."""
@@ -57,7 +54,7 @@ class DestinationOperation:
 
     side = Side.DESTINATION
 
-    def __init__(self, host: MiddleboxHost, request: Prepare) -> None:
+    def __init__(self, host: Environment, request: Prepare) -> None:
         self._host = host
         self.identifier = request.operation
         self.request = request

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from openmb.errors import InvalidHeaderFields, OperationError, ProtocolError, Refusal, SealBroken
 from openmb.interfaces import IMiddlebox
 from openmb.middlebox.destination import DestinationOperation, DestinationState
+from openmb.middlebox.environment import Participant
 from openmb.middlebox.settings import HostSettings
 from openmb.middlebox.source import SourceOperation, SourceState
 from openmb.packets.batch import PacketBatch
@@ -193,7 +194,7 @@ class MiddleboxHost:
 
     # -- operations
 
-    def credit(self, operation: Operation, frame: m.StreamFrame) -> None:
+    def credit(self, operation: Participant, frame: m.StreamFrame) -> None:
         """Acknowledge the frames of a stream up to C{frame}; small ones are acknowledged together, a little later."""
         key = (operation.identifier, frame.side)
         size = self._credits.get(key, (0, 0))[1] + frame.size
@@ -205,7 +206,7 @@ class MiddleboxHost:
         number, _ = self._credits.pop(key)
         self.send(m.Credit(key[0], key[1], number))
 
-    def drop(self, operation: Operation) -> None:
+    def drop(self, operation: Participant) -> None:
         """Forget an operation."""
         self._operations.pop(operation.identifier, None)
 

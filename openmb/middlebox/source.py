@@ -7,9 +7,9 @@ The machine's table stands in C{docs/handover.md}.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 from openmb.errors import OperationError, Refusal
+from openmb.middlebox.environment import Environment
 from openmb.middlebox.queue import PacketQueue
 from openmb.middlebox.stream import PACK_BYTES, StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
@@ -31,9 +31,6 @@ from openmb.wire.messages import (
 )
 from openmb.wire.stream import Drained, GetDone, Marked, packPart, unpackEvents
 
-if TYPE_CHECKING:
-    from openmb.middlebox.host import MiddleboxHost
-
 
 class SourceState(enum.Enum):
     """Where the source stands."""
@@ -50,7 +47,7 @@ class SourceOperation:
 
     side = Side.SOURCE
 
-    def __init__(self, host: MiddleboxHost, request: Get) -> None:
+    def __init__(self, host: Environment, request: Get) -> None:
         self._host = host
         self.identifier = request.operation
         self.request = request

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.errors import Refusal
 from openmb.operations.facts import MoveCore, MoveInputs
 from openmb.operations.journal import Step
-from openmb.operations.move import EVERY, moveMachine
+from openmb.operations.move import moveMachine
+from openmb.operations.states import EVERY
 from openmb.operations.values import MoveRequest, MoveSettings, Stage
 from openmb.wire import messages as m
 

@@ -1,0 +1,65 @@
+"""
+What the two ends of an operation need of the host they live in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from openmb.interfaces import IMiddlebox
+from openmb.middlebox.settings import HostSettings
+from openmb.packets.batch import PacketBatch
+from openmb.packets.headers import Decoded
+from openmb.state.headers import HeaderFieldList
+from openmb.state.keyring import Keyring
+from openmb.wire.messages import Get, Message, Prepare, Side, StreamFrame
+
+
+class Participant(Protocol):
+    """One end of an operation, as its host keeps it."""
+
+    side: Side
+    identifier: int
+
+    @property
+    def request(self) -> Prepare | Get:
+        """What began it."""
+
+
+class Environment(Protocol):
+    """
+    The host.
+
+    @ivar kind: the kind of middlebox.
+    @ivar engine: engine and adapter.
+    @ivar keyring: the kind's keys.
+    @ivar settings: bounds and shares.
+    @ivar send: takes a message for the controller.
+    @ivar now: monotonic time in seconds.
+    """
+
+    kind: str
+    engine: IMiddlebox
+    keyring: Keyring
+    settings: HostSettings
+    send: Callable[[Message], None]
+    now: Callable[[], float]
+
+    def credit(self, operation: Participant, frame: StreamFrame) -> None:
+        """Acknowledge the frames of a stream up to C{frame}; small ones are acknowledged together, a little later."""
+
+    def drop(self, operation: Participant) -> None:
+        """Forget an operation."""
+
+    def endWindows(self, flows: HeaderFieldList) -> None:
+        """A HOLD ends the late windows that it intersects: those flows are coming back."""
+
+    def decodeEvents(self, packets: PacketBatch) -> Decoded:
+        """Decode packets that came as events or waited in a queue."""
+
+    def reinject(self, packets: PacketBatch) -> None:
+        """Treat packets as if they arrived now: an operation may take them again."""
+
+    def processAlone(self, packets: PacketBatch) -> None:
+        """Process packets in full, no operation taking them."""
