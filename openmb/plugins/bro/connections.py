@@ -4,15 +4,26 @@ Rows of conn.log from finished records.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.endpoints import endpointSize
+from openmb.plugins.bro.endpoints import endpointSizes
 from openmb.plugins.bro.locality import isLocal
 from openmb.plugins.bro.logs import Column, Value
-from openmb.plugins.bro.states import CLOSED, ESTABLISHED, INACTIVE, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT
+from openmb.plugins.bro.states import (
+    CLOSED,
+    ESTABLISHED,
+    HISTORY_LIMIT,
+    INACTIVE,
+    PARTIAL,
+    RESET,
+    SYN_ACK_SENT,
+    SYN_SENT,
+)
 from openmb.plugins.bro.uid import ConnectionIDs
 from openmb.state.addresses import wordsAddress
 
@@ -42,7 +53,7 @@ CONNECTION_COLUMNS = (
 )
 
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp"}
-_WORD = 1 << 64
+_FIELDS = ("swapped", "tcp", "start", "last", "state", "size", "letters", "packets", "bytes", "missed")
 
 
 @lru_cache(maxsize=65536)
@@ -51,7 +62,7 @@ def addressText(high: int, low: int) -> str:
     return str(wordsAddress(high, low))
 
 
-def endpoints(words: tuple[int, ...], swapped: bool) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def endpoints(words: Sequence[int], swapped: bool) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """(high, low, port) of originator and responder, from the five words of a native key."""
     first = (words[0], words[1], words[4] & 0xFFFF)
     second = (words[2], words[3], (words[4] >> 16) & 0xFFFF)
@@ -72,6 +83,7 @@ def _resetState(first: int, second: int, isEmpty: bool, history: str) -> str:
     return "RSTOS0" if isHalf else "OTH"
 
 
+@lru_cache(maxsize=16384)
 def tcpState(first: int, second: int, isEmpty: bool, history: str) -> str:
     """
     C{conn_state} of a TCP connection.
@@ -99,48 +111,46 @@ def _udpState(first: int, second: int) -> str:
     return "SHR" if second >= 0 else "OTH"
 
 
-def _stateAndSizes(row: np.void, protocol: int, history: str) -> tuple[str, int, int]:
-    if row["tcp"]:
-        sizes = int(endpointSize(row, 0)) % _WORD, int(endpointSize(row, 1)) % _WORD
-        state = tcpState(int(row["state"][0]), int(row["state"][1]), sizes == (0, 0), history)
-        return state, *sizes
-    first, second = row["size"].tolist()
-    state = _udpState(first, second) if protocol == 17 else "OTH"
-    return state, max(first, 0), max(second, 0)
-
-
-def connectionValues(ids: ConnectionIDs, key: NDArray[np.uint64], row: np.void) -> list[Value]:
-    """The values of L{CONNECTION_COLUMNS} for one finished record."""
-    words = tuple(key.tolist())
-    protocol = (words[4] >> 32) & 0xFF
-    originator, responder = endpoints(words, bool(row["swapped"]))
-    history = row["history"][: int(row["letters"])].tobytes().decode("ascii")
-    state, sent, received = _stateAndSizes(row, protocol, history)
-    start = int(row["start"])
-    duration = int(row["last"]) - start
-    isTimed = duration > 0
-    packets, octets = row["packets"].tolist(), row["bytes"].tolist()
-    return [
-        start,
-        ids.identify(key.tobytes(), start),
-        addressText(*originator[:2]),
-        originator[2],
-        addressText(*responder[:2]),
-        responder[2],
-        _PROTOCOLS.get(protocol, "unknown_transport"),
-        None,
-        duration if isTimed else None,
-        sent if isTimed else None,
-        received if isTimed else None,
-        state,
-        isLocal(*originator[:2]),
-        isLocal(*responder[:2]),
-        int(row["missed"]),
-        history or None,
-        packets[0],
-        octets[0],
-        packets[1],
-        octets[1],
-        None,
-        protocol,
-    ]
+def connectionRows(ids: ConnectionIDs, keys: NDArray[np.uint64], rows: NDArray[Any]) -> Iterator[list[Value]]:
+    """The values of L{CONNECTION_COLUMNS} for each of some finished records: C{uint64[n, 5]}, C{ROW[n]}."""
+    sizes = np.empty((len(rows), 2), np.uint64)
+    endpointSizes(rows, sizes)
+    octets, histories = keys.tobytes(), rows["history"].tobytes()
+    columns = (rows[name].tolist() for name in _FIELDS)
+    for place, (words, size, record) in enumerate(
+        zip(keys.tolist(), sizes.tolist(), zip(*columns, strict=True), strict=True)
+    ):
+        swapped, tcp, start, last, states, plain, letters, packets, carried, missed = record
+        first, second = endpoints(words, swapped)
+        history = histories[place * HISTORY_LIMIT : place * HISTORY_LIMIT + letters].decode("ascii")
+        protocol = (words[4] >> 32) & 0xFF
+        if tcp:
+            state = tcpState(*states, size == [0, 0], history)
+        else:
+            state = _udpState(*plain) if protocol == 17 else "OTH"
+            size = [max(each, 0) for each in plain]
+        timed = last > start
+        yield [
+            start,
+            ids.identify(octets[40 * place : 40 * place + 40], start),
+            addressText(first[0], first[1]),
+            first[2],
+            addressText(second[0], second[1]),
+            second[2],
+            _PROTOCOLS.get(protocol, "unknown_transport"),
+            None,
+            last - start if timed else None,
+            size[0] if timed else None,
+            size[1] if timed else None,
+            state,
+            isLocal(first[0], first[1]),
+            isLocal(second[0], second[1]),
+            missed,
+            history or None,
+            packets[0],
+            carried[0],
+            packets[1],
+            carried[1],
+            None,
+            protocol,
+        ]

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from openmb.plugins.bro.history import FLIPPED, addLetter
-from openmb.plugins.bro.numbers import INNER, Number, Truth
+from openmb.plugins.bro.numbers import INNER, ORIGINATOR, RESPONDER, Number, Truth
 from openmb.plugins.bro.states import INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, TIMEOUT_TCP
 
 _WORD = 1 << 32
@@ -77,6 +78,14 @@ def endpointSize(row: Any, side: Number) -> Number:
     if row["finSeen"][side] and size != 0:
         size -= 1
     return size
+
+
+@njit(cache=True)
+def endpointSizes(rows: Any, sizes: NDArray[np.uint64]) -> None:
+    """L{endpointSize} of both sides of each of C{rows}, as 64 bits: C{uint64[n, 2]}."""
+    for i in range(len(rows)):
+        sizes[i, 0] = np.uint64(endpointSize(rows[i], ORIGINATOR))
+        sizes[i, 1] = np.uint64(endpointSize(rows[i], RESPONDER))
 
 
 @njit(**INNER)

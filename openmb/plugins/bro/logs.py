@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from openmb.errors import ConfigurationError
 
@@ -56,9 +57,9 @@ def _hexByte(byte: int) -> str:
 
 def seconds(microseconds: int) -> str:
     """Fixed point with six decimals."""
-    sign = "-" if microseconds < 0 else ""
-    whole, rest = divmod(abs(microseconds), _MILLION)
-    return f"{sign}{whole}.{rest:06d}"
+    if microseconds < 0:
+        return "-" + seconds(-microseconds)
+    return f"{microseconds // _MILLION}.{microseconds % _MILLION:06d}"
 
 
 def fieldText(value: Value, kind: str) -> str:
@@ -75,11 +76,35 @@ def fieldText(value: Value, kind: str) -> str:
     return text or _EMPTY
 
 
+def _anyText(value: Any) -> str:
+    """Text that may have to be escaped."""
+    if isinstance(value, str) and value.isalnum() and value.isascii():
+        return value
+    return fieldText(value, "string")
+
+
+def _truthText(value: Any) -> str:
+    return "T" if value else "F"
+
+
+#: What makes the field, for columns whose values need no escaping; never called with None.
+_TEXTS: Mapping[str, Callable[[Any], str]] = {
+    "time": seconds,
+    "interval": seconds,
+    "bool": _truthText,
+    "count": str,
+    "port": str,
+    "addr": str,
+    "enum": str,
+}
+
+
 class TSVFormat:
     """Zeek's default format."""
 
     def __init__(self, path: str, columns: tuple[Column, ...]) -> None:
         self._path, self._columns = path, columns
+        self._texts = [_TEXTS.get(column.type, _anyText) for column in columns]
 
     def header(self, now: float) -> str:
         """What stands before the rows."""
@@ -97,7 +122,8 @@ class TSVFormat:
 
     def row(self, values: list[Value]) -> str:
         """One row."""
-        fields = [fieldText(value, column.type) for value, column in zip(values, self._columns, strict=True)]
+        texts = self._texts
+        fields = [_UNSET if value is None else text(value) for text, value in zip(texts, values, strict=True)]
         line = "\t".join(fields)
         return f"\\x23{line[1:]}\n" if line.startswith("#") else line + "\n"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.connections import CONNECTION_COLUMNS, addressText, connectionValues, endpoints
+from openmb.plugins.bro.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
 from openmb.plugins.bro.http_rows import HTTPRow
 from openmb.plugins.bro.logs import Column, LogFile, Value
 from openmb.plugins.bro.tracker import Identity
@@ -45,8 +45,8 @@ class BroLogs:
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log."""
-        for key, row in zip(keys, rows, strict=True):
-            self.conn.write(connectionValues(self._ids, key, row))
+        for values in connectionRows(self._ids, keys, rows):
+            self.conn.write(values)
 
     def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
         """Rows of http.log."""

@@ -19,14 +19,18 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LEAST, _MOST = 8, 64
 
 
+#: Two digits at a time, least significant first.
+_PAIRS = tuple(low + high for high in _DIGITS for low in _DIGITS)
+
+
 def base62(number: int) -> str:
     """Digits 0-9a-zA-Z, least significant first."""
-    text = ""
-    while True:
-        number, digit = divmod(number, 62)
-        text += _DIGITS[digit]
-        if not number:
-            return text
+    pairs = []
+    while number >= 3844:
+        number, pair = divmod(number, 3844)
+        pairs.append(_PAIRS[pair])
+    pairs.append(_PAIRS[number] if number >= 62 else _DIGITS[number])
+    return "".join(pairs)
 
 
 def readKey(text: str) -> bytes:
