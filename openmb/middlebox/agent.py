@@ -15,6 +15,8 @@ from openmb.packets.batch import PacketBatch
 
 #: Seconds between two looks at the timers, while operations are under way and otherwise.
 BUSY_TICK, IDLE_TICK = 0.004, 0.25
+#: Seconds of exporting in one turn at most, however long packets had before.
+LONGEST_TURN = 0.005
 
 
 class PacketPort(Protocol):
@@ -46,7 +48,8 @@ class Agent:
         self._paused = False
         self._working: IDelayedCall | None = None
         self._ticking: IDelayedCall | None = None
-        self._arrived = self._idle = False
+        self._idle = False
+        self._packetTime = 0.0  # spent on packets since exporting last had a turn
         host.forward = self._forward
 
     def start(self, port: PacketPort) -> None:
@@ -67,9 +70,11 @@ class Agent:
 
     def packetsReceived(self, batch: PacketBatch) -> None:
         """A batch from the port; its output is with the operating system when this returns."""
-        self._arrived, self._idle = True, False
+        self._idle = False
+        began = time.perf_counter()
         self.host.packetsReceived(batch)
         self.host.engine.flush()
+        self._packetTime += time.perf_counter() - began
         self._afterwards()
 
     def _forward(self, packets: PacketBatch) -> None:
@@ -95,17 +100,19 @@ class Agent:
                 self._ticking.reset(BUSY_TICK)
 
     def _work(self) -> None:
-        """Export for one slice of time, then let packets have their turn."""
+        """Export for the share of time that is due, then let packets have their turn."""
         self._working = None
-        settings = self.host.settings
+        settings, packetTime = self.host.settings, self._packetTime
+        self._packetTime = 0.0
+        ratio = 1 / settings.exportShare - 1
+        allowed = max(settings.sliceTime, min(packetTime / ratio, LONGEST_TURN) if ratio else LONGEST_TURN)
         began = time.perf_counter()
-        while self.host.work() and time.perf_counter() - began < settings.sliceTime:
+        while self.host.work() and time.perf_counter() - began < allowed:
             pass
-        spent = time.perf_counter() - began
         if self.host.hasWork:
-            rest = spent * (1 / settings.exportShare - 1) if self._arrived else 0.0
-            self._working = self._clock.callLater(rest, self._work)
-        self._arrived = False
+            # after more than its share, exporting waits until packets could have had theirs
+            due = (time.perf_counter() - began) * ratio - packetTime
+            self._working = self._clock.callLater(max(due, 0.0) if packetTime else 0.0, self._work)
 
     def _pace(self) -> None:
         """Stop reading packets while a queue is full: they wait at the network."""

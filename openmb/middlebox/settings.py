@@ -13,8 +13,9 @@ class HostSettings:
     Bounds and shares of one host.  Sizes in bytes, times in seconds.
 
     @ivar sliceSlots: table slots that one export step looks at; the step is select, copy, seal and send together.
-    @ivar sliceTime: how long export steps may run before packets get their turn again.
-    @ivar exportShare: the part of the event loop that exporting may take while packets come in.
+    @ivar sliceTime: how long export steps may run before packets get their turn again; longer only after packets had
+        longer, so that exporting gets its share under load too.
+    @ivar exportShare: the part of the time of exporting and packets together that exporting may take.
     @ivar eventBuffer: re-process events that wait for credit; beyond it the operation is aborted.
     @ivar keptBytes: copies of re-directed packets, kept for an abort; beyond it no more copies are made, and an abort
         reports how many packets it lost.
