@@ -15,6 +15,9 @@ from pathlib import Path
 
 from openmb.errors import OperationError, Refusal
 
+#: Seconds of CPU time by what they went to, the most first.
+Profile = tuple[tuple[str, float], ...]
+
 _COUNT = re.compile(r"^(\d+) packets")
 
 
@@ -39,7 +42,7 @@ class EngineResult:
     packets: int
     rates: tuple[float, ...]
     memory: int
-    profile: tuple[tuple[str, float], ...]
+    profile: Profile
 
     @property
     def median(self) -> float:
@@ -84,12 +87,12 @@ def measureEngine(capture: Path, logs: Path, runs: int, checksums: bool = True) 
     return EngineResult(packets, rates, max(one.memory for one in spent), _profile(arguments, logs / "profile.json"))
 
 
-def _profile(arguments: Sequence[str], place: Path) -> tuple[tuple[str, float], ...]:
+def _profile(arguments: Sequence[str], place: Path) -> Profile:
     runProcess([sys.executable, "-m", "openmb.bench.sampled", str(place), *arguments])
     return readProfile(place)
 
 
-def readProfile(place: Path) -> tuple[tuple[str, float], ...]:
+def readProfile(place: Path) -> Profile:
     """What C{openmb.bench.sampled} has written, the most first."""
     found: dict[str, float] = json.loads(place.read_text(encoding="utf-8"))
     return tuple(sorted(found.items(), key=lambda item: -item[1]))

@@ -5,13 +5,13 @@ How fast live flows move: real processes, TLS, packets to the flows all the whil
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from openmb.bench.engine import engineArguments, readProfile, runProcess
+from openmb.bench.engine import Profile, engineArguments, readProfile, runProcess
 from openmb.bench.feed import Feed
 from openmb.bench.field import CONTROLLER, DESTINATION, NAMES, PATIENCE, SOURCE, SWITCH, Field, Usage
 from openmb.bench.loop import runOnReactor, theReactor
@@ -35,7 +35,7 @@ class MoveResult:
     @ivar sent: packets sent in that time.
     @ivar processor: seconds of CPU time that each process took in that time.
     @ivar memory: KiB at most, of each process.
-    @ivar profiles: for each profiled process, seconds by function over its whole life.
+    @ivar profiles: for each profiled process, seconds by function in that time.
     """
 
     flows: int
@@ -46,7 +46,7 @@ class MoveResult:
     processor: Mapping[str, float]
     memory: Mapping[str, int]
     verdict: Verdict
-    profiles: Mapping[str, tuple[tuple[str, float], ...]]
+    profiles: Mapping[str, Profile]
 
     @property
     def rate(self) -> float:
@@ -61,6 +61,7 @@ class _Seen:
     sent: int = 0
     before: Mapping[str, Usage] | None = None
     after: Mapping[str, Usage] | None = None
+    profiles: list[Mapping[str, Profile]] = field(default_factory=list)
 
 
 def measureMove(flows: int, rate: float, results: Path, profiled: bool) -> MoveResult:
@@ -82,26 +83,32 @@ def measureMove(flows: int, rate: float, results: Path, profiled: bool) -> MoveR
         feed = Feed(theReactor())
         writer = CaptureWriter(capture)
         feed.recorder = writer.write
-        field = Field(theReactor(), deployment, folders, feed, runners)
-        runOnReactor(_play(field, feed, Traffic(flows), rate, seen), field.stop)
+        place = Field(theReactor(), deployment, folders, feed, runners)
+
+        def look() -> None:
+            seen.profiles.append({name: readProfile(path) for name, path in profiles.items()})
+
+        runOnReactor(_play(place, feed, Traffic(flows), rate, seen, look), place.stop)
         writer.close()
     reference = engineArguments(capture, folders["reference"], checksums=True)
     runProcess([sys.executable, "-m", *reference])
     verdict = compare([folders[SOURCE], folders[DESTINATION]], folders["reference"])
     capture.unlink()
-    return _resultOf(flows, seen, verdict, {name: readProfile(place) for name, place in profiles.items()})
+    return _resultOf(flows, seen, verdict)
 
 
-async def _play(field: Field, feed: Feed, traffic: Traffic, rate: float, seen: _Seen) -> None:
+async def _play(field: Field, feed: Feed, traffic: Traffic, rate: float, seen: _Seen, look: Callable[[], None]) -> None:
     await field.start()
     await feed.send(traffic.opening())
     await field.quiet()
     load = feed.send(_endless(traffic), rate)
     await pause(theReactor(), LEAD)
+    look()
     seen.before, began, sent = field.usage(), theReactor().seconds(), feed.sent
     await _move(field, seen.moved)
     seen.seconds, seen.sent = theReactor().seconds() - began, feed.sent - sent
     seen.after = field.usage()
+    look()
     await pause(theReactor(), TRAIL)
     feed.stop()
     await load
@@ -128,9 +135,14 @@ def _endless(traffic: Traffic) -> Iterator[PacketBatch]:
     return chain.from_iterable(traffic.round() for _ in count())
 
 
-def _resultOf(
-    flows: int, seen: _Seen, verdict: Verdict, profiles: Mapping[str, tuple[tuple[str, float], ...]]
-) -> MoveResult:
+def _between(before: Profile, after: Profile) -> Profile:
+    """What was added from one profile to the next, the most first."""
+    earlier = dict(before)
+    added = ((name, seconds - earlier.get(name, 0.0)) for name, seconds in after)
+    return tuple(sorted((each for each in added if each[1] > 0), key=lambda item: -item[1]))
+
+
+def _resultOf(flows: int, seen: _Seen, verdict: Verdict) -> MoveResult:
     before, after = seen.before or {}, seen.after or {}
     return MoveResult(
         flows,
@@ -141,5 +153,5 @@ def _resultOf(
         {name: after[name].seconds - before[name].seconds for name in after},
         {name: usage.memory for name, usage in after.items()},
         verdict,
-        profiles,
+        {name: _between(seen.profiles[0][name], seen.profiles[1][name]) for name in seen.profiles[0]},
     )

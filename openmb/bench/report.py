@@ -89,7 +89,7 @@ def moveText(result: MoveResult) -> Iterator[str]:
     for line in (*verdict.missing[:SHOWN], *verdict.surplus[:SHOWN], *verdict.disordered[:SHOWN]):
         yield f"    {line}"
     for name, profile in result.profiles.items():
-        yield from profileText(f"CPU time of {name} over its whole life", profile)
+        yield from profileText(f"CPU time of {name} in that time", profile)
 
 
 def latencyText(result: LatencyResult) -> Iterator[str]:

@@ -20,7 +20,7 @@ from types import FrameType
 #: Seconds of CPU time between two samples.
 INTERVAL = 0.002
 #: Seconds of CPU time between two writings of the result: services may end by a signal, without another chance.
-WRITTEN = 0.25
+WRITTEN = 0.1
 IMPORTS = "imports"
 
 

@@ -22,7 +22,7 @@ from openmb.plugins.bro.ports import portTable
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.sessions import Found, Session
 from openmb.plugins.bro.states import HISTORY_LIMIT, LETTER_LIMIT
-from openmb.plugins.bro.work import FINISHED, PIECE_REMOVED, PIECES, dropRanges, makeWork, reserveRanges
+from openmb.plugins.bro.work import FINISHED, PIECE_REMOVED, PIECES, USED_RANGES, dropRanges, makeWork, reserveRanges
 from openmb.state.table import FlowTable
 
 #: Packets that one call of the kernel gets.
@@ -133,6 +133,15 @@ class Tracker:
         """Remove records in silence; how many."""
         self.forget(slots)
         return self.table.remove(slots)
+
+    @property
+    def isEmpty(self) -> bool:
+        """Is there no record, and nothing that hangs on one?"""
+        return not (len(self.table) or self.sessions or self.work.cursors[USED_RANGES])
+
+    def take(self, other: Tracker) -> None:
+        """An empty tracker takes over everything that C{other} has, which must not be used any more."""
+        self.table, self.work, self.sessions = other.table, other.work, other.sessions
 
     def drain(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         """Empty the work arrays: feed the parsers, report what has finished."""

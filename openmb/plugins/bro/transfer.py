@@ -171,6 +171,9 @@ def meetings(own: Tracker, provisional: Tracker) -> tuple[NDArray[np.int64], NDA
 
 def adopt(own: Tracker, provisional: Tracker) -> int:
     """Make all provisional records C{own}'s; none meets another, room was reserved.  How many."""
+    if own.isEmpty and own.table.maximum == provisional.table.maximum:
+        own.take(provisional)
+        return len(own.table)
     slots = provisional.table.slots()
     rows = provisional.table.rows[slots]
     places = own.table.insert(provisional.table.keys[slots])
