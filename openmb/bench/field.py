@@ -121,9 +121,11 @@ class Field:
         await self.quiet()
         await self._children.stop(self._running[SWITCH])
         for name in NAMES:
-            child = self._running[name]
-            await self._children.until(f"{name} has read all", lambda c=child: c.said("switch closed the port"), 60.0)
+            await self._meetsEnd(self._running[name])
         await self.stop()
+
+    async def _meetsEnd(self, child: Child) -> None:
+        await self._children.until(f"{child.name} has read all", lambda: child.said("switch closed the port"), 60.0)
 
     async def stop(self) -> None:
         """End every process."""

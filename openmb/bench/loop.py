@@ -52,4 +52,4 @@ def runOnReactor(work: Coroutine[Any, Any, T], cleanUp: Callable[[], Awaitable[N
     result = ended[0]
     if isinstance(result, Failure):
         result.raiseException()
-    return cast(T, result)
+    return result

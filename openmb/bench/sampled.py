@@ -69,7 +69,7 @@ def whereabouts(frame: FrameType | None) -> str:
         if module.startswith("importlib._bootstrap"):
             return IMPORTS
         if module.startswith("openmb.") and not module.startswith("openmb.bench.sampled"):
-            own = own or f"{module.removeprefix('openmb.')}.{frame.f_code.co_qualname}"  # type: ignore[attr-defined]
+            own = own or f"{module.removeprefix('openmb.')}.{frame.f_code.co_qualname}"
         library = library or module.partition(".")[0]
         frame = frame.f_back
     return own or library

@@ -95,7 +95,7 @@ def parseTail(data: bytes, analyzer: int) -> Tail:
 def _readRanges(reader: Reader) -> Ranges:
     (count,) = reader.numbers(_COUNT)
     reader.check(count <= BLOCK_LIMIT, "number of ranges")
-    ranges: Ranges = [reader.numbers(_PAIR) for _ in range(count)]  # type: ignore[misc]
+    ranges: Ranges = [reader.numbers(_PAIR) for _ in range(count)]
     ends = [number for pair in ranges for number in pair]
     reader.check(all(one < other for one, other in pairwise(ends)), "order of ranges")
     return ranges

@@ -1,0 +1,77 @@
+"""What is written by hand is what the declarations say."""
+
+from __future__ import annotations
+
+import struct
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.errors import OperationError
+from openmb.plugins.bro.http import HTTPParser
+from openmb.plugins.bro.http_format import PARSER
+from openmb.plugins.bro.reading import Reader, maybeText, text
+from openmb.plugins.bro.records import ConnectionTail
+from openmb.plugins.bro.sessions import Session
+from openmb.plugins.bro.states import ANALYZER_HTTP
+from openmb.plugins.bro.tails import Tail, packTail, parseTail
+
+REQUEST = b"POST /a HTTP/1.1\r\nHost: h\r\nVia: p\r\nContent-Length: 9\r\n\r\nab"
+
+
+def busyParser() -> HTTPParser:
+    """A parser in the middle of a request, with an earlier one that waits for its answer."""
+    parser = HTTPParser()
+    parser.data(True, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + REQUEST, 5)
+    parser.data(False, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O", 6)
+    return parser
+
+
+class DeclarationTests(SynchronousTestCase):
+    """Against construct."""
+
+    def test_parser(self) -> None:
+        """A dump is what L{PARSER} declares, both ways."""
+        dump = busyParser().dump()
+        parsed = PARSER.parse(dump)
+        self.assertEqual(PARSER.build(parsed), dump)
+        self.assertEqual(len(parsed.rows), 2)
+        self.assertEqual(HTTPParser.load(dump).dump(), dump)
+
+    def test_tail(self) -> None:
+        """A tail is what L{ConnectionTail} declares, both ways."""
+        session = Session.dumped(int(ANALYZER_HTTP), busyParser().dump())
+        session.held = [[(7, b"held")], []]
+        data = packTail(Tail(([(5, 9), (11, 12)], []), session))
+        parsed = ConnectionTail.parse(data)
+        self.assertEqual(ConnectionTail.build(parsed), data)
+        self.assertEqual([(one.low, one.high) for one in parsed.ranges[0]], [(5, 9), (11, 12)])
+        again = parseTail(data, int(ANALYZER_HTTP))
+        self.assertEqual(packTail(again), data)
+
+    def test_cut(self) -> None:
+        """A dump that is cut off anywhere, or too long, is refused."""
+        dump = busyParser().dump()
+        for length in range(len(dump)):
+            self.assertRaises(OperationError, HTTPParser.load, dump[:length])
+        self.assertRaises(OperationError, HTTPParser.load, dump + b"\0")
+
+
+class ReaderTests(SynchronousTestCase):
+    """The parts."""
+
+    def test_parts(self) -> None:
+        """In order, to the end."""
+        reader = Reader(b"\7" + text(b"ab") + maybeText(None) + maybeText(b"c") + b"\1\0", "a test")
+        self.assertEqual(
+            (reader.octet(), reader.text(), reader.maybeText(), reader.maybeText()), (7, b"ab", None, b"c")
+        )
+        self.assertEqual(reader.numbers(struct.Struct("<H")), (1,))
+        reader.end()
+        self.assertRaises(OperationError, reader.octet)
+
+    def test_wrong(self) -> None:
+        """Lengths beyond the end, more than one value where one may be, bytes left over."""
+        self.assertRaises(OperationError, Reader(b"\5\0\0\0ab", "a test").text)
+        self.assertRaises(OperationError, Reader(b"\2", "a test").present)
+        self.assertRaises(OperationError, Reader(b"\0", "a test").end)
+        self.assertRaises(OperationError, Reader(b"\0", "a test").numbers, struct.Struct("<H"))
