@@ -15,19 +15,23 @@ from openmb.errors import OperationError
 from openmb.northbound.commands.bench import command
 
 
-class BenchTests(SynchronousTestCase):
-    """C{openmb bench}, in processes of its own where it wants them."""
+class BenchCase(SynchronousTestCase):
+    """Runs C{openmb bench} at a tiny size."""
 
-    def _bench(self, *arguments: str) -> tuple[dict[str, object], str]:
+    def bench(self, *arguments: str) -> tuple[dict[str, object], str]:
         results = Path(self.mktemp())
         ran = CliRunner().invoke(command, [*arguments, "--results", str(results)], standalone_mode=False)
         self.assertIsNone(ran.exception, ran.output)
         self.assertEqual(ran.return_value, 0, ran.output)
         return json.loads((results / "bench.json").read_text()), ran.output
 
+
+class EngineTests(BenchCase):
+    """The engine, and what is said about profiles."""
+
     def test_engine(self) -> None:
         """Every packet is processed in every run, and the time is accounted for."""
-        document, text = self._bench("engine", "--packets", "2000", "--flows", "100", "--runs", "2")
+        document, text = self.bench("engine", "--packets", "2000", "--flows", "100", "--runs", "2")
         engine = document["engine"]
         assert isinstance(engine, dict)
         result = engine["own traffic"]
@@ -47,12 +51,12 @@ class BenchTests(SynchronousTestCase):
         self.assertEqual(whereabouts(None), "")
 
 
-class FieldTests(BenchTests):
+class FieldTests(BenchCase):
     """With switch, controller and Bros as processes of their own."""
 
     def test_move(self) -> None:
         """All flows move, and the logs are held against those of an instance that saw everything."""
-        document, _ = self._bench("move", "--flows", "200", "--rate", "2000")
+        document, _ = self.bench("move", "--flows", "200", "--rate", "2000")
         move = document["move"]
         assert isinstance(move, dict)
         self.assertEqual(move["counts"]["deleted"], 200)
@@ -61,7 +65,7 @@ class FieldTests(BenchTests):
 
     def test_latency(self) -> None:
         """Both kinds of turns have packets."""
-        document, _ = self._bench("latency", "--flows", "200", "--rate", "2000", "--turns", "2")
+        document, _ = self.bench("latency", "--flows", "200", "--rate", "2000", "--turns", "2")
         latency = document["latency"]
         assert isinstance(latency, dict)
         self.assertEqual(len(latency["gets"]), 2)
