@@ -15,7 +15,8 @@ from openmb.packets.batch import PacketBatch
 
 #: Seconds between two looks at the timers, while operations are under way and otherwise.
 BUSY_TICK, IDLE_TICK = 0.004, 0.25
-#: Seconds of exporting in one turn at most, however long packets had before.
+#: Seconds of CPU time (while other processes have the processor nobody here uses it) of exporting in one turn at most,
+#: however long packets had before.
 LONGEST_TURN = 0.005
 
 
@@ -71,10 +72,10 @@ class Agent:
     def packetsReceived(self, batch: PacketBatch) -> None:
         """A batch from the port; its output is with the operating system when this returns."""
         self._idle = False
-        began = time.perf_counter()
+        began = time.thread_time()
         self.host.packetsReceived(batch)
         self.host.engine.flush()
-        self._packetTime += time.perf_counter() - began
+        self._packetTime += time.thread_time() - began
         self._afterwards()
 
     def _forward(self, packets: PacketBatch) -> None:
@@ -106,12 +107,12 @@ class Agent:
         self._packetTime = 0.0
         ratio = 1 / settings.exportShare - 1
         allowed = max(settings.sliceTime, min(packetTime / ratio, LONGEST_TURN) if ratio else LONGEST_TURN)
-        began = time.perf_counter()
-        while self.host.work() and time.perf_counter() - began < allowed:
+        began = time.thread_time()
+        while self.host.work() and time.thread_time() - began < allowed:
             pass
         if self.host.hasWork:
             # after more than its share, exporting waits until packets could have had theirs
-            due = (time.perf_counter() - began) * ratio - packetTime
+            due = (time.thread_time() - began) * ratio - packetTime
             self._working = self._clock.callLater(max(due, 0.0) if packetTime else 0.0, self._work)
 
     def _pace(self) -> None:

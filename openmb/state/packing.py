@@ -29,7 +29,9 @@ PLAIN = Struct(
 #: Bytes that a pack of records may have unless told otherwise (a single larger record travels alone).
 PACK_BYTES = 65536
 _CELLS = frozenset(Cell)
-_HEADS = CLEAR.sizeof() + PLAIN.sizeof()
+# a compiled construct still asks every field for its size each time
+_CLEAR_SIZE, _PLAIN_SIZE = CLEAR.sizeof(), PLAIN.sizeof()
+_HEADS = _CLEAR_SIZE + _PLAIN_SIZE
 
 
 def packRecords(batch: RecordBatch) -> tuple[bytes, bytes]:
@@ -50,21 +52,21 @@ def unpackRecords(clear: bytes, plain: bytes) -> RecordBatch:
 
     @raise OperationError: C{BAD_REQUEST}, the lengths do not fit to the last byte or a code is unknown.
     """
-    head, front = _parse(CLEAR, clear), _parse(PLAIN, plain)
+    head, front = _parse(CLEAR, _CLEAR_SIZE, clear), _parse(PLAIN, _PLAIN_SIZE, plain)
     if head.cell not in _CELLS or front.tailed > 1 or not front.recordSize:
         raise _nonsense(f"cell {head.cell}, {front.recordSize} bytes a record, tail mark {front.tailed}")
-    keys, rest = _rows(np.frombuffer(clear, np.uint8)[CLEAR.sizeof() :], head.count, head.keySize)
+    keys, rest = _rows(np.frombuffer(clear, np.uint8)[_CLEAR_SIZE:], head.count, head.keySize)
     if len(rest):
         raise _nonsense(f"{len(rest)} bytes after {head.count} keys")
-    records, rest = _rows(np.frombuffer(plain, np.uint8)[PLAIN.sizeof() :], head.count, front.recordSize)
+    records, rest = _rows(np.frombuffer(plain, np.uint8)[_PLAIN_SIZE:], head.count, front.recordSize)
     lengths, tails = _tails(rest, head.count) if front.tailed else (None, None)
     if lengths is None and len(rest):
         raise _nonsense(f"{len(rest)} bytes after {head.count} records")
     return RecordBatch(Cell(head.cell), head.layout, head.version, keys, records, lengths, tails)
 
 
-def _parse(part: Any, data: bytes) -> Container[Any]:
-    if len(data) < part.sizeof():
+def _parse(part: Any, size: int, data: bytes) -> Container[Any]:
+    if len(data) < size:
         raise _nonsense("cut off in its head")
     found: Container[Any] = part.parse(data)
     return found
