@@ -12,6 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from openmb.controller.controller import Controller
@@ -21,7 +22,13 @@ from openmb.rpc.server import ServerFactory
 from openmb.rpc.unix import ILocalReactor, listenPrivately
 from openmb.southbound.certificates import Credentials
 from openmb.southbound.connection import Terms
+from openmb.southbound.link import Transport
 from openmb.southbound.server import ControllerFactory, listenSouthbound
+from openmb.southbound.tls import admitByCertificate
+from openmb.wire.messages import Hello
+
+#: Seconds that a stopping controller gives its operations, and between two looks at them.
+SETTLE, LOOK = 20.0, 0.02
 
 
 class IServiceReactor(ILocalReactor, IReactorTCP):
@@ -66,10 +73,16 @@ class ControllerService(Service):
         self._opening = Deferred.fromCoroutine(self._listen())
         self._opening.addErrback(lambda failure: self.log.failure("cannot listen for middleboxes", failure))
 
+    def _admit(self, hello: Hello, transport: Transport) -> None:
+        admitByCertificate(hello, transport)
+        self.controller.checkNewcomer(hello)
+
     async def _listen(self) -> None:
         # restarted controllers must count upwards: seconds since the epoch do, without anything to remember
         terms = Terms(epoch=int(time.time()))
-        factory = ControllerFactory(terms, lambda link: ControllerReceiver(self.controller, link), self._reactor)
+        factory = ControllerFactory(
+            terms, lambda link: ControllerReceiver(self.controller, link), self._reactor, self._admit
+        )
         endpoint = TCP4ServerEndpoint(self._reactor, self._places.port, interface=self._places.interface)
         port = await listenSouthbound(endpoint, factory, self._credentials, self._reactor)
         self._ports.append(port)
@@ -79,14 +92,20 @@ class ControllerService(Service):
             _writeWhole(self._places.announce, f"{number}\n")
 
     def stopService(self) -> Deferred[object]:
-        """Abort what can be aborted and listen no more."""
+        """Abort what can be aborted, let the rest come to its end for a while, and listen no more."""
         super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> object:
         self.controller.shutDown()
+        deadline = self._reactor.seconds() + SETTLE
+        while any(move.exclusive for move in self.controller.moves) and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, LOOK)
         if self._opening is not None:
             self._opening.cancel()
         stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
         self._ports = []
-        return gatherResults(stopped)  # type: ignore[return-value]
+        return await gatherResults(stopped)
 
 
 def _writeWhole(path: Path, text: str) -> None:

@@ -52,7 +52,7 @@ def makeService(options: Options) -> IService:
     try:
         credentials = loadCredentials(Path(options["certificates"]), options["name"])
     except ConfigurationError as error:
-        raise usage.UsageError(str(error)) from error
+        raise SystemExit(f"openmb: {error}") from error
     network = EmbeddedNetwork(Path(options["switch"]) / "control.sock", loop)
     announce = Path(options["announce"]) if options["announce"] else None
     places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute(), announce)

@@ -24,6 +24,8 @@ from openmb.wire import messages as m
 
 #: How long a middlebox may take to answer a question, in seconds.
 ANSWER_TIME = 10.0
+#: Operations whose outcome is remembered, for middleboxes that come back.
+OUTCOMES = 10_000
 
 
 def randomIdentifier() -> int:
@@ -59,7 +61,7 @@ class Controller:
         self._identify, self._token = identify, token
         self._moves: dict[int, MovePerformer] = {}
         self._questions: dict[int, Deferred[m.StatsAnswer]] = {}
-        self.history: list[MoveReport] = []
+        self._outcomes: dict[int, MoveReport] = {}
 
     # -- sessions
 
@@ -68,11 +70,34 @@ class Controller:
         earlier = self.registry.get(session.name)
         if earlier is not None:
             self.sessionClosed(earlier)
+            earlier.close("another connection has taken its place")
         self.registry.add(session)
         self.log.info("middlebox {name} ({kind}) registered", name=session.name, kind=session.hello.kind)
         for status in session.hello.operations:
             if status.operation not in self._moves:
-                session.send(m.Close(status.operation))
+                self._remind(session, status)
+
+    def checkNewcomer(self, hello: m.Hello) -> None:
+        """
+        May C{hello} register?
+
+        @raise OperationError: another incarnation of that name is connected; it has to go first (a dead one does, when
+            its keep-alive ends).
+        """
+        present = self.registry.get(hello.name)
+        if present is not None and present.hello.incarnation != hello.incarnation:
+            raise OperationError(Refusal.WRONG_STATE, f"another {hello.name} is connected")
+
+    def _remind(self, session: Session, status: m.OperationStatus) -> None:
+        """Tell a middlebox that comes back how an operation ended; if nobody remembers, it decides by what it saw."""
+        report = self._outcomes.get(status.operation)
+        if report is None:
+            self.log.warn("{name} knows operation {op:x}, nobody here does", name=session.name, op=status.operation)
+        elif status.side is m.Side.SOURCE and report.committed:
+            session.send(m.Delete(status.operation, 0))
+        elif status.side is m.Side.SOURCE:
+            session.send(m.Unmark(status.operation, False))
+        session.send(m.Close(status.operation))
 
     def sessionClosed(self, session: Session) -> None:
         """The connection of a middlebox is gone."""
@@ -141,6 +166,8 @@ class Controller:
     def startMove(self, source: str, destination: str, flows: str, route: Route | None = None) -> MovePerformer:
         """As L{moveInternal}, but returns at once, so that the application can watch or abort the transfer."""
         move = MovePerformer(self._request(source, destination, flows), self._around, route, self._ended)
+        if route is not None:
+            move.checkRoute(route)
         self._checkFree(move.flows)
         self._moves[move.request.operation] = move
         move.machine.begin()
@@ -166,8 +193,14 @@ class Controller:
 
     def _ended(self, move: MovePerformer) -> None:
         self._moves.pop(move.request.operation, None)
-        self.history.append(move.report)
-        del self.history[:-1000]
+        self._outcomes[move.request.operation] = move.report
+        while len(self._outcomes) > OUTCOMES:
+            del self._outcomes[next(iter(self._outcomes))]
+
+    @property
+    def history(self) -> tuple[MoveReport, ...]:
+        """The reports of the last moves that are over, the newest last."""
+        return tuple(self._outcomes.values())
 
     def move(self, identifier: int) -> MovePerformer:
         """

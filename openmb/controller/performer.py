@@ -27,6 +27,8 @@ from openmb.wire import messages as m
 
 #: Seconds between drain markers: what a held packet waits at most for news of the other path.
 MARKER_INTERVAL = 0.004
+#: Markers that may be asked for without an answer.
+MARKERS_AHEAD = 8
 
 #: States in which an application may still change its mind.
 UNDECIDED = frozenset({Stage.STARTED, Stage.INSTALLED, Stage.SWITCHING})
@@ -77,6 +79,8 @@ class MovePerformer:
         self.finished: Milestone[MoveReport] = Milestone()
         self.watcher: Callable[[MoveReport], None] = lambda report: None
         self._replaced: Route | None = None
+        self._answered = False
+        self._unanswered = 0
         self._routing: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
         self._marking: IDelayedCall | None = None
@@ -94,8 +98,19 @@ class MovePerformer:
         """
         if self.report.stage is not Stage.INSTALLED:
             raise OperationError(Refusal.WRONG_STATE, f"the operation is {self.report.stage.value}, not installed")
+        self.checkRoute(route)
         self._route = route
         self.machine.switchOver()
+
+    def checkRoute(self, route: Route) -> None:
+        """
+        Does the route take this move's flows to its destination?
+
+        @raise OperationError: C{BAD_REQUEST}, it takes others, or elsewhere, where their records are not.
+        """
+        if route.flows != self.flows or self.request.destination.name not in route.path:
+            ends = f"{self.request.flows} to {self.request.destination.name}"
+            raise OperationError(Refusal.BAD_REQUEST, f"the route must take {ends}, not {route.flows} to {route.path}")
 
     def abort(self, reason: str) -> None:
         """
@@ -205,6 +220,7 @@ class MovePerformer:
 
     async def _change(self, route: Route) -> None:
         self._replaced = await self._around.network.route(route)
+        self._answered = True
 
     def _ask(self, route: Route) -> Deferred[None]:
         asked = Deferred.fromCoroutine(self._change(route))
@@ -216,7 +232,9 @@ class MovePerformer:
         self.machine.routed()
 
     def _routeRefused(self, failure: Failure) -> None:
-        self._route = None
+        error = failure.value
+        if isinstance(error, OperationError) and error.refusal is Refusal.ROUTE_FAILED:
+            self._route = None  # nothing was changed; after any other failure it may have been
         self.machine.routeFailed(failure.getErrorMessage())
 
     def setRouteBack(self) -> None:
@@ -233,8 +251,11 @@ class MovePerformer:
         network = self._around.network
         if self._replaced is not None:
             await network.route(self._replaced)
-        elif self._route is not None:
+        elif self._route is not None and self._answered:
             await network.unroute(self._route)
+        elif self._route is not None:
+            # what the rule was before is not known; where its packets belong is
+            await network.route(replace(self._route, path=(self.request.source.name,)))
 
     def _isBack(self) -> None:
         self._settled = self._around.clock.seconds() + self._around.network.settle
@@ -251,9 +272,16 @@ class MovePerformer:
         clock = self._around.clock
         self._marking = clock.callLater(MARKER_INTERVAL, self._mark, ports)
         final = clock.seconds() >= self._settled
+        if self._unanswered >= MARKERS_AHEAD:
+            return  # the network does not answer: more of them would only pile up
         self._markers += 1
+        self._unanswered += 1
         sent = self._around.network.mark(self.request.operation, self.request.token, self._markers, final, ports)
         sent.addErrback(lambda failure: self.log.warn("no drain marker: {e}", e=failure.getErrorMessage()))
+        sent.addCallback(lambda _: self._markerSent())
+
+    def _markerSent(self) -> None:
+        self._unanswered -= 1
 
     def stopMarkers(self) -> None:
         if self._marking is not None:
@@ -281,6 +309,8 @@ class MovePerformer:
             self.report = replace(self.report, refusal=refusal, reason=reason)
 
     def reached(self, stage: Stage) -> None:
+        if stage is Stage.ROUTED:
+            self.report = replace(self.report, committed=True)
         if stage is Stage.FINISHED and self.report.refusal is not None:
             stage = Stage.FAILED
         self.report = replace(self.report, stage=stage)

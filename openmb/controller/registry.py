@@ -18,10 +18,12 @@ class Session:
 
     @ivar hello: what it said of itself.
     @ivar send: takes messages for it.
+    @ivar close: ends its connection, for the reason given.
     """
 
     hello: Hello
     send: Callable[[Message], None]
+    close: Callable[[str], None] = lambda reason: None
 
     @property
     def name(self) -> str:

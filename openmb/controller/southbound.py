@@ -20,7 +20,7 @@ class ControllerReceiver:
     def connected(self, peer: Hello | Welcome) -> None:
         """The middlebox has said who it is, and its certificate agrees."""
         if isinstance(peer, Hello):
-            self._session = Session(peer, self._link.send)
+            self._session = Session(peer, self._link.send, self._link.close)
             self._controller.sessionOpened(self._session)
 
     def messageReceived(self, message: Message) -> None:

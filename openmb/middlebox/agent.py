@@ -126,10 +126,11 @@ class Agent:
             self._port.resumeProducing()
 
     def _tick(self) -> None:
+        # armed first: whatever fails below, leases and windows must still end
+        self._ticking = self._clock.callLater(BUSY_TICK if self.host.operations else IDLE_TICK, self._tick)
         self.host.timePassed(self._clock.seconds())
         if self._wallTime and self._idle:
             self.host.engine.advance(time.time_ns())
         self._idle = True
         self.host.engine.flush()
-        self._ticking = self._clock.callLater(BUSY_TICK if self.host.operations else IDLE_TICK, self._tick)
         self._afterwards()

@@ -7,11 +7,13 @@ wait.  Sans-I/O: time, packets and messages are handed in; C{send} takes what go
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from twisted.logger import Logger
 
 from openmb.errors import InvalidHeaderFields, OperationError, ProtocolError, Refusal, SealBroken
 from openmb.interfaces import IMiddlebox
@@ -28,16 +30,19 @@ from openmb.state.keyring import Keyring
 from openmb.wire import messages as m
 
 Operation = SourceOperation | DestinationOperation
+#: Operations that have ended here as their destination: a replay of one is refused.
+ENDED = 100_000
 
 
 @dataclass
 class HostCounts:
-    """What a host has seen: packets and bytes received, sealed frames refused, markers that were not genuine."""
+    """Packets and bytes received, sealed frames refused, markers that were not genuine, packets lost."""
 
     packets: int = 0
     bytes: int = 0
     refusedFrames: int = 0
     strayMarkers: int = 0
+    lostPackets: int = 0
 
 
 class MiddleboxHost:
@@ -47,6 +52,8 @@ class MiddleboxHost:
     @param send: takes each message for the controller.
     @param now: monotonic time in seconds.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -69,6 +76,8 @@ class MiddleboxHost:
         # events carry whole datagrams: nothing to put together, and the live decoder's memory must not be touched
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}
+        self._ended: dict[int, None] = {}
+        self._governing = hashlib.sha256(engine.governing + bytes([checksums])).digest()
         self._lease: float | None = None
         self._credits: dict[tuple[int, m.Side], tuple[int, int]] = {}
 
@@ -82,7 +91,7 @@ class MiddleboxHost:
             self.name,
             self.kind,
             self.incarnation,
-            self.engine.governing,
+            self._governing,
             tuple(m.LayoutVersion(*layout) for layout in self.engine.layouts),
             tuple(self._statuses()),
         )
@@ -149,13 +158,25 @@ class MiddleboxHost:
 
     def _process(self, decoded: Decoded) -> None:
         taps = [op for op in self._operations.values() if isinstance(op, SourceOperation) and op.tapping]
-        processed = self.engine.process(decoded, self._births(decoded, taps) if taps else None)
+        try:
+            processed = self.engine.process(decoded, self._births(decoded, taps) if taps else None)
+        except OperationError as error:
+            self._overwhelmed(error, len(decoded))
+            return
         for operation in taps:
             touched = np.flatnonzero(processed.marks == operation.identifier)
             if len(touched):
                 operation.raised(decoded.packets.select(touched))
         if processed.forward is not None:
             self.forward(processed.forward)
+
+    def _overwhelmed(self, error: OperationError, packets: int) -> None:
+        """The engine has no room, perhaps for records that operations keep in place: end those that can be ended."""
+        self.counts.lostPackets += packets
+        self.log.error("{count} packets lost: {reason}", count=packets, reason=error.reason)
+        for operation in tuple(self._operations.values()):
+            if isinstance(operation, SourceOperation) and operation.tapping:
+                operation.giveUp(error.refusal, error.reason)
 
     @staticmethod
     def _births(decoded: Decoded, taps: list[SourceOperation]) -> NDArray[np.uint64]:
@@ -208,7 +229,10 @@ class MiddleboxHost:
 
     def drop(self, operation: Participant) -> None:
         """Forget an operation."""
-        self._operations.pop(operation.identifier, None)
+        if self._operations.pop(operation.identifier, None) is not None and operation.side is m.Side.DESTINATION:
+            self._ended[operation.identifier] = None
+            while len(self._ended) > ENDED:
+                del self._ended[next(iter(self._ended))]
 
     def endWindows(self, flows: HeaderFieldList) -> None:
         """A HOLD ends the late windows that it intersects: those flows are coming back."""
@@ -245,6 +269,8 @@ class MiddleboxHost:
                     operation.sender.credited(message.number)
             case ((m.StreamFrame() | m.Credit()), None):
                 pass  # of an operation that has ended here: the other end is told by the controller
+            case m.Prepare(), None if identifier in self._ended:
+                raise OperationError(Refusal.WRONG_STATE, f"operation {identifier:x} is over: nothing is taken twice")
             case m.Prepare(), None:
                 self._checkPeer(message.destination)
                 self._operations[identifier] = DestinationOperation(self, message)
@@ -292,9 +318,9 @@ class MiddleboxHost:
     def _close(self, operation: Operation | None) -> None:
         if operation is None:
             return
-        if isinstance(operation, SourceOperation) and operation.state is not SourceState.WINDOW:
-            operation.goOn()
-        elif isinstance(operation, DestinationOperation) and operation.state is not DestinationState.MERGED:
+        if isinstance(operation, SourceOperation) or (
+            isinstance(operation, DestinationOperation) and operation.state is not DestinationState.MERGED
+        ):
             operation.orphaned()
         self.drop(operation)
 

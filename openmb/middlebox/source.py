@@ -70,6 +70,7 @@ class SourceOperation:
         self._windowEnds = 0.0
         self._exported = self._exportedBytes = self._events = self._redirected = self._late = 0
         self._uncopied = 0
+        self._given = False  # a marker has come: they begin only after COMMIT was sent, so the destination owns
         self._drained = False
 
     @property
@@ -90,7 +91,19 @@ class SourceOperation:
         return self.state is SourceState.EXPORTING and self.sender.roomy
 
     def exportSlice(self) -> None:
-        """Export and mark up to one slice of the table, as one step."""
+        """Export and mark up to one slice of the table, as one step; what cannot travel ends the operation."""
+        try:
+            self._exportSlice()
+        except OperationError as error:
+            self.giveUp(error.refusal, error.reason)
+
+    def giveUp(self, refusal: Refusal, reason: str) -> None:
+        """Before the vote: go on as if never asked, and say why."""
+        self._host.drop(self)
+        self._host.engine.unmark(self.identifier)
+        self._host.send(Refused(self.identifier, 0, refusal, reason))
+
+    def _exportSlice(self) -> None:
         batches = next(self._slices, None)
         if batches is None:
             self.state = SourceState.TAPPING
@@ -114,10 +127,8 @@ class SourceOperation:
         self._events += len(packets)
         self.sender.events(StreamType.REPROCESS, packets)
         if self.sender.backlog > self._host.settings.eventBuffer:
-            self._host.drop(self)
-            self._host.engine.unmark(self.identifier)
-            reason = f"{self.sender.backlog} bytes of re-process events wait for the destination"
-            self._host.send(Refused(self.identifier, 0, Refusal.BUFFER_FULL, reason))
+            waiting = f"{self.sender.backlog} bytes of re-process events wait for the destination"
+            self.giveUp(Refusal.BUFFER_FULL, waiting)
 
     # -- switch-over
 
@@ -156,6 +167,7 @@ class SourceOperation:
         """A genuine drain marker came down the old path."""
         if self.state is not SourceState.DIVERTED or self._drained:
             return
+        self._given = True
         self.sender.append(StreamType.MARKED, b"", packPart(Marked(stamp)))
         if final:
             self._drained = True
@@ -225,8 +237,16 @@ class SourceOperation:
             self.closeWindow()
 
     def orphaned(self) -> None:
-        """No controller came back within the lease: go on alone, unless the destination has taken over for good."""
-        if self.state is SourceState.WINDOW:
+        """
+        Nobody will say any more how this ends: go on alone, unless the destination has taken over.
+
+        It has when a drain marker came, for these follow COMMIT; then going on would report everything twice.
+        """
+        if self.state is SourceState.DIVERTED and self._given:
+            self._host.engine.delPerflow(self.identifier, self.flows)
+            self._host.engine.thaw(self.identifier)
+            self._host.drop(self)
+        elif self.state is SourceState.WINDOW:
             self._host.drop(self)
         else:
             self.goOn()

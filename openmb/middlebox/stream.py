@@ -16,11 +16,14 @@ from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import PacketBatch
 from openmb.state.keyring import Keyring
 from openmb.state.sealing import TransferOpener, TransferSealer, transferContext
+from openmb.wire.framing import BODY_LIMIT
 from openmb.wire.messages import Get, Prepare, Side, StreamFrame, StreamType
 from openmb.wire.stream import PACKET_OVERHEAD, Opened, associatedData, packEvents, packPart, unpackPart
 
 #: Packet bytes put in one frame of events, and record bytes in one pack (a single larger packet travels alone).
 PACK_BYTES = 65536
+#: Bytes of a frame's clear and plain part together: the body's limit less what seal and head add.
+LARGEST = BODY_LIMIT - 1024
 
 
 def contextOf(kind: str, request: Get | Prepare, side: Side) -> bytes:
@@ -69,7 +72,14 @@ class StreamSender:
         return not self._waiting and self._inFlightBytes < self._window
 
     def append(self, type_: StreamType, clear: bytes, plain: bytes) -> None:
-        """Seal one frame and send it as soon as there is credit."""
+        """
+        Seal one frame and send it as soon as there is credit.
+
+        @raise OperationError: C{BUFFER_FULL}, it is larger than any frame may be; nothing was sent.
+        """
+        if len(clear) + len(plain) > LARGEST:
+            size = len(clear) + len(plain)
+            raise OperationError(Refusal.BUFFER_FULL, f"{size} bytes in one piece; a frame takes {LARGEST}")
         self.sent += 1
         bound = associatedData(self._operation, self._side, self.sent, type_, clear)
         sealed = self._sealer.seal(self.sent, bound, plain)

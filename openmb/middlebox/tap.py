@@ -123,11 +123,13 @@ def makeService(options: Options) -> IService:
         credentials = loadCredentials(Path(options["certificates"]), options["name"])
         keyring = Keyring.load(options["keys"])
         plugin = findPlugin(kind)
+        if "append" in options.subOptions:
+            options.subOptions["append"] = 1  # what a service wrote before it was started again is not to be lost
         engine = plugin.makeMiddlebox(options.subOptions)
     except ConfigurationError as error:
-        raise usage.UsageError(str(error)) from error
+        raise SystemExit(f"openmb-middlebox: {error}") from error
     if keyring.kind != kind:
-        raise usage.UsageError(f"the keyring {options['keys']} is for {keyring.kind}, not {kind}")
+        raise SystemExit(f"openmb-middlebox: the keyring {options['keys']} is for {keyring.kind}, not {kind}")
     prepareKernels(plugin)
     service = MiddleboxService(credentials, placesOf(options), loop)
     checksums = not options.subOptions.get("no-checksums")

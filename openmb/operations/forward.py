@@ -144,6 +144,8 @@ def finish(inputs: MoveInputs, core: MoveCore) -> None:
 
 def sayGone(inputs: MoveInputs, core: MoveCore) -> None:
     core.sourceAlive = False
+    reason = f"the source {core.request.source.name} was lost before it had drained: packets may be missing"
+    core.actions.failed(Refusal.PEER_DIED, reason)
     core.actions.toDestination(SourceGone(core.request.operation))
 
 

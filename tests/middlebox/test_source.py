@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import Refusal
+from openmb.middlebox.source import SourceOperation
 from openmb.state.headers import EVERYTHING
+from openmb.state.records import RecordBatch
+from openmb.state.taxonomy import Cell
 from openmb.testing.adapters import START, manyFlows
 from openmb.wire import messages as m
 from tests.middlebox.rig import OP, TOKEN, End, Pair, single
@@ -205,3 +209,44 @@ class SourceTests(SynchronousTestCase):
         source.host.connectionMade()
         source.host.timePassed(1000.0)
         self.assertEqual(1, source.host.operations)
+
+
+class HardTimesTests(SynchronousTestCase):
+    """What cannot be done ends the operation with a reason, and loses nothing that can be kept."""
+
+    def test_tooLargeToTravel(self) -> None:
+        """A record that no frame can take: refused, and the source goes on as if never asked."""
+        source = self.exporting()
+        operation = source.host._operations[OP]
+        assert isinstance(operation, SourceOperation)
+        operation._slices = iter([(hugeBatch(),)])
+        source.host.work()
+        self.assertEqual(Refusal.BUFFER_FULL, source.refusal())
+        self.assertEqual(0, source.host.operations)
+
+    def test_alone(self) -> None:
+        """Nobody comes back: without a marker the kept packets are processed, after one the destination has them."""
+        for marked in (False, True):
+            source = self.exporting()
+            while source.host.work():
+                pass
+            source.tell(m.Divert(OP, TOKEN))
+            source.feed(manyFlows((0,), LATER, 3))
+            if marked:
+                source.mark(LATER + 10**9)
+            source.host._operations[OP].orphaned()
+            self.assertEqual(marked, not source.engine._table)
+
+    def exporting(self) -> End:
+        """A source that has been asked."""
+        source = End("a")
+        source.feed(manyFlows())
+        source.tell(Pair().get)
+        return source
+
+
+def hugeBatch() -> RecordBatch:
+    """One record with a tail of 2 MiB."""
+    tail = np.zeros(2 << 20, np.uint8)
+    key, record = np.zeros((1, 40), np.uint8), np.zeros((1, 24), np.uint8)
+    return RecordBatch(Cell.SUPPORTING_PER_FLOW, 1, 1, key, record, np.array([len(tail)], np.uint32), tail)

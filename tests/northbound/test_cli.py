@@ -110,10 +110,10 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(ran, Ran(3, "", f"openmb: {self.logs} is not a folder: make it first\n"))
 
     def test_unknownKind(self) -> None:
-        """A kind that is not there names those that are."""
+        """A kind that is not there is wrong usage; the text names those that are."""
         ran = command("run", "nosuch", "--pcap", "x")
-        self.assertEqual((ran.status, ran.output), (3, ""))
-        self.assertIn("openmb: no plugin 'nosuch'; found: ", ran.errors)
+        self.assertEqual((ran.status, ran.output), (2, ""))
+        self.assertIn("no plugin 'nosuch'; found: ", ran.errors)
         self.assertIn("counting", ran.errors)
 
     def test_missingCapture(self) -> None:

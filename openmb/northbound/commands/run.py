@@ -8,6 +8,7 @@ from typing import Any
 import click
 from twisted.python import usage
 
+from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.offline import OfflineRun, runOffline
 from openmb.packets.capture import openCapture
@@ -71,7 +72,10 @@ def command(kind: str, captures: tuple[Path, ...], options: tuple[str, ...]) -> 
     Options that are not of this command are the kind's own (`openmb run KIND --help` lists them), such as --logs DIR,
     where its output goes.
     """
-    plugin = findPlugin(kind)
+    try:
+        plugin = findPlugin(kind)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
     own = parseOptions(plugin, options)
     opened = [openCapture(capture) for capture in captures]
     decoder = Decoder(checksums=not own.get("no-checksums", False))

@@ -9,6 +9,7 @@ import time
 import click
 
 from openmb.testing.simulation.campaign import Campaign, campaign
+from openmb.testing.simulation.kinds import KINDS
 from openmb.testing.simulation.world import Outcome
 
 #: Lines of the oracle's complaint shown for each bad seed.
@@ -34,7 +35,7 @@ def showCounts(result: Campaign, seconds: float) -> None:
 @click.command("simulate")
 @click.option("--seeds", default=200, show_default=True, type=click.IntRange(1), help="how many histories")
 @click.option("--first", default=0, show_default=True, help="the first seed")
-@click.option("--kind", default="bro", show_default=True, help="which kind of middlebox")
+@click.option("--kind", default="bro", show_default=True, type=click.Choice(sorted(KINDS)), help="which kind")
 @click.option("--processes", default=None, type=click.IntRange(1), help="how many at a time (default: one a core)")
 def command(seeds: int, first: int, kind: str, processes: int | None) -> None:
     """

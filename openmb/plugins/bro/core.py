@@ -33,6 +33,7 @@ class BroSettings:
     @ivar grace: seconds of packet time that a record stays after its end before a sweep removes it.
     @ivar sweep: seconds of packet time between two sweeps.
     @ivar capacity: records for which there is room from the start.
+    @ivar append: go on with logs that are there, in place of writing over them.
     @ivar uidKey: the key of the hash that makes connection ids; the same in all of a deployment.
     """
 
@@ -42,6 +43,7 @@ class BroSettings:
     grace: float = 5.0
     sweep: float = 5.0
     capacity: int = 1024
+    append: bool = False
     uidKey: bytes = DEFAULT_KEY
 
 
@@ -55,7 +57,7 @@ class BroCore:
     def __init__(self, settings: BroSettings) -> None:
         self.settings = settings
         self.governing = hashlib.sha256(_RULES + settings.uidKey).digest()
-        self.logs = BroLogs(settings.logs, settings.asJSON, ConnectionIDs(settings.uidKey))
+        self.logs = BroLogs(settings.logs, settings.asJSON, ConnectionIDs(settings.uidKey), settings.append)
         self._own = Tracker(settings.maximumFlows, self.logs, settings.capacity)
         self._provisional: dict[int, Tracker] = {}
         self._frozen: dict[int, HeaderFieldList] = {}

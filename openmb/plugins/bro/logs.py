@@ -168,12 +168,16 @@ def _stampText(now: float) -> str:
 
 class LogFile:
     """
-    One log; the file is made with the first row that is flushed.
+    One log; the file is made with the first row that is flushed, or at the end, so that no older one is left there.
 
     @param directory: None: rows are counted and dropped.
+    @param append: go on with a log that is there, as a service does that is started again.
     """
 
-    def __init__(self, directory: Path | None, path: str, columns: tuple[Column, ...], asJSON: bool) -> None:
+    def __init__(
+        self, directory: Path | None, path: str, columns: tuple[Column, ...], asJSON: bool, append: bool = False
+    ) -> None:
+        self._mode = "a" if append else "w"
         self._directory, self._path = directory, path
         self._format = (JSONFormat if asJSON else TSVFormat)(path, columns)
         self._rows: list[str] = []
@@ -204,14 +208,17 @@ class LogFile:
     def _open(self) -> None:
         assert self._directory is not None
         try:
-            self._file = (self._directory / f"{self._path}.log").open("w", encoding="utf-8")
+            self._file = (self._directory / f"{self._path}.log").open(self._mode, encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(f"cannot write the log {self._path}: {error}") from error
+        self._mode = "a"  # rows that come after the end, if ever, join the others
         self._file.write(self._format.header(time.time()))
 
     def close(self) -> None:
         """Flush, write what stands after the rows, and close the file."""
         self.flush()
+        if self._file is None and self._directory is not None and self._mode == "w":
+            self._open()
         if self._file is not None:
             self._file.write(self._format.footer(time.time()))
             self._file.close()

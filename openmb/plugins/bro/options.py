@@ -19,6 +19,7 @@ class BroOptions(usage.Options):
 
     optFlags = [
         ["no-checksums", "C", "Take packets whatever their checksums say."],
+        ["append", None, "Go on with logs that are there (a service always does) instead of writing over them."],
         ["json", None, "Write logs as JSON lines instead of tab-separated values."],
     ]
     optParameters = [
@@ -46,4 +47,6 @@ def settingsOf(options: Any) -> BroSettings:
             logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"--logs: {error}") from error
-    return BroSettings(logs, bool(options["json"]), options["max-flows"], options["grace"], uidKey=key)
+    return BroSettings(
+        logs, bool(options["json"]), options["max-flows"], options["grace"], append=bool(options["append"]), uidKey=key
+    )

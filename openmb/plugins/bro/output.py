@@ -38,10 +38,10 @@ class BroLogs:
     @param directory: where they are written; None: nowhere.
     """
 
-    def __init__(self, directory: Path | None, asJSON: bool, ids: ConnectionIDs) -> None:
+    def __init__(self, directory: Path | None, asJSON: bool, ids: ConnectionIDs, append: bool = False) -> None:
         self._ids = ids
-        self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON)
-        self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON)
+        self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append)
+        self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log."""

@@ -92,8 +92,19 @@ class Session:
 
     @classmethod
     def dumped(cls, analyzer: int, dump: bytes) -> Session:
-        """A session whose parser was dumped elsewhere; it is loaded when it is needed."""
+        """A session whose parser was dumped elsewhere; L{load} says whether it is one."""
         return cls(analyzer, None, dump)
+
+    def load(self) -> None:
+        """
+        Make the parser of its dump: while an operation can still be refused, not when the first packet comes.
+
+        @raise OperationError: what was imported is no parser's dump.
+        """
+        if self._parser is None:
+            kind = HTTPParser if self._analyzer == ANALYZER_HTTP else SSHWatcher
+            self._parser = kind.load(self._dump)
+            self._dump = b""
 
     @property
     def parser(self) -> IParser:
@@ -102,10 +113,8 @@ class Session:
 
         @raise OperationError: what was imported is no parser's dump.
         """
-        if self._parser is None:
-            kind = HTTPParser if self._analyzer == ANALYZER_HTTP else SSHWatcher
-            self._parser = kind.load(self._dump)
-            self._dump = b""
+        self.load()
+        assert self._parser is not None
         return self._parser
 
     def dump(self) -> bytes:
@@ -127,6 +136,9 @@ class Session:
             return []
         if found.kind == PIECE_RESET:
             return self.parser.reset(found.stamp)
+        if self.parser.skip(found.originator) < 0:
+            # given up: the kernel tells nothing more of this side, but knows so only after the batch
+            return []
         return self._pass(found) + self._deliver(found, data)
 
     def _pass(self, found: Found) -> list[HTTPRow]:

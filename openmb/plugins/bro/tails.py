@@ -88,6 +88,7 @@ def parseTail(data: bytes, analyzer: int) -> Tail:
     session = None
     if parser:
         session = Session.dumped(analyzer, parser)
+        session.load()
         session.position, session.held = position, held
     return Tail((first, second), session)
 

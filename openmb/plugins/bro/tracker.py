@@ -146,12 +146,14 @@ class Tracker:
     def drain(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         """Empty the work arrays: feed the parsers, report what has finished."""
         cursors = self.work.cursors
-        if cursors[PIECES]:
-            self._feed(data, offsets)
-        if cursors[FINISHED] and self._output is not None:
-            count = int(cursors[FINISHED])
-            self._output.connections(self.work.keys[:count], self.work.rows[:count])
-        cursors[PIECES] = cursors[FINISHED] = 0
+        try:
+            if cursors[PIECES]:
+                self._feed(data, offsets)
+            if cursors[FINISHED] and self._output is not None:
+                count = int(cursors[FINISHED])
+                self._output.connections(self.work.keys[:count], self.work.rows[:count])
+        finally:
+            cursors[PIECES] = cursors[FINISHED] = 0
 
     def _feed(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         touched: dict[int, int] = {}
