@@ -65,7 +65,6 @@ setup(
     package_data={
         "openmb": ["py.typed"],
         "openmb.demo": ["traces/*.pcap", "traces/*.md"],
-        "openmb.northbound": ["static/*", "templates/*"],
         "twisted.plugins": ["openmb_plugin.py"],
     },
     install_requires=RUNTIME,

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.controller.controller import ANSWER_TIME
+from openmb.controller.registry import Session
 from openmb.errors import OperationError, Refusal
 from openmb.operations.values import Stage
 from openmb.wire import messages as m
@@ -157,6 +158,37 @@ class ControllerTests(SynchronousTestCase):
         status = m.OperationStatus(12345, m.Side.SOURCE, "tapping", -1, 3)
         session = self.rig.connect(replace(hello("d"), operations=(status,)))
         self.assertEqual([m.Close(12345)], self.rig.sent[session.name])
+
+    def test_rememberedOperations(self) -> None:
+        """A source that was away when its move ended is told how: one that was committed is not to go on."""
+        status = m.OperationStatus(OP, m.Side.SOURCE, "diverted", -1, 3)
+        self.controller.startMove("a", "b", "tcp", routeTo("b"))
+        self.rig.committing()
+        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0))
+        self.controller.sessionClosed(self.rig.sessions["a"])
+        self.rig.connect(replace(hello("a"), operations=(status,)))
+        self.assertEqual(["Delete", "Close"], self.rig.types("a"))
+
+    def test_newcomer(self) -> None:
+        """Another incarnation cannot take the name of one that is connected; the same one, on a new connection, can."""
+        closed: list[str] = []
+        session = Session(hello("a"), lambda message: None, closed.append)
+        self.controller.sessionOpened(session)
+        with self.assertRaises(OperationError) as caught:
+            self.controller.checkNewcomer(replace(hello("a"), incarnation=b"z" * 16))
+        self.assertEqual(Refusal.WRONG_STATE, caught.exception.refusal)
+        self.controller.checkNewcomer(hello("a"))
+        self.assertEqual([], closed)
+        self.rig.connect(hello("a"))
+        self.assertEqual(1, len(closed))
+
+    def test_routeOfOthers(self) -> None:
+        """A route that takes other flows, or takes them elsewhere, is refused before anything is asked."""
+        for route in (routeTo("b", flows="udp"), routeTo("c")):
+            with self.assertRaises(OperationError) as caught:
+                self.controller.startMove("a", "b", "tcp", route)
+            self.assertEqual(Refusal.BAD_REQUEST, caught.exception.refusal)
+        self.assertEqual((), self.controller.moves)
 
     def test_unknownMove(self) -> None:
         """Asking for a move that is over is refused."""

@@ -119,6 +119,23 @@ class PerformerTests(SynchronousTestCase):
         self.rig.network.asked[0][2].callback(None)
         self.assertEqual("unroute", self.rig.network.asked[1][0])
 
+    def test_answerLost(self) -> None:
+        """A route whose answer is lost may be in effect: its packets are sent to where their records are."""
+        self.rig.routing()
+        self.rig.network.asked[0][2].errback(OperationError(Refusal.DISCONNECTED, "the switch closed the connection"))
+        kind, route, _ = self.rig.network.asked[1]
+        self.assertEqual(("route", ("a",)), (kind, route.path))
+        self.assertEqual(self.rig.network.asked[0][1].flows, route.flows)
+
+    def test_commitRefused(self) -> None:
+        """A destination that refuses COMMIT owns nothing: the route goes back, the source goes on."""
+        self.rig.committing()
+        self.rig.says("b", m.Refused(OP, m.MessageType.COMMIT, Refusal.WRONG_STATE, "not now"))
+        self.assertEqual("unroute", self.rig.network.asked[1][0])
+        self.rig.network.asked[1][2].callback(None)
+        self.assertEqual("Unmark", self.rig.types("a")[-1])
+        self.assertEqual("Discard", self.rig.types("b")[-1])
+
     def test_routeRefused(self) -> None:
         """A refused route changed nothing: nothing is asked back, both are undone."""
         self.rig.routing()
