@@ -26,7 +26,7 @@ class HostSettings:
     @ivar destinationLease: without a controller, when a destination gives an operation up.
     """
 
-    sliceSlots: int = 128
+    sliceSlots: int = 64
     sliceTime: float = 0.0005
     exportShare: float = 0.5
     eventBuffer: int = 32 << 20

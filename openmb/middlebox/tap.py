@@ -54,7 +54,7 @@ class Options(usage.Options):
         ["switch", "s", None, "directory of the embedded switch"],
         ["controller", None, "127.0.0.1:7790", "host:port of the controller"],
         ["controller-name", None, "controller", "name of the controller, as in its certificate"],
-        ["slice-slots", None, 128, "table slots that one export step looks at", _positive],
+        ["slice-slots", None, 64, "table slots that one export step looks at", _positive],
         [
             "slice-time",
             None,
