@@ -188,3 +188,41 @@ class PlainTests(SynchronousTestCase):
             runDecoded(compiled, decodeCapture(capture))
             self.assertEqual(sortedRows(plain), sortedRows(compiled), case)
             self.assertTrue(sortedRows(plain)["conn.log"])
+
+
+class OlderLogTests(SynchronousTestCase):
+    """What lies in the directory already."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        self.file = self.directory / "conn.log"
+        self.file.write_text("an older row\n", encoding="utf-8")
+
+    def log(self, append: bool) -> LogFile:
+        return LogFile(self.directory, "conn", (Column("id", "count"),), False, append)
+
+    def test_writtenOver(self) -> None:
+        """An older log is written over, also by a run without a row."""
+        log = self.log(False)
+        log.close()
+        text = self.file.read_text(encoding="utf-8")
+        self.assertTrue(text.startswith("#separator"))
+        self.assertNotIn("older", text)
+
+    def test_continued(self) -> None:
+        """A service goes on with it."""
+        log = self.log(True)
+        log.write([7])
+        log.close()
+        lines = self.file.read_text(encoding="utf-8").splitlines()
+        self.assertEqual(("an older row", True), (lines[0], "7" in lines))
+
+    def test_afterTheEnd(self) -> None:
+        """Rows that come after the end join the others."""
+        log = self.log(False)
+        for number in (1, 2):
+            log.write([number])
+            log.close()
+        lines = self.file.read_text(encoding="utf-8").splitlines()
+        self.assertTrue({"1", "2"} <= set(lines))
