@@ -18,7 +18,7 @@ from openmb.controller.registry import Registry, Session, checkPair
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import IJournal
-from openmb.operations.values import MoveReport, MoveRequest, MoveSettings
+from openmb.operations.values import MoveReport, MoveRequest, MoveSettings, Stage
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
 
@@ -26,6 +26,8 @@ from openmb.wire import messages as m
 ANSWER_TIME = 10.0
 #: Operations whose outcome is remembered, for middleboxes that come back.
 OUTCOMES = 10_000
+#: How many of them are told to whoever asks: an answer on the local socket is one line of at most 1 MiB.
+SHOWN = 1000
 
 
 def randomIdentifier() -> int:
@@ -93,7 +95,7 @@ class Controller:
         report = self._outcomes.get(status.operation)
         if report is None:
             self.log.warn("{name} knows operation {op:x}, nobody here does", name=session.name, op=status.operation)
-        elif status.side is m.Side.SOURCE and report.committed:
+        elif status.side is m.Side.SOURCE and report.stage is not Stage.ABORTED:
             session.send(m.Delete(status.operation, 0))
         elif status.side is m.Side.SOURCE:
             session.send(m.Unmark(status.operation, False))
@@ -200,7 +202,7 @@ class Controller:
     @property
     def history(self) -> tuple[MoveReport, ...]:
         """The reports of the last moves that are over, the newest last."""
-        return tuple(self._outcomes.values())
+        return tuple(self._outcomes.values())[-SHOWN:]
 
     def move(self, identifier: int) -> MovePerformer:
         """

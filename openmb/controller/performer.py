@@ -309,8 +309,6 @@ class MovePerformer:
             self.report = replace(self.report, refusal=refusal, reason=reason)
 
     def reached(self, stage: Stage) -> None:
-        if stage is Stage.ROUTED:
-            self.report = replace(self.report, committed=True)
         if stage is Stage.FINISHED and self.report.refusal is not None:
             stage = Stage.FAILED
         self.report = replace(self.report, stage=stage)

@@ -27,7 +27,6 @@ from openmb.wire.messages import (
     Installed,
     Merged,
     Prepare,
-    Refused,
     Side,
     StreamFrame,
     StreamType,
@@ -212,13 +211,13 @@ class DestinationOperation:
             return
         now = self._host.now()
         if self._drained:
-            self._apply_(now, self._held.reached)
-            if not self._redirects.bytes and not len(self._redirects):
+            self._applyUpTo(now, self._held.reached)
+            if not len(self._redirects):
                 self._endMerge(now)
         else:
-            self._apply_(now, min(self._redirects.reached, self._held.reached))
+            self._applyUpTo(now, min(self._redirects.reached, self._held.reached))
 
-    def _apply_(self, now: float, stamp: int | None) -> None:
+    def _applyUpTo(self, now: float, stamp: int | None) -> None:
         self._longest = max(self._longest, self._held.longest(now))
         packets = PacketQueue.merge(self._redirects.takeUpTo(stamp), self._held.takeUpTo(stamp))
         if packets is not None:
@@ -228,7 +227,7 @@ class DestinationOperation:
             self._host.credit(self, frame)
 
     def _endMerge(self, now: float) -> None:
-        self._apply_(now, None)
+        self._applyUpTo(now, None)
         self.state = DestinationState.MERGED
         self._quietUntil = None
         self._host.engine.thaw(self.identifier)
@@ -294,7 +293,7 @@ class DestinationOperation:
     def timePassed(self, now: float) -> None:
         """After DRAINED, do not wait for ever for the direct path's marker."""
         if self._quietUntil is not None and self.state is DestinationState.MERGING and now >= self._quietUntil:
-            self._apply_(now, None)
+            self._applyUpTo(now, None)
             self._endMerge(now)
 
     def orphaned(self) -> None:
@@ -306,7 +305,3 @@ class DestinationOperation:
             self.timePassed(float("inf"))
         else:
             self._host.drop(self)
-
-    def refused(self, error: OperationError) -> None:
-        """Something in the stream cannot be accepted: the operation must be aborted."""
-        self._host.send(Refused(self.identifier, 0, error.refusal, error.reason))

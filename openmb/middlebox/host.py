@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from openmb.errors import InvalidHeaderFields, OperationError, ProtocolError, Refusal, SealBroken
 from openmb.interfaces import IMiddlebox
-from openmb.middlebox.destination import DestinationOperation, DestinationState
+from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.environment import Participant
 from openmb.middlebox.settings import HostSettings
 from openmb.middlebox.source import SourceOperation, SourceState
@@ -316,13 +316,9 @@ class MiddleboxHost:
             raise OperationError(Refusal.BAD_REQUEST, f"the request is meant for another incarnation of {peer.name}")
 
     def _close(self, operation: Operation | None) -> None:
-        if operation is None:
-            return
-        if isinstance(operation, SourceOperation) or (
-            isinstance(operation, DestinationOperation) and operation.state is not DestinationState.MERGED
-        ):
+        if operation is not None:
             operation.orphaned()
-        self.drop(operation)
+            self.drop(operation)
 
     def _stats(self, message: m.Stats) -> None:
         flows = HeaderFieldList.parse(message.flows)

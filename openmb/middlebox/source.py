@@ -179,12 +179,17 @@ class SourceOperation:
         if self.state not in (SourceState.DIVERTED, SourceState.WINDOW):
             raise OperationError(Refusal.WRONG_STATE, f"DELETE while {self.state.value}: nobody else owns the records")
         if self.state is SourceState.DIVERTED:
-            records = self._host.engine.delPerflow(self.identifier, self.flows)
-            self._host.engine.thaw(self.identifier)
-            self._kept.clear()
+            records = self._deleteRecords()
             self.state = SourceState.WINDOW
             self._windowEnds = self._host.now() + message.window / 1000
         self._host.send(Deleted(self.identifier, records, self._redirected))
+
+    def _deleteRecords(self) -> int:
+        """Drop records and copies in silence; how many records."""
+        records = self._host.engine.delPerflow(self.identifier, self.flows)
+        self._host.engine.thaw(self.identifier)
+        self._kept.clear()
+        return records
 
     def closeWindow(self) -> None:
         """Late packets are no longer re-directed."""
@@ -243,8 +248,7 @@ class SourceOperation:
         It has when a drain marker came, for these follow COMMIT; then going on would report everything twice.
         """
         if self.state is SourceState.DIVERTED and self._given:
-            self._host.engine.delPerflow(self.identifier, self.flows)
-            self._host.engine.thaw(self.identifier)
+            self._deleteRecords()
             self._host.drop(self)
         elif self.state is SourceState.WINDOW:
             self._host.drop(self)

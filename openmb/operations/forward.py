@@ -28,42 +28,30 @@ from openmb.operations.states import (
     window,
 )
 from openmb.operations.values import Stage
-from openmb.wire.messages import Commit, Divert, Get, Hold, Prepare, SourceGone
+from openmb.state.taxonomy import Cell
+from openmb.wire.messages import Commit, Divert, Get, Hold, Peer, Prepare, SourceGone
 
 # -- the way forward --------------------------------------------------------------------------------------------------
 
 
+def terms(core: MoveCore) -> tuple[int, str, tuple[Cell, ...], Peer, Peer, int]:
+    """What both ends are told in the beginning: the fields of PREPARE and of GET."""
+    request = core.request
+    settings = request.settings
+    return request.operation, request.flows, settings.cells, request.source, request.destination, settings.window
+
+
 @idle.upon(MoveInputs.begin).to(preparing)
 def prepare(inputs: MoveInputs, core: MoveCore) -> None:
-    request = core.request
     core.actions.journal(Step.OPEN)
     core.actions.expect("prepare")
-    core.actions.toDestination(
-        Prepare(
-            request.operation,
-            request.flows,
-            request.settings.cells,
-            request.source,
-            request.destination,
-            request.settings.window,
-        )
-    )
+    core.actions.toDestination(Prepare(*terms(core)))
 
 
 @preparing.upon(MoveInputs.prepared).to(exporting)
 def get(inputs: MoveInputs, core: MoveCore) -> None:
-    request = core.request
     core.actions.expect("transfer")
-    core.actions.toSource(
-        Get(
-            request.operation,
-            request.flows,
-            request.settings.cells,
-            request.source,
-            request.destination,
-            request.settings.window,
-        )
-    )
+    core.actions.toSource(Get(*terms(core)))
 
 
 @exporting.upon(MoveInputs.installed).to(installedState)

@@ -76,7 +76,7 @@ class MoveReport:
     What a move did, complete when it has finished.
 
     Counts of packets: C{reprocessed} (events before the switch-over), C{redirected}, C{held} (direct packets that
-    waited), C{late} (after the merge), C{lost}.  C{committed}: COMMIT was sent.  C{longestHold} in microseconds.
+    waited), C{late} (after the merge), C{lost}.  C{longestHold} in microseconds.
     """
 
     operation: int
@@ -89,7 +89,6 @@ class MoveReport:
     late: int = 0
     lost: int = 0
     deleted: int = 0
-    committed: bool = False
     longestHold: int = 0
     refusal: Refusal | None = None
     reason: str = ""

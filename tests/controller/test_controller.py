@@ -169,6 +169,18 @@ class ControllerTests(SynchronousTestCase):
         self.rig.connect(replace(hello("a"), operations=(status,)))
         self.assertEqual(["Delete", "Close"], self.rig.types("a"))
 
+    def test_rolledBack(self) -> None:
+        """After a refused COMMIT the source owns the records: coming back it is told to go on, not to delete."""
+        status = m.OperationStatus(OP, m.Side.SOURCE, "diverted", -1, 3)
+        self.controller.startMove("a", "b", "tcp", routeTo("b"))
+        self.rig.committing()
+        self.rig.says("b", m.Refused(OP, m.MessageType.COMMIT, Refusal.WRONG_STATE, "not now"))
+        self.rig.network.asked[1][2].callback(None)
+        self.rig.says("b", m.Discarded(OP, 0))
+        self.controller.sessionClosed(self.rig.sessions["a"])
+        self.rig.connect(replace(hello("a"), operations=(status,)))
+        self.assertEqual(["Unmark", "Close"], self.rig.types("a"))
+
     def test_newcomer(self) -> None:
         """Another incarnation cannot take the name of one that is connected; the same one, on a new connection, can."""
         closed: list[str] = []
