@@ -62,6 +62,8 @@ class Refusal(enum.IntEnum):
     ENGINE_FAILED = 19
     SHUTTING_DOWN = 20
     COUNT_MISMATCH = 21
+    NOT_AUTHORISED = 22
+    JOURNAL_FAILED = 23
 
 
 class OperationError(OpenMBError):

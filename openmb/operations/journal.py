@@ -7,13 +7,14 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from zope.interface import Interface, implementer
+from zope.interface import Attribute, Interface, implementer
 
+from openmb.interfaces import Route
 from openmb.wire.messages import Peer
 
 
 class Step(enum.Enum):
-    """The decisions of an operation, each durable before its act (table in C{docs/handover.md})."""
+    """The decisions of an operation, each durable before its act (table in C{docs/recovery.md})."""
 
     OPEN = "open"
     SWITCHING = "switching"
@@ -29,10 +30,13 @@ class Step(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Entry:
     """
-    One decision.
+    One decision, with everything that a controller must know to act on it after a restart.
 
-    @ivar route: text of the new route, from L{Step.SWITCHING} on; empty before.
-    @ivar reason: why, for L{Step.ABORT} and L{Step.BACK}.
+    @ivar token: 16 bytes that this operation's drain markers carry.
+    @ivar route: the new route, from L{Step.ROUTE} on; None before.
+    @ivar previous: the rule that it replaces, from L{Step.ROUTE} on; None: there was none.
+    @ivar reason: why, for L{Step.ABORT} and L{Step.BACK}; for L{Step.CLOSED} the stage it ended in
+        (C{openmb.operations.values.Stage}).
     """
 
     operation: int
@@ -40,27 +44,58 @@ class Entry:
     source: Peer
     destination: Peer
     flows: str
-    route: str = ""
+    token: bytes
+    route: Route | None = None
+    previous: Route | None = None
     reason: str = ""
 
 
 class IJournal(Interface):
     """Where decisions are written."""
 
+    epoch: int = Attribute("greater than that of every controller that used this journal before")
+
     def write(entry: Entry) -> None:
         """
         Make C{entry} durable; returns only then.
 
-        @raise OpenMBError: it could not be written; the caller must not act.
+        @raise OperationError: C{JOURNAL_FAILED}, it could not be written; the caller must not act.
         """
+
+    def unfinished() -> tuple[Entry, ...]:
+        """The last entry of each operation that is not L{Step.CLOSED}, in the order in which they were opened."""
+
+    def outcomes(limit: int) -> tuple[Entry, ...]:
+        """The L{Step.CLOSED} entries of the last C{limit} operations that are over, the oldest first."""
+
+    def close() -> None:
+        """Write no more."""
 
 
 @implementer(IJournal)
 class MemoryJournal:
-    """Keeps the entries in a list: for tests, simulation, and a controller that nobody needs to recover."""
+    """
+    Keeps the entries in a list: for tests, simulation, and a controller that nobody needs to recover.
+
+    @ivar entries: everything written, in order.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.epoch = 1
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)
+
+    def _last(self) -> dict[int, Entry]:
+        return {entry.operation: entry for entry in self.entries}
+
+    def unfinished(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self._last().values() if entry.step is not Step.CLOSED)
+
+    def outcomes(self, limit: int) -> tuple[Entry, ...]:
+        closed = [entry for entry in self.entries if entry.step is Step.CLOSED]
+        return tuple(closed[-limit:])
+
+    def close(self) -> None:
+        """Nothing to close: a test may read it again."""

@@ -152,11 +152,13 @@ def _request() -> tuple[Any, ...]:
         "source" / _PEER * "source",
         "destination" / _PEER * "destination",
         "window" / Int32ul * "bytes of stream frames that may be unacknowledged",
+        "lease" / Int32ul * "milliseconds without a controller after which this end gives the operation up",
     )
 
 
 _T = MessageType
 _TOKEN = "token" / Exact(16) * "carried by genuine drain markers"
+_NONCE = "nonce" / Exact(16) * "random, the destination's; part of what the source's seals are bound to"
 _ENTRIES = (
     _entry(
         *(_T.HELLO, m.Hello, _UP, "First message: who the middlebox is, what it speaks, what it remembers."),
@@ -196,13 +198,18 @@ _ENTRIES = (
         ),
         *_request(),
     ),
-    _entry(_T.PREPARED, m.Prepared, _UP, "Answer to PREPARE."),
-    _entry(_T.GET, m.Get, _DOWN, "To the source: export and mark, then raise re-process events.", *_request()),
+    _entry(_T.PREPARED, m.Prepared, _UP, "Answer to PREPARE.", _NONCE),
+    _entry(_T.GET, m.Get, _DOWN, "To the source: export and mark, then raise re-process events.", *_request(), _NONCE),
     _entry(_T.GETTING, m.Getting, _UP, "Answer to GET."),
     _entry(
         *(_T.CREDIT, m.Credit, _BOTH, "The receiver of a stream is done with all its frames up to a number."),
         "side" / _SIDE * "the end that makes the stream",
         "number" / FrameNumber(Int64sl) * "last frame that is done with",
+    ),
+    _entry(
+        *(_T.RESUME, m.Resume, _DOWN, "After a lost connection: send unacknowledged stream frames again, in order."),
+        "side" / _SIDE * "the end that makes the stream, which is the one that is told",
+        "number" / FrameNumber(Int64sl) * "last frame that the other end has received; those after it are sent again",
     ),
     _entry(
         *(_T.INSTALLED, m.Installed, _UP, "From the destination: GET_DONE was met and its count is right."),
@@ -232,6 +239,7 @@ _ENTRIES = (
         "held" / Int64ul * "direct packets that had waited",
         "late" / Int64ul * "packets that came after their place in the order",
         "longestHold" / Int64ul * "microseconds that the longest waiting packet waited",
+        "lost" / Int64ul * "packets of these flows that could not be processed here",
     ),
     _entry(
         *(_T.DELETE, m.Delete, _DOWN, "To the source: drop records and copies in silence."),

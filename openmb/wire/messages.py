@@ -40,7 +40,7 @@ class OperationStatus:
 
     operation: int
     side: Side
-    state: str
+    state: str  # "ended": over here, its last answer is kept until CLOSE
     received: int  # number of the last stream frame received from the other end, -1 for none
     sent: int  # number of the last stream frame made, -1 for none
 
@@ -109,13 +109,15 @@ class Prepare:
     source: Peer
     destination: Peer
     window: int  # bytes of stream frames that may be unacknowledged
+    lease: int  # milliseconds without a controller after which this end gives the operation up
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Answer to L{Prepare}."""
+    """Answer to L{Prepare}.  C{nonce}: 16 bytes that the source binds its seals to, so that no stream fits twice."""
 
     operation: int
+    nonce: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Get:
     source: Peer
     destination: Peer
     window: int
+    lease: int  # longer than the destination's
+    nonce: bytes  # the destination's
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,19 @@ class StreamFrame:
 @dataclass(frozen=True, slots=True)
 class Credit:
     """The receiver of a stream made by C{side} is done with all frames up to C{number}."""
+
+    operation: int
+    side: Side
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """
+    To the end C{side}, after a connection was lost: send every unacknowledged frame after C{number} again, in order.
+
+    C{number} is the last frame that the other end has received, -1 for none.
+    """
 
     operation: int
     side: Side
@@ -237,6 +254,7 @@ class Merged:
     held: int
     late: int
     longestHold: int  # microseconds that the longest waiting packet waited
+    lost: int  # packets of the operation's flows that could not be processed here
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +369,7 @@ Message = (
     | Getting
     | StreamFrame
     | Credit
+    | Resume
     | Installed
     | Hold
     | Holding

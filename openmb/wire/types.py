@@ -38,6 +38,7 @@ class MessageType(enum.IntEnum):
     DISCARDED = 35
     CLOSE = 36
     SOURCE_GONE = 37
+    RESUME = 38
     STATS = 48
     STATS_ANSWER = 49
     STREAM = 64

@@ -25,7 +25,7 @@ from openmb.wire.messages import (
     Welcome,
 )
 from tests.southbound.fakes import helloOf
-from tests.wire.samples import SAMPLES
+from tests.wire.samples import NONCE, SAMPLES
 from tests.wire.strategies import messages
 
 
@@ -161,21 +161,21 @@ class LegalityTests(SynchronousTestCase):
     def test_sendingWhatTheDirectionForbids(self) -> None:
         upper, lower = openPair()
         with self.assertRaises(ProtocolError):
-            upper.send(Prepared(1))
-        self.assertEqual(take(upper, Prepared(1)), [Prepared(1)])
+            upper.send(Prepared(1, NONCE))
+        self.assertEqual(take(upper, Prepared(1, NONCE)), [Prepared(1, NONCE)])
         with self.assertRaises(ProtocolError):
             lower.send(helloOf())
 
     def test_sendingTooEarly(self) -> None:
         with self.assertRaises(ProtocolError):
-            Connection(End.MIDDLEBOX).send(Prepared(1))
+            Connection(End.MIDDLEBOX).send(Prepared(1, NONCE))
 
     def test_nothingAfterGoodbye(self) -> None:
         upper, lower = openPair()
-        self.assertEqual(list(upper.receiveData(lower.send(Goodbye("x")) + encode(Prepared(1)))), [Goodbye("x")])
-        self.assertEqual(take(upper, Prepared(1)), [])
+        self.assertEqual(list(upper.receiveData(lower.send(Goodbye("x")) + encode(Prepared(1, NONCE)))), [Goodbye("x")])
+        self.assertEqual(take(upper, Prepared(1, NONCE)), [])
         with self.assertRaises(ProtocolError):
-            lower.send(Prepared(1))
+            lower.send(Prepared(1, NONCE))
 
     def test_brokenStaysBroken(self) -> None:
         upper, _ = openPair()
@@ -201,9 +201,9 @@ class DataTests(SynchronousTestCase):
         upper, _ = openPair()
         found = []
         with self.assertRaises(ProtocolError):
-            for message in upper.receiveData(encode(Prepared(1)) + encode(Committed(2, 3)) + b"\0" * 28):
+            for message in upper.receiveData(encode(Prepared(1, NONCE)) + encode(Committed(2, 3)) + b"\0" * 28):
                 found.append(message)
-        self.assertEqual(found, [Prepared(1), Committed(2, 3)])
+        self.assertEqual(found, [Prepared(1, NONCE), Committed(2, 3)])
 
     def test_pingIsAnswered(self) -> None:
         upper, lower = openPair()
@@ -290,7 +290,7 @@ class TimeTests(SynchronousTestCase):
         upper.timePassed(0.0)
         for now in (5.0, 10.0, 15.0):
             upper.timePassed(now)
-        list(upper.receiveData(encode(Prepared(1))[:1]))
+        list(upper.receiveData(encode(Prepared(1, NONCE))[:1]))
         self.assertEqual(upper.timePassed(20.0), [])
         self.assertEqual(upper.timePassed(24.9), [])
         self.assertEqual(len(upper.timePassed(25.0)), 1)

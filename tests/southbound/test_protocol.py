@@ -31,6 +31,7 @@ from openmb.wire.messages import (
     Welcome,
 )
 from tests.southbound.fakes import Everybody, helloOf
+from tests.wire.samples import NONCE
 
 _ADDRESS = IPv4Address("TCP", "192.0.2.1", 1234)
 
@@ -100,8 +101,8 @@ class ControllerTests(Ends):
 
     def test_messagesAreDelivered(self) -> None:
         protocol, _ = self.opened()
-        protocol.dataReceived(encode(Prepared(1)) + encode(Prepared(2)))
-        self.assertEqual(self.receivers.receivers[0].messages, [Prepared(1), Prepared(2)])
+        protocol.dataReceived(encode(Prepared(1, NONCE)) + encode(Prepared(2, NONCE)))
+        self.assertEqual(self.receivers.receivers[0].messages, [Prepared(1, NONCE), Prepared(2, NONCE)])
 
     def test_pingIsAnswered(self) -> None:
         protocol, transport = self.opened()
@@ -112,9 +113,9 @@ class ControllerTests(Ends):
     def test_junkDropsTheConnection(self) -> None:
         protocol, transport = self.opened()
         with capturedLogs() as logs:
-            protocol.dataReceived(encode(Prepared(1)) + b"\xff" * 40)
+            protocol.dataReceived(encode(Prepared(1, NONCE)) + b"\xff" * 40)
         self.assertTrue(transport.disconnecting)
-        self.assertEqual(self.receivers.receivers[0].messages, [Prepared(1)])
+        self.assertEqual(self.receivers.receivers[0].messages, [Prepared(1, NONCE)])
         (log,) = [log for log in logs if log["log_level"] is LogLevel.warn]
         self.assertIn("not an OpenMB frame", log["reason"])
         self.assertEqual(self.receivers.receivers[0].reasons, [])
@@ -125,7 +126,7 @@ class ControllerTests(Ends):
     def test_junkAfterTheEndIsIgnored(self) -> None:
         protocol, transport = self.opened()
         protocol.close("enough")
-        protocol.dataReceived(encode(Prepared(1)) + b"\xff" * 40)
+        protocol.dataReceived(encode(Prepared(1, NONCE)) + b"\xff" * 40)
         self.assertEqual(self.receivers.receivers[0].messages, [])
         self.assertEqual(decodeAll(transport.value()), [Goodbye("enough")])
 

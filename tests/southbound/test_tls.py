@@ -33,6 +33,7 @@ from openmb.wire.codec import encode
 from openmb.wire.formats import End
 from openmb.wire.messages import Hello, Hold, Ping, Prepared, Side, StreamFrame, StreamType, Welcome
 from tests.southbound.fakes import Everybody, helloOf
+from tests.wire.samples import NONCE
 
 reactor = cast(Any, installedReactor)
 clock = cast(IReactorTime, installedReactor)
@@ -122,8 +123,8 @@ class TLSTestCase(TestCase):
     async def assertUndisturbed(self, lower: Everybody) -> None:
         """The session of L{openSession} still works."""
         upper = next(receiver for receiver in self.upper.receivers if receiver.peers)
-        lower.receivers[0].link.send(Prepared(99))
-        await self.until(lambda: Prepared(99) in upper.messages)
+        lower.receivers[0].link.send(Prepared(99, NONCE))
+        await self.until(lambda: Prepared(99, NONCE) in upper.messages)
         self.assertEqual((len(lower.receivers), lower.receivers[0].reasons, upper.reasons), (1, [], []))
 
 

@@ -33,6 +33,7 @@ from openmb.wire.messages import (
     Prepare,
     Prepared,
     Refused,
+    Resume,
     Side,
     SourceGone,
     Stats,
@@ -47,6 +48,7 @@ from openmb.wire.messages import (
 
 OPERATION = 0x0102030405060708
 TOKEN = bytes(range(16))
+NONCE = bytes(range(16, 32))
 _SOURCE = Peer("bro1", bytes([0xA1] * 16))
 _DESTINATION = Peer("bro-2.x", bytes([0xB2] * 16))
 _CELLS = (Cell.SUPPORTING_PER_FLOW, Cell.REPORTING_PER_FLOW)
@@ -63,11 +65,12 @@ SAMPLES: tuple[Message, ...] = (
     Ping(0xFFEEDDCCBBAA9988),
     Pong(0x0123456789ABCDEF),
     Goodbye("shutting down"),
-    Prepare(OPERATION, _FLOWS, _CELLS, _SOURCE, _DESTINATION, 0x00400000),
-    Prepared(OPERATION),
-    Get(OPERATION, _FLOWS, _CELLS, _SOURCE, _DESTINATION, 0x00200000),
+    Prepare(OPERATION, _FLOWS, _CELLS, _SOURCE, _DESTINATION, 0x00400000, 60000),
+    Prepared(OPERATION, NONCE),
+    Get(OPERATION, _FLOWS, _CELLS, _SOURCE, _DESTINATION, 0x00200000, 90000, NONCE),
     Getting(OPERATION),
     Credit(OPERATION, Side.DESTINATION, 0x0A0B0C0D),
+    Resume(OPERATION, Side.SOURCE, 0x0E0F1011),
     Installed(OPERATION, 1, 2, 3),
     Hold(OPERATION, TOKEN),
     Holding(OPERATION),
@@ -75,7 +78,7 @@ SAMPLES: tuple[Message, ...] = (
     DivertConfirmed(OPERATION, 4),
     Commit(OPERATION),
     Committed(OPERATION, 5),
-    Merged(OPERATION, 6, 7, 8, 9),
+    Merged(OPERATION, 6, 7, 8, 9, 19),
     Delete(OPERATION, 1500),
     Deleted(OPERATION, 10, 11),
     WindowClosed(OPERATION, 12, 13),

@@ -31,8 +31,8 @@ _side = st.sampled_from(m.Side)
 _layout = st.builds(m.LayoutVersion, st.sampled_from(Cell), _u16, _u16)
 _status = st.builds(m.OperationStatus, _u64, _side, st.text(max_size=8), _number, _number)
 _cellStats = st.builds(m.CellStats, st.sampled_from(Cell), _u64, _u64, _u64)
-_request = (_operation, _text, _cells, _peer, _peer, _u32)
-_ONLY_OPERATION = (m.Prepared, m.Getting, m.Holding, m.Commit, m.Close, m.SourceGone)
+_request = (_operation, _text, _cells, _peer, _peer, _u32, _u32)
+_ONLY_OPERATION = (m.Getting, m.Holding, m.Commit, m.Close, m.SourceGone)
 
 streamFrames: st.SearchStrategy[m.StreamFrame] = st.builds(
     m.StreamFrame,
@@ -52,7 +52,9 @@ messages: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.Pong, _u64),
     st.builds(m.Goodbye, _text),
     st.builds(m.Prepare, *_request),
-    st.builds(m.Get, *_request),
+    st.builds(m.Get, *_request, _token),
+    st.builds(m.Prepared, _operation, _token),
+    st.builds(m.Resume, _operation, _side, _number),
     *(st.builds(message, _operation) for message in _ONLY_OPERATION),
     st.builds(m.Credit, _operation, _side, _number),
     st.builds(m.Installed, _operation, _u64, _u64, _u64),
@@ -60,7 +62,7 @@ messages: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.Divert, _operation, _token),
     *(st.builds(message, _operation, _u64) for message in (m.DivertConfirmed, m.Committed, m.Discarded)),
     st.builds(m.Unmarked, _operation, _u64, _u64),
-    st.builds(m.Merged, _operation, _u64, _u64, _u64, _u64),
+    st.builds(m.Merged, _operation, _u64, _u64, _u64, _u64, _u64),
     st.builds(m.Delete, _operation, _u32),
     *(st.builds(message, _operation, _u64, _u64) for message in (m.Deleted, m.WindowClosed)),
     *(st.builds(message, _operation, st.booleans()) for message in (m.Unmark, m.Discard)),

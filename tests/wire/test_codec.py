@@ -230,7 +230,7 @@ class HostileTests(SynchronousTestCase):
                 encode(replace(hello, kind=kind))
 
     def test_valuesThatDoNotFit(self) -> None:
-        prepare = Prepare(1, "", (), _PEER, _PEER, 1)
+        prepare = Prepare(1, "", (), _PEER, _PEER, 1, 1)
         for bad in (
             replace(prepare, window=1 << 32),
             replace(prepare, window=-1),
