@@ -7,6 +7,7 @@ The machine's table stands in C{docs/handover.md}.
 from __future__ import annotations
 
 import enum
+import os
 
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
@@ -60,7 +61,8 @@ class DestinationOperation:
         self.flows = HeaderFieldList.parse(request.flows)
         host.engine.check(self.flows)
         host.engine.prepare(request.operation, self.flows)
-        self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.SOURCE))
+        self.nonce = os.urandom(16)
+        self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.SOURCE, self.nonce))
         self.sender: StreamSender | None = None
         self.state = DestinationState.RECEIVING
         self.token: bytes | None = None
@@ -232,7 +234,7 @@ class DestinationOperation:
         self._quietUntil = None
         self._host.engine.thaw(self.identifier)
         longest = int(self._longest * 1e6)
-        self._host.send(Merged(self.identifier, self._redirected, self._heldCount, self._late, longest))
+        self._host.send(Merged(self.identifier, self._redirected, self._heldCount, self._late, longest, 0))
 
     # -- abort
 
@@ -258,7 +260,7 @@ class DestinationOperation:
 
     def _openReturn(self) -> None:
         self.state = DestinationState.RETURNING
-        context = contextOf(self._host.kind, self.request, Side.DESTINATION)
+        context = contextOf(self._host.kind, self.request, Side.DESTINATION, self.nonce)
         self.sender = StreamSender(
             self.identifier,
             Side.DESTINATION,

@@ -30,8 +30,6 @@ from openmb.state.keyring import Keyring
 from openmb.wire import messages as m
 
 Operation = SourceOperation | DestinationOperation
-#: Operations that have ended here as their destination: a replay of one is refused.
-ENDED = 100_000
 
 
 @dataclass
@@ -76,7 +74,6 @@ class MiddleboxHost:
         # events carry whole datagrams: nothing to put together, and the live decoder's memory must not be touched
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}
-        self._ended: dict[int, None] = {}
         self._governing = hashlib.sha256(engine.governing + bytes([checksums])).digest()
         self._lease: float | None = None
         self._credits: dict[tuple[int, m.Side], tuple[int, int]] = {}
@@ -229,10 +226,7 @@ class MiddleboxHost:
 
     def drop(self, operation: Participant) -> None:
         """Forget an operation."""
-        if self._operations.pop(operation.identifier, None) is not None and operation.side is m.Side.DESTINATION:
-            self._ended[operation.identifier] = None
-            while len(self._ended) > ENDED:
-                del self._ended[next(iter(self._ended))]
+        self._operations.pop(operation.identifier, None)
 
     def endWindows(self, flows: HeaderFieldList) -> None:
         """A HOLD ends the late windows that it intersects: those flows are coming back."""
@@ -269,14 +263,12 @@ class MiddleboxHost:
                     operation.sender.credited(message.number)
             case ((m.StreamFrame() | m.Credit()), None):
                 pass  # of an operation that has ended here: the other end is told by the controller
-            case m.Prepare(), None if identifier in self._ended:
-                raise OperationError(Refusal.WRONG_STATE, f"operation {identifier:x} is over: nothing is taken twice")
             case m.Prepare(), None:
                 self._checkPeer(message.destination)
-                self._operations[identifier] = DestinationOperation(self, message)
-                self.send(m.Prepared(identifier))
+                self._operations[identifier] = made = DestinationOperation(self, message)
+                self.send(m.Prepared(identifier, made.nonce))
             case m.Prepare(), DestinationOperation():
-                self.send(m.Prepared(identifier))
+                self.send(m.Prepared(identifier, operation.nonce))
             case m.Get(), None:
                 self._checkPeer(message.source)
                 self.send(m.Getting(identifier))
@@ -349,8 +341,7 @@ class MiddleboxHost:
 
     def _checkLease(self, since: float) -> None:
         for operation in tuple(self._operations.values()):
-            source = isinstance(operation, SourceOperation)
-            if since >= (self.settings.sourceLease if source else self.settings.destinationLease):
+            if since >= operation.request.lease / 1000:
                 operation.orphaned()
 
     def shutDown(self) -> None:

@@ -22,8 +22,6 @@ class HostSettings:
     @ivar holdBytes: packets waiting at a destination; beyond it no packets are read until some are processed.
     @ivar redirectBytes: re-directed packets waiting at a destination; beyond it credit is withheld.
     @ivar mergeQuiet: after DRAINED, how long to wait for the direct path's marker.
-    @ivar sourceLease: without a controller, when a source gives an operation up; longer than any C{destinationLease}.
-    @ivar destinationLease: without a controller, when a destination gives an operation up.
     """
 
     sliceSlots: int = 64
@@ -34,5 +32,3 @@ class HostSettings:
     holdBytes: int = 256 << 20
     redirectBytes: int = 64 << 20
     mergeQuiet: float = 1.0
-    sourceLease: float = 90.0
-    destinationLease: float = 60.0

@@ -57,11 +57,12 @@ class SourceOperation:
             request.operation,
             Side.SOURCE,
             host.keyring,
-            contextOf(host.kind, request, Side.SOURCE),
+            contextOf(host.kind, request, Side.SOURCE, request.nonce),
             request.window,
             host.send,
         )
-        self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.DESTINATION))
+        back = contextOf(host.kind, request, Side.DESTINATION, request.nonce)
+        self.receiver = StreamReceiver(host.keyring, back)
         self.state = SourceState.EXPORTING
         self.token: bytes | None = None
         self._slices = host.engine.getPerflow(self.flows, request.operation, host.settings.sliceSlots)

@@ -26,8 +26,8 @@ PACK_BYTES = 65536
 LARGEST = BODY_LIMIT - 1024
 
 
-def contextOf(kind: str, request: Get | Prepare, side: Side) -> bytes:
-    """What the sub-key of one direction of an operation is bound to."""
+def contextOf(kind: str, request: Get | Prepare, side: Side, nonce: bytes) -> bytes:
+    """What the sub-key of one direction of an operation is bound to; C{nonce} is the destination's."""
     source, destination = request.source, request.destination
     return transferContext(
         kind,
@@ -37,6 +37,7 @@ def contextOf(kind: str, request: Get | Prepare, side: Side) -> bytes:
         source.incarnation,
         destination.name,
         destination.incarnation,
+        nonce,
     )
 
 

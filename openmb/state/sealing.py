@@ -2,7 +2,8 @@
 Seals the packs of one direction of one operation, so that only the two middleboxes can read or make them.
 
 AES-256-GCM under a key of its own for each transfer: HKDF-SHA256 (RFC 5869) of a key of the kind's keyring, a fresh
-salt, and the transfer's context (who, to whom, which operation).  The nonce is the frame's number, never used twice.
+salt, and the transfer's context (who, to whom, which operation, and a nonce of the destination, so that no transfer is
+taken twice).  The nonce is the frame's number, never used twice.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ _CONTEXT = Struct(
     "sourceIncarnation" / _Text,
     "destinationName" / _Text,
     "destinationIncarnation" / _Text,
+    "nonce" / _Text * "made by the destination for this transfer",
 )
 
 
@@ -61,6 +63,7 @@ def transferContext(
     sourceIncarnation: bytes,
     destinationName: str,
     destinationIncarnation: bytes,
+    nonce: bytes,
 ) -> bytes:
     """What one direction of one operation is bound to: 32 bytes, different if anything is."""
     fields = {
@@ -71,6 +74,7 @@ def transferContext(
         "sourceIncarnation": sourceIncarnation,
         "destinationName": destinationName.encode(),
         "destinationIncarnation": destinationIncarnation,
+        "nonce": nonce,
     }
     return hashlib.sha256(_CONTEXT.build(fields)).digest()
 

@@ -19,6 +19,8 @@ from openmb.testing.simulation.oracle import Row
 from openmb.wire import messages as m
 
 OP, TOKEN = 77, b"the markers' own"
+#: Milliseconds without a controller, at the destination and at the source.
+LEASES = (60_000, 90_000)
 KEYRING = Keyring("counter", {1: bytes(range(32))}, 1)
 MessageT = TypeVar("MessageT")
 
@@ -34,6 +36,7 @@ class End:
         self.name, self.clock = name, clock or Clock()
         self.sent: list[Any] = []
         self.rows: list[Row] = []
+        self.nonce = bytes(16)
         engine = CounterKind().engine(self.rows.append)
         assert isinstance(engine, CounterMiddlebox)
         self.engine = engine
@@ -43,10 +46,15 @@ class End:
             peer(name).incarnation,
             engine,
             KEYRING,
-            self.sent.append,
+            self._send,
             self.clock.seconds,
             HostSettings(**settings),
         )
+
+    def _send(self, message: m.Message) -> None:
+        if isinstance(message, m.Prepared):
+            self.nonce = message.nonce
+        self.sent.append(message)
 
     def tell(self, *messages: m.Message) -> None:
         for message in messages:
@@ -77,8 +85,13 @@ class Pair:
     def __init__(self, window: int = 1 << 20, flows: str = "udp", **settings: Any) -> None:
         self.clock = Clock()
         self.a, self.b = End("a", self.clock, **settings), End("b", self.clock, **settings)
-        ends = (OP, flows, PER_FLOW_CELLS, peer("a"), peer("b"), window)
-        self.prepare, self.get = m.Prepare(*ends), m.Get(*ends)
+        self.prepare = m.Prepare(OP, flows, PER_FLOW_CELLS, peer("a"), peer("b"), window, LEASES[0])
+
+    @property
+    def get(self) -> m.Get:
+        """The GET that follows from what the destination has answered last."""
+        p = self.prepare
+        return m.Get(OP, p.flows, p.cells, p.source, p.destination, p.window, LEASES[1], self.b.nonce)
 
     def relay(self) -> None:
         """Let frames and credit pass until there are none."""

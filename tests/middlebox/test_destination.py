@@ -24,10 +24,13 @@ class DestinationTests(SynchronousTestCase):
     """A destination with a real source."""
 
     def test_prepare(self) -> None:
-        """PREPARED, twice if asked twice."""
+        """PREPARED, the same nonce again if asked again; another destination has another."""
         pair = Pair()
         pair.b.tell(pair.prepare, pair.prepare)
-        self.assertEqual([m.Prepared(OP)] * 2, pair.b.sent)
+        self.assertEqual([m.Prepared(OP, pair.b.nonce)] * 2, pair.b.sent)
+        other = Pair()
+        other.b.tell(other.prepare)
+        self.assertNotEqual(other.b.nonce, pair.b.nonce)
 
     def test_prepareForAnotherIncarnation(self) -> None:
         """Refused, and nothing is left behind: neither an operation nor room for its records."""
@@ -64,11 +67,27 @@ class DestinationTests(SynchronousTestCase):
 
     def test_anotherTransfer(self) -> None:
         """Frames of another transfer of the same operation do not open: its salt is another."""
-        pair = Pair()
-        pair.b.tell(pair.prepare, self._framesOf(Pair())[0])
+        pair, other = Pair(), Pair()
+        pair.b.tell(pair.prepare)
+        other.b.nonce = pair.b.nonce
+        pair.b.tell(self._framesOf(other)[0])
         for frame in self._framesOf(pair)[1:2]:
             pair.b.tell(frame)
         self.assertEqual(Refusal.SEAL_BROKEN, pair.b.refusal())
+
+    def test_replayed(self) -> None:
+        """A recorded transfer that is played back, PREPARE and all, opens no second time: the nonce is another."""
+        pair = Pair()
+        pair.b.tell(pair.prepare)
+        frames = self._framesOf(pair)
+        pair.b.tell(*frames)
+        self.assertEqual(6, pair.b.take(m.Installed)[0].records)
+        pair.b.tell(m.Discard(OP, False), m.Close(OP))
+        pair.b.tell(pair.prepare, *frames)
+        refusals = [refused.refusal for refused in pair.b.take(m.Refused)]
+        self.assertEqual(Refusal.SEAL_BROKEN, refusals[0])
+        self.assertEqual([], pair.b.take(m.Installed))
+        self.assertEqual(0, pair.b.engine.usage(EVERYTHING)[0].records)
 
     def _framesOf(self, pair: Pair) -> list[m.StreamFrame]:
         pair.a.feed(manyFlows())

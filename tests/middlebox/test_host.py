@@ -98,7 +98,7 @@ class HostTests(SynchronousTestCase):
         """Flows that come back: a HOLD here ends an earlier late window that it intersects."""
         pair = Pair().merged()
         pair.a.tell(m.Delete(OP, 60_000))
-        ends = (OP + 1, "udp", (), peer("b"), peer("a"), 1 << 20)
+        ends = (OP + 1, "udp", (), peer("b"), peer("a"), 1 << 20, 60_000)
         pair.a.tell(m.Prepare(*ends), m.Hold(OP + 1, TOKEN))
         self.assertEqual([m.WindowClosed(OP, 0, 0)], pair.a.take(m.WindowClosed))
 

@@ -13,7 +13,7 @@ from openmb.state.keyring import Keyring
 from openmb.wire.messages import Side, StreamFrame, StreamType
 from tests.middlebox.rig import KEYRING, OP, Pair
 
-CONTEXT = contextOf("counter", Pair().get, Side.SOURCE)
+CONTEXT = contextOf("counter", Pair().get, Side.SOURCE, bytes(16))
 
 
 class StreamTests(SynchronousTestCase):
@@ -70,13 +70,15 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(b"one", self.receiver.receive(one))
 
     def test_forSomebodyElse(self) -> None:
-        """A stream made for another operation, direction or keyring does not open."""
+        """A stream made for another operation, direction, transfer or keyring does not open."""
         self.send(b"one")
-        other = contextOf("counter", replace(Pair().get, operation=OP + 1), Side.SOURCE)
-        back = contextOf("counter", Pair().get, Side.DESTINATION)
+        other = contextOf("counter", replace(Pair().get, operation=OP + 1), Side.SOURCE, bytes(16))
+        back = contextOf("counter", Pair().get, Side.DESTINATION, bytes(16))
+        again = contextOf("counter", Pair().get, Side.SOURCE, bytes(15) + b"1")
         for receiver in (
             StreamReceiver(KEYRING, other),
             StreamReceiver(KEYRING, back),
+            StreamReceiver(KEYRING, again),
             StreamReceiver(Keyring("counter", {1: bytes(32)}, 1), CONTEXT),
             StreamReceiver(Keyring("counter", {2: bytes(32)}, 2), CONTEXT),
         ):
