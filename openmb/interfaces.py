@@ -200,6 +200,10 @@ class Route:
     priority: int = 100
     egress: str | None = None
 
+    def replaces(self, other: Route) -> bool:
+        """Would this rule take the place of C{other}?"""
+        return (self.table, self.priority, self.flows) == (other.table, other.priority, other.flows)
+
 
 class INetwork(Interface):
     """Whatever steers packets to middleboxes."""
@@ -213,6 +217,9 @@ class INetwork(Interface):
 
         @raise OperationError: C{ROUTE_FAILED}; nothing changed.
         """
+
+    def current(route: Route) -> Deferred[Route | None]:
+        """The rule in effect with the table, priority and flows of C{route}: what C{route} would replace."""
 
     def unroute(route: Route) -> Deferred[None]:
         """Remove the rule with the same table, priority and flows; fires when in effect."""

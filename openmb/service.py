@@ -4,7 +4,6 @@ The controller as a service: southbound over TLS, northbound on a local socket.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +67,7 @@ class ControllerService(Service):
     def startService(self) -> None:
         """Listen."""
         super().startService()
+        self.controller.recover()
         verbs = NorthboundVerbs(self.controller).verbs
         self._ports.append(listenPrivately(self._reactor, self._places.socket, ServerFactory(verbs, self._reactor)))
         self._opening = Deferred.fromCoroutine(self._listen())
@@ -78,8 +78,7 @@ class ControllerService(Service):
         self.controller.checkNewcomer(hello)
 
     async def _listen(self) -> None:
-        # restarted controllers must count upwards: seconds since the epoch do, without anything to remember
-        terms = Terms(epoch=int(time.time()))
+        terms = Terms(epoch=self.controller.epoch)
         factory = ControllerFactory(
             terms, lambda link: ControllerReceiver(self.controller, link), self._reactor, self._admit
         )
@@ -105,7 +104,9 @@ class ControllerService(Service):
             self._opening.cancel()
         stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
         self._ports = []
-        return await gatherResults(stopped)
+        result = await gatherResults(stopped)
+        self.controller.close()
+        return result
 
 
 def _writeWhole(path: Path, text: str) -> None:

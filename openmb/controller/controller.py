@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from openmb.controller.performer import MovePerformer, Surroundings
 from openmb.controller.registry import Registry, Session, checkPair
+from openmb.controller.routechange import RouteChange
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import IJournal
@@ -33,6 +34,15 @@ SHOWN = 1000
 def randomIdentifier() -> int:
     """A 64-bit operation id that is not 0; random, so that restarted controllers do not repeat one."""
     return secrets.randbits(63) + 1
+
+
+def reminders(status: m.OperationStatus, aborted: bool) -> tuple[m.Message, ...]:
+    """What tells one end of an operation that is over how it ended."""
+    if status.side is m.Side.SOURCE:
+        return (m.Unmark(status.operation, False) if aborted else m.Delete(status.operation, 0),)
+    if aborted:
+        return (m.Discard(status.operation, False),)
+    return m.Commit(status.operation), m.SourceGone(status.operation)
 
 
 class Controller:
@@ -68,16 +78,23 @@ class Controller:
     # -- sessions
 
     def sessionOpened(self, session: Session) -> None:
-        """A middlebox has registered; what it remembers of operations that are over, it may forget."""
-        earlier = self.registry.get(session.name)
+        """A middlebox has registered: what is under way goes on, what is over it may forget."""
+        earlier = self.registry.add(session)
         if earlier is not None:
-            self.sessionClosed(earlier)
             earlier.close("another connection has taken its place")
-        self.registry.add(session)
         self.log.info("middlebox {name} ({kind}) registered", name=session.name, kind=session.hello.kind)
+        for move in self._movesOf(session.name):
+            if session.peer in (move.request.source, move.request.destination):
+                move.returned(session.name)
+            else:
+                move.died(session.name)  # a new process, which knows nothing of what the old one held
         for status in session.hello.operations:
             if status.operation not in self._moves:
                 self._remind(session, status)
+
+    def _movesOf(self, name: str) -> list[MovePerformer]:
+        moves = self._moves.values()
+        return [move for move in moves if name in (move.request.source.name, move.request.destination.name)]
 
     def checkNewcomer(self, hello: m.Hello) -> None:
         """
@@ -95,20 +112,19 @@ class Controller:
         report = self._outcomes.get(status.operation)
         if report is None:
             self.log.warn("{name} knows operation {op:x}, nobody here does", name=session.name, op=status.operation)
-        elif status.side is m.Side.SOURCE and report.stage is not Stage.ABORTED:
-            session.send(m.Delete(status.operation, 0))
-        elif status.side is m.Side.SOURCE:
-            session.send(m.Unmark(status.operation, False))
+        else:
+            for message in reminders(status, report.stage is Stage.ABORTED):
+                session.send(message)
         session.send(m.Close(status.operation))
 
     def sessionClosed(self, session: Session) -> None:
-        """The connection of a middlebox is gone."""
+        """The connection of a middlebox is gone: its operations wait for it, within their deadlines."""
         if not self.registry.remove(session):
             return
         self.log.info("middlebox {name} disconnected", name=session.name)
-        for move in tuple(self._moves.values()):
+        for move in self._movesOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
-                move.died(session.name)
+                move.away(session.name)
 
     def messageReceived(self, session: Session, message: m.Message) -> None:
         """A message of a registered middlebox."""
@@ -167,13 +183,34 @@ class Controller:
 
     def startMove(self, source: str, destination: str, flows: str, route: Route | None = None) -> MovePerformer:
         """As L{moveInternal}, but returns at once, so that the application can watch or abort the transfer."""
-        move = MovePerformer(self._request(source, destination, flows), self._around, route, self._ended)
+        move = self._performer(self._request(source, destination, flows), RouteChange(self.network, route))
         if route is not None:
             move.checkRoute(route)
         self._checkFree(move.flows)
         self._moves[move.request.operation] = move
         move.machine.begin()
         return move
+
+    def _performer(self, request: MoveRequest, change: RouteChange) -> MovePerformer:
+        return MovePerformer(request, self._around, change, self._ended)
+
+    def recover(self) -> None:
+        """
+        Take up every operation that the journal says is not over; call it once, before any middlebox registers.
+
+        Middleboxes that return within their leases find their operations where they broke.
+        """
+        for entry in self._around.journal.outcomes(OUTCOMES):
+            stage = Stage(entry.reason)
+            self._outcomes[entry.operation] = MoveReport(entry.operation, stage, recovered=True)
+        for entry in self._around.journal.unfinished():
+            request = MoveRequest(
+                entry.operation, entry.source, entry.destination, entry.flows, entry.token, self.settings
+            )
+            self.log.warn("operation {op:x} is taken up after {step}", op=entry.operation, step=entry.step.name)
+            change = RouteChange(self.network, entry.route, entry.previous, asked=entry.route is not None)
+            move = self._moves[entry.operation] = self._performer(request, change)
+            move.recover(entry)
 
     def _request(self, source: str, destination: str, flows: str) -> MoveRequest:
         ends = self.registry.find(source), self.registry.find(destination)
@@ -237,6 +274,15 @@ class Controller:
     def _unanswered(self, identifier: int, middlebox: str) -> None:
         self._questions.pop(identifier, None)
         raise OperationError(Refusal.DEADLINE, f"{middlebox} did not answer within {ANSWER_TIME:g} s")
+
+    @property
+    def epoch(self) -> int:
+        """Greater than that of every earlier controller with the same journal."""
+        return self._around.journal.epoch
+
+    def close(self) -> None:
+        """Nothing more is decided: let go of the journal."""
+        self._around.journal.close()
 
     def shutDown(self, reason: str = "the controller shuts down") -> None:
         """Abort what can still be aborted."""

@@ -8,43 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from automat import NoTransition
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from openmb.controller.answers import tell
+from openmb.controller.ends import End
+from openmb.controller.markers import Markers
 from openmb.controller.milestone import Milestone
 from openmb.controller.registry import Registry
+from openmb.controller.routechange import RouteChange
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.facts import MoveCore
 from openmb.operations.journal import Entry, IJournal, Step
 from openmb.operations.move import moveMachine
 from openmb.operations.values import MoveReport, MoveRequest, Stage
-from openmb.packets.marker import BACK_MARKERS
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
 
-#: Seconds between drain markers: what a held packet waits at most for news of the other path.
-MARKER_INTERVAL = 0.004
-#: Markers that may be asked for without an answer.
-MARKERS_AHEAD = 8
-
 #: States in which an application may still change its mind.
 UNDECIDED = frozenset({Stage.STARTED, Stage.INSTALLED, Stage.SWITCHING})
-
-#: What each end may say.
-SOURCE_ANSWERS = (m.Getting, m.Deleted, m.WindowClosed, m.Unmarked, m.Refused)
-DESTINATION_ANSWERS = (
-    m.Prepared,
-    m.Installed,
-    m.Holding,
-    m.DivertConfirmed,
-    m.Committed,
-    m.Merged,
-    m.Discarded,
-    m.Refused,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +52,26 @@ class MovePerformer:
     log = Logger()
 
     def __init__(
-        self, request: MoveRequest, around: Surroundings, route: Route | None, ended: Callable[[MovePerformer], None]
+        self,
+        request: MoveRequest,
+        around: Surroundings,
+        change: RouteChange,
+        ended: Callable[[MovePerformer], None],
     ) -> None:
-        self.request, self._around, self._route, self._ended = request, around, route, ended
+        self.request, self._around, self._change, self._ended = request, around, change, ended
         self.flows = HeaderFieldList.parse(request.flows)
         self.report = MoveReport(request.operation)
         self.installed: Milestone[MoveReport] = Milestone()
         self.moved: Milestone[MoveReport] = Milestone()
         self.finished: Milestone[MoveReport] = Milestone()
         self.watcher: Callable[[MoveReport], None] = lambda report: None
-        self._replaced: Route | None = None
-        self._answered = False
-        self._unanswered = 0
-        self._routing: Deferred[None] | None = None
+        self.source = End(m.Side.SOURCE, request.source, around.registry, around.clock)
+        self.destination = End(m.Side.DESTINATION, request.destination, around.registry, around.clock)
+        self._taken: set[type[m.Message]] = set()
         self._deadline: IDelayedCall | None = None
-        self._marking: IDelayedCall | None = None
-        self._markers = 0
-        self._settled = 0.0
+        self._markers = Markers(request.operation, request.token, around.network, around.clock)
+        self._owned = False  # the destination may have been told to commit
+        self._recovering = False
         self.machine = moveMachine(MoveCore(request, self))
 
     # -- for the application
@@ -99,7 +85,7 @@ class MovePerformer:
         if self.report.stage is not Stage.INSTALLED:
             raise OperationError(Refusal.WRONG_STATE, f"the operation is {self.report.stage.value}, not installed")
         self.checkRoute(route)
-        self._route = route
+        self._change.route = route
         self.machine.switchOver()
 
     def checkRoute(self, route: Route) -> None:
@@ -131,162 +117,155 @@ class MovePerformer:
 
     def answered(self, message: m.Message, fromSource: bool) -> None:
         """An answer of one of the two middleboxes; what its side cannot say, or not now, ends the operation."""
-        own = SOURCE_ANSWERS if fromSource else DESTINATION_ANSWERS
+        if type(message) in self._taken:
+            return  # given again, since a connection was lost meanwhile
+        end = self.source if fromSource else self.destination
+        end.engaged = True
+        earlier, self.report = self.report, self.report.with_(message)
         try:
-            if not isinstance(message, own):
-                raise OperationError(Refusal.BAD_REQUEST, f"{type(message).__name__} is not for this side to say")
-            self._take(message)
+            tell(self.machine, end.side, message)
         except NoTransition:
+            self.report = earlier
             self._misbehaved(f"{type(message).__name__} came out of turn")
         except OperationError as error:
+            self.report = earlier
             self._misbehaved(error.reason)
+        else:
+            if not isinstance(message, m.Refused):
+                self._taken.add(type(message))
 
     def _misbehaved(self, reason: str) -> None:
         self.log.warn("operation {op:x}: {reason}", op=self.request.operation, reason=reason)
         self.machine.abort(Refusal.BAD_REQUEST, reason)
 
-    def _take(self, message: m.Message) -> None:
-        match message:
-            case m.Installed() | m.Merged() | m.Deleted() | m.WindowClosed():
-                earlier, self.report = self.report, self.report.with_(message)
-                try:
-                    self._counted(message)
-                except NoTransition:
-                    self.report = earlier
-                    raise
-            case m.Prepared():
-                self.machine.prepared()
-            case m.Holding():
-                self.machine.holdingStarted()
-            case m.DivertConfirmed():
-                self.machine.divertConfirmed()
-                self.report = replace(self.report, reprocessed=message.reprocessed)
-            case m.Committed():
-                self.machine.committed()
-            case m.Discarded():
-                self.machine.discarded()
-            case m.Unmarked():
-                self.report = replace(self.report, lost=self.report.lost + message.lost)
-                self.machine.unmarked()
-            case m.Refused(request=m.MessageType.COMMIT):
-                self.machine.commitRefused(message.refusal, message.reason)
-            case m.Refused():
-                self.machine.abort(message.refusal, message.reason)
-
-    def _counted(self, message: m.Installed | m.Merged | m.Deleted | m.WindowClosed) -> None:
-        match message:
-            case m.Installed():
-                self.machine.installed()
-            case m.Merged():
-                self.machine.merged()
-            case m.Deleted():
-                self.machine.deleted()
-            case m.WindowClosed():
-                self.machine.windowClosed()
+    def _end(self, name: str) -> End:
+        return self.source if name == self.request.source.name else self.destination
 
     def died(self, name: str) -> None:
         """One of the two middleboxes is gone for good."""
-        if name == self.request.source.name:
-            self.machine.sourceDied()
-        else:
-            self.machine.destinationDied()
+        end = self._end(name)
+        end.returned()
+        if not end.dead:
+            end.dead = True
+            if end is self.source:
+                self.machine.sourceDied()
+            else:
+                self.machine.destinationDied()
+            self._account()
+
+    def away(self, name: str) -> None:
+        """The connection of one of the two is lost: it has the grace time to come back."""
+        self._end(name).away(self.request.settings.grace, lambda: self._tooLongAway(name))
+
+    def _tooLongAway(self, name: str) -> None:
+        if name == self.request.destination.name and self._owned:
+            return  # it may own the records: COMMIT is repeated when it returns, until the deadline
+        self.log.warn(
+            "operation {op:x}: {name} did not come back within {grace:g} s",
+            op=self.request.operation,
+            name=name,
+            grace=self.request.settings.grace,
+        )
+        self.died(name)
+
+    def returned(self, name: str) -> None:
+        """The same incarnation of one of the two is connected (again): go on where it broke."""
+        end = self._end(name)
+        end.returned()
+        if end.gaveUp(self.request.operation):
+            self.machine.abort(Refusal.WRONG_STATE, f"{name} had given the operation up")
+        end.repeat()
+        if self.source.present and self.destination.present:
+            self._resume(self.source, self.destination)
+            self._resume(self.destination, self.source)
+        self._account()
+
+    def _resume(self, maker: End, receiver: End) -> None:
+        """Have the frames of one stream that the receiver does not know sent again."""
+        status = receiver.status(self.request.operation)
+        number = -1 if status is None else status.received
+        maker.send(m.Resume(self.request.operation, maker.side, number))
+
+    def _account(self) -> None:
+        """After a restart: once each end has returned, or is known to be dead, the machine can go on."""
+        if self._recovering and all(end.present or end.dead for end in (self.source, self.destination)):
+            self._recovering = False
+            self.machine.endsPresent()
+
+    def recover(self, entry: Entry) -> None:
+        """Go on from the journal's last entry; both middleboxes are away until they return."""
+        self.report = replace(self.report, recovered=True)
+        for end in (self.source, self.destination):
+            end.engaged = entry.step is not Step.OPEN
+            self.away(end.peer.name)
+        self._owned = entry.step in (Step.COMMIT, Step.DRAINING, Step.COMMITTED)
+        self._markers.routeAnswered()
+        self._recovering = entry.step is Step.ROUTE
+        match entry.step:
+            case Step.OPEN | Step.SWITCHING:
+                self.machine.recoverAbort("the controller was restarted")
+            case Step.ABORT:
+                self.machine.recoverAbort(entry.reason)
+            case Step.ROUTE:
+                self.machine.recoverRoute()
+            case Step.BACK:
+                self.machine.recoverBack(entry.reason)
+            case Step.COMMIT | Step.DRAINING:
+                self.machine.recoverCommit()
+            case Step.COMMITTED:
+                self.machine.recoverDelete()
 
     # -- actions (MoveActions)
 
-    def journal(self, step: Step, reason: str = "") -> None:
+    def journal(self, step: Step, reason: str = "") -> bool:
         request = self.request
-        route = "" if self._route is None else f"{self._route.flows} -> {','.join(self._route.path)}"
-        self._around.journal.write(
-            Entry(request.operation, step, request.source, request.destination, request.flows, route, reason)
+        route, previous = self._change.journalled
+        entry = Entry(
+            request.operation,
+            step,
+            request.source,
+            request.destination,
+            request.flows,
+            request.token,
+            route,
+            previous,
+            reason,
         )
+        try:
+            self._around.journal.write(entry)
+        except OperationError as error:
+            self.log.critical("journal, {step} of {op:x}: {reason}", step=step.name, op=entry.operation, reason=error)
+            return False
+        self._owned = self._owned or step is Step.COMMIT
+        return True
 
     def toSource(self, message: m.Message) -> None:
-        self._send(self.request.source, message)
+        self.source.send(message)
 
     def toDestination(self, message: m.Message) -> None:
-        self._send(self.request.destination, message)
-
-    def _send(self, peer: m.Peer, message: m.Message) -> None:
-        session = self._around.registry.get(peer.name)
-        if session is not None and session.peer == peer:
-            session.send(message)
+        self.destination.send(message)
 
     def setRoute(self) -> None:
-        route = self._route
-        if route is None:  # switchOver always gives one: the machine cannot come here without
-            self.machine.routeFailed("no route was given")
-            return
-        self._routing = self._ask(route)
-
-    async def _change(self, route: Route) -> None:
-        self._replaced = await self._around.network.route(route)
-        self._answered = True
-
-    def _ask(self, route: Route) -> Deferred[None]:
-        asked = Deferred.fromCoroutine(self._change(route))
-        asked.addCallbacks(lambda _: self._inEffect(), self._routeRefused)
-        return asked
+        self._change.apply(lambda: self.journal(Step.ROUTE), self._inEffect, self.machine.routeFailed)
 
     def _inEffect(self) -> None:
-        self._settled = self._around.clock.seconds() + self._around.network.settle
+        self._markers.routeAnswered()
         self.machine.routed()
 
-    def _routeRefused(self, failure: Failure) -> None:
-        error = failure.value
-        if isinstance(error, OperationError) and error.refusal is Refusal.ROUTE_FAILED:
-            self._route = None  # nothing was changed; after any other failure it may have been
-        self.machine.routeFailed(failure.getErrorMessage())
-
     def setRouteBack(self) -> None:
-        # what was asked first must be answered first: else the two changes could overtake each other
-        asked = Deferred.fromCoroutine(self._setBack())
-        asked.addErrback(lambda failure: self.log.error("route not set back: {e}", e=failure.getErrorMessage()))
-        asked.addCallback(lambda _: self._isBack())
-
-    async def _setBack(self) -> None:
-        if self._routing is not None:
-            waiting: Deferred[None] = Deferred()
-            self._routing.addBoth(lambda result: waiting.callback(None))
-            await waiting
-        network = self._around.network
-        if self._replaced is not None:
-            await network.route(self._replaced)
-        elif self._route is not None and self._answered:
-            await network.unroute(self._route)
-        elif self._route is not None:
-            # what the rule was before is not known; where its packets belong is
-            await network.route(replace(self._route, path=(self.request.source.name,)))
+        self._owned = False
+        self._change.setBack(self._isBack)
 
     def _isBack(self) -> None:
-        self._settled = self._around.clock.seconds() + self._around.network.settle
+        self._markers.routeAnswered()
         self.machine.routedBack()
 
     def startMarkers(self, back: bool) -> None:
-        self.stopMarkers()
-        if back:
-            self._markers = BACK_MARKERS
-        ports = (self.request.destination.name,)
-        self._mark(ports if back else (self.request.source.name, *ports))
-
-    def _mark(self, ports: tuple[str, ...]) -> None:
-        clock = self._around.clock
-        self._marking = clock.callLater(MARKER_INTERVAL, self._mark, ports)
-        final = clock.seconds() >= self._settled
-        if self._unanswered >= MARKERS_AHEAD:
-            return  # the network does not answer: more of them would only pile up
-        self._markers += 1
-        self._unanswered += 1
-        sent = self._around.network.mark(self.request.operation, self.request.token, self._markers, final, ports)
-        sent.addErrback(lambda failure: self.log.warn("no drain marker: {e}", e=failure.getErrorMessage()))
-        sent.addCallback(lambda _: self._markerSent())
-
-    def _markerSent(self) -> None:
-        self._unanswered -= 1
+        destination = (self.request.destination.name,)
+        self._markers.start(destination if back else (self.request.source.name, *destination), back)
 
     def stopMarkers(self) -> None:
-        if self._marking is not None:
-            self._marking.cancel()
-            self._marking = None
+        self._markers.stop()
 
     def expect(self, wait: str) -> None:
         self._cancelDeadline()
@@ -313,7 +292,7 @@ class MovePerformer:
             stage = Stage.FAILED
         self.report = replace(self.report, stage=stage)
         # whoever waits may switch over at once, and gives the route only then
-        known = self._route is not None
+        known = self._change.route is not None
         self.watcher(self.report)
         if stage is Stage.INSTALLED:
             self.installed.fire(self.report)
@@ -326,6 +305,8 @@ class MovePerformer:
 
     def _finish(self, stage: Stage) -> None:
         self._cancelDeadline()
+        self.source.returned()
+        self.destination.returned()
         self._ended(self)
         if stage is Stage.FINISHED:
             self.finished.fire(self.report)

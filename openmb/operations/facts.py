@@ -16,8 +16,8 @@ from openmb.wire.messages import Message
 class MoveActions(Protocol):
     """What the machine asks of its performer; nothing here may raise or wait."""
 
-    def journal(self, step: Step, reason: str = "") -> None:
-        """Write the decision; durable on return."""
+    def journal(self, step: Step, reason: str = "") -> bool:
+        """Write the decision; durable on return.  False: it could not be written, and may not be acted on."""
 
     def toSource(self, message: Message) -> None:
         """Send to the source, if it is connected."""
@@ -26,7 +26,10 @@ class MoveActions(Protocol):
         """Send to the destination, if it is connected."""
 
     def setRoute(self) -> None:
-        """Ask the network for the new route; answer with C{routed} or C{routeFailed}."""
+        """
+        Look up the rule that will be replaced, journal ROUTE with both, and ask the network for the new one; answer
+        with C{routed} or C{routeFailed}.
+        """
 
     def setRouteBack(self) -> None:
         """Ask the network for the old route; answer with C{routedBack}, also when it failed for good."""
@@ -63,8 +66,8 @@ class MoveInputs(Protocol):
     def begin(self) -> None:
         """Start the operation."""
 
-    def prepared(self) -> None:
-        """The destination is ready for provisional records."""
+    def prepared(self, nonce: bytes) -> None:
+        """The destination is ready for provisional records; the source's seals are bound to C{nonce}."""
 
     def installed(self) -> None:
         """Every record has arrived at the destination."""
@@ -113,6 +116,24 @@ class MoveInputs(Protocol):
 
     def deadline(self) -> None:
         """The wait announced last took too long."""
+
+    def recoverAbort(self, reason: str) -> None:
+        """Instead of C{begin}, after a restart: nobody had gone far, or going back had begun."""
+
+    def recoverRoute(self) -> None:
+        """Instead of C{begin}, after a restart: the network may have been asked, nobody was told to commit."""
+
+    def recoverBack(self, reason: str) -> None:
+        """Instead of C{begin}, after a restart: the old route was wanted back."""
+
+    def recoverCommit(self) -> None:
+        """Instead of C{begin}, after a restart: the destination may have been told to commit."""
+
+    def recoverDelete(self) -> None:
+        """Instead of C{begin}, after a restart: the merge was over."""
+
+    def endsPresent(self) -> None:
+        """After a restart: each end has returned, or is known to be dead."""
 
     def sourceDied(self) -> None:
         """The source is gone for good."""

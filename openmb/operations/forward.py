@@ -41,17 +41,24 @@ def terms(core: MoveCore) -> tuple[int, str, tuple[Cell, ...], Peer, Peer, int]:
     return request.operation, request.flows, settings.cells, request.source, request.destination, settings.window
 
 
+def milliseconds(seconds: float) -> int:
+    """As the wire carries durations."""
+    return round(seconds * 1000)
+
+
 @idle.upon(MoveInputs.begin).to(preparing)
 def prepare(inputs: MoveInputs, core: MoveCore) -> None:
-    core.actions.journal(Step.OPEN)
+    if not core.actions.journal(Step.OPEN):
+        inputs.abort(Refusal.JOURNAL_FAILED, "the journal cannot be written")
+        return
     core.actions.expect("prepare")
-    core.actions.toDestination(Prepare(*terms(core)))
+    core.actions.toDestination(Prepare(*terms(core), milliseconds(core.request.settings.destinationLease)))
 
 
 @preparing.upon(MoveInputs.prepared).to(exporting)
-def get(inputs: MoveInputs, core: MoveCore) -> None:
+def get(inputs: MoveInputs, core: MoveCore, nonce: bytes) -> None:
     core.actions.expect("transfer")
-    core.actions.toSource(Get(*terms(core)))
+    core.actions.toSource(Get(*terms(core), milliseconds(core.request.settings.sourceLease), nonce))
 
 
 @exporting.upon(MoveInputs.installed).to(installedState)
@@ -76,24 +83,29 @@ def divert(inputs: MoveInputs, core: MoveCore) -> None:
 
 @diverting.upon(MoveInputs.divertConfirmed).to(routing)
 def changeRoute(inputs: MoveInputs, core: MoveCore) -> None:
-    core.actions.journal(Step.ROUTE)
     core.actions.expect("route")
     core.actions.setRoute()
 
 
 @routing.upon(MoveInputs.routed).to(committing)
 def commit(inputs: MoveInputs, core: MoveCore) -> None:
-    core.actions.journal(Step.COMMIT)
+    if not core.actions.journal(Step.COMMIT):
+        inputs.commitRefused(Refusal.JOURNAL_FAILED, "the journal cannot be written")
+        return
+    tellCommit(inputs, core)
+
+
+def tellCommit(inputs: MoveInputs, core: MoveCore) -> None:
+    """COMMIT is in the journal: from here on the operation only goes forward, and the markers say so to both ends."""
     core.actions.expect("commit")
     core.actions.reached(Stage.ROUTED)
     core.actions.toDestination(Commit(core.request.operation))
+    if not core.sourceAlive:
+        core.actions.toDestination(SourceGone(core.request.operation))
     core.actions.startMarkers(False)
 
 
-@routingAlone.upon(MoveInputs.routed).to(committing)
-def commitAlone(inputs: MoveInputs, core: MoveCore) -> None:
-    commit(inputs, core)
-    core.actions.toDestination(SourceGone(core.request.operation))
+routingAlone.upon(MoveInputs.routed).to(committing)(commit)
 
 
 @committing.upon(MoveInputs.committed).to(draining)

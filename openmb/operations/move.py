@@ -7,7 +7,7 @@ possible) are explained there too.
 
 from __future__ import annotations
 
-from openmb.operations import forward, undo
+from openmb.operations import forward, recover, undo
 from openmb.operations.facts import MoveInputs
 from openmb.operations.states import (
     ROUTING_BACK,
@@ -25,12 +25,11 @@ from openmb.operations.states import (
 )
 
 #: The parts whose transitions make the machine; importing them declares these.
-PARTS = (forward, undo)
+PARTS = (forward, undo, recover)
 
 # -- facts that come late: declared one by one, so that anything else stays a bug -------------------------------------
 
 LATE = {
-    MoveInputs.prepared: (*UNDOING, closed),
     MoveInputs.installed: (*UNDOING, closed),
     MoveInputs.holdingStarted: (*UNDOING, closed),
     MoveInputs.divertConfirmed: (*UNDOING, closed),
@@ -46,7 +45,10 @@ LATE = {
     MoveInputs.sourceDied: (closed, routingAlone),
     MoveInputs.destinationDied: (closed,),
     MoveInputs.switchOver: (*UNDOING, closed),
+    MoveInputs.endsPresent: (*ROUTING_BACK, *UNDOING, closed),
 }
+for state in (*UNDOING, closed):
+    state.upon(MoveInputs.prepared).loop()(lambda inputs, core, nonce: None)
 for fact, states in LATE.items():
     for state in states:
         state.upon(fact).loop().returns(None)

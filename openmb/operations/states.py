@@ -19,6 +19,8 @@ exporting = builder.state("exporting")
 installedState = builder.state("installed")
 holding = builder.state("holding")
 diverting = builder.state("diverting")
+recoveringRoute = builder.state("recoveringRoute")
+recoveringAlone = builder.state("recoveringAlone")
 routing = builder.state("routing")
 routingAlone = builder.state("routingAlone")
 committing = builder.state("committing")
@@ -39,7 +41,9 @@ UNDECIDED = (preparing, exporting, installedState, holding, diverting)
 ROUTING_BACK = (settingBack, settingBackToSource, settingBackToDestination, awaitingRoute)
 UNDOING = (aborting, awaitingSource, awaitingDestination)
 COMMITTED = (committing, draining)
-EVERY = (idle, *UNDECIDED, routing, routingAlone, *COMMITTED, deleting, window, *ROUTING_BACK, *UNDOING, closed)
+RECOVERING = (recoveringRoute, recoveringAlone)
+FORWARD = (*UNDECIDED, *RECOVERING, routing, routingAlone, *COMMITTED, deleting, window)
+EVERY = (idle, *FORWARD, *ROUTING_BACK, *UNDOING, closed)
 
 
 def dropAtSource(core: MoveCore) -> None:
@@ -50,7 +54,7 @@ def dropAtSource(core: MoveCore) -> None:
 def end(core: MoveCore, stage: Stage) -> None:
     """Nothing more will happen: journal it, let both ends forget, tell the application."""
     core.actions.stopMarkers()
-    core.actions.journal(Step.CLOSED)
+    core.actions.journal(Step.CLOSED, stage.value)
     core.actions.toSource(Close(core.request.operation))
     core.actions.toDestination(Close(core.request.operation))
     core.actions.reached(stage)

@@ -7,9 +7,21 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field, replace
 
-from openmb.errors import Refusal
+from openmb.errors import ConfigurationError, Refusal
 from openmb.state.taxonomy import PER_FLOW_CELLS, Cell
-from openmb.wire.messages import Deleted, Installed, Merged, Peer, WindowClosed
+from openmb.wire.messages import (
+    Deleted,
+    DivertConfirmed,
+    Installed,
+    Merged,
+    Message,
+    Peer,
+    Unmarked,
+    WindowClosed,
+)
+
+#: Seconds by which the two ends may differ in when they noticed that their controller is gone.
+LEASE_MARGIN = 20.0
 
 
 class Stage(enum.Enum):
@@ -41,6 +53,7 @@ class Deadlines:
     delete: float = 30.0
     window: float = 30.0
     abort: float = 30.0
+    recover: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +63,26 @@ class MoveSettings:
 
     @ivar window: bytes of stream frames that may be unacknowledged.
     @ivar lateWindow: milliseconds for which the source re-directs late packets after the delete.
+    @ivar destinationLease: seconds without a controller after which the destination decides by itself.
+    @ivar sourceLease: the same for the source; longer by at least L{LEASE_MARGIN}, so that a source which goes on alone
+        knows that no COMMIT can be accepted any more.
+    @ivar grace: seconds that a middlebox may be without a connection before the operation takes it for dead.
     """
 
     deadlines: Deadlines = field(default_factory=Deadlines)
     window: int = 4 << 20
     lateWindow: int = 2000
     cells: tuple[Cell, ...] = PER_FLOW_CELLS
+    destinationLease: float = 60.0
+    sourceLease: float = 90.0
+    grace: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.sourceLease < self.destinationLease + LEASE_MARGIN:
+            raise ConfigurationError(
+                f"the source's lease ({self.sourceLease:g} s) must be longer than the destination's "
+                f"({self.destinationLease:g} s) by {LEASE_MARGIN:g} s"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,8 @@ class MoveReport:
 
     Counts of packets: C{reprocessed} (events before the switch-over), C{redirected}, C{held} (direct packets that
     waited), C{late} (after the merge), C{lost}.  C{longestHold} in microseconds.
+
+    @ivar recovered: the controller was restarted meanwhile; counts from before are not known any more.
     """
 
     operation: int
@@ -92,12 +121,15 @@ class MoveReport:
     longestHold: int = 0
     refusal: Refusal | None = None
     reason: str = ""
+    recovered: bool = False
 
-    def with_(self, answer: Installed | Merged | Deleted | WindowClosed) -> MoveReport:
-        """This report with the counts of an answer entered."""
+    def with_(self, answer: Message) -> MoveReport:
+        """This report with the counts of an answer entered, if it has any."""
         match answer:
             case Installed():
                 return replace(self, records=answer.records, bytes=answer.bytes, reprocessed=answer.reprocessed)
+            case DivertConfirmed():
+                return replace(self, reprocessed=answer.reprocessed)
             case Merged():
                 return replace(
                     self,
@@ -105,8 +137,13 @@ class MoveReport:
                     held=answer.held,
                     late=answer.late,
                     longestHold=answer.longestHold,
+                    lost=self.lost + answer.lost,
                 )
             case Deleted():
                 return replace(self, deleted=answer.records)
             case WindowClosed():
-                return replace(self, late=self.late + answer.late, lost=answer.lost)
+                return replace(self, late=self.late + answer.late, lost=self.lost + answer.lost)
+            case Unmarked():
+                return replace(self, lost=self.lost + answer.lost)
+            case _:
+                return self

@@ -99,6 +99,15 @@ class NetworkTestsMixin(_Base):
         self.assertEqual(_everything("a"), await network.route(_everything("b")))
         self.assertIsNone(await network.route(Route(HeaderFieldList.parse(""), ("a",), priority=7)))
 
+    async def test_current(self) -> None:
+        """The rule that would be replaced is known before it is."""
+        network = await self.makeNetwork()
+        self.assertIs(await network.current(_everything("b")), None)
+        await network.route(_everything("a"))
+        self.assertEqual(await network.current(_everything("b")), _everything("a"))
+        await network.unroute(_everything("b"))
+        self.assertIs(await network.current(_everything("b")), None)
+
     async def test_unroute(self) -> None:
         """A removed rule is not in effect and is not replaced by the next; removing it again is no error."""
         network = await self.makeNetwork()

@@ -18,7 +18,7 @@ from openmb.state.headers import HeaderFieldList
 from openmb.state.taxonomy import Cell
 from openmb.wire import messages as m
 
-OP, TOKEN = 99, bytes(range(16))
+OP, TOKEN, NONCE = 99, bytes(range(16)), bytes(range(16, 32))
 LAYOUTS = (m.LayoutVersion(Cell.SUPPORTING_PER_FLOW, 1, 1),)
 
 
@@ -35,11 +35,15 @@ class HeldNetwork:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Route, Deferred[Route | None]]] = []
         self.markers: list[tuple[bool, tuple[str, ...]]] = []
+        self.present: Route | None = None
 
     def route(self, route: Route) -> Deferred[Route | None]:
         answer: Deferred[Route | None] = Deferred()
         self.asked.append(("route", route, answer))
         return answer
+
+    def current(self, route: Route) -> Deferred[Route | None]:
+        return succeed(self.present)
 
     def unroute(self, route: Route) -> Deferred[None]:
         answer: Deferred[Route | None] = Deferred()
@@ -84,7 +88,7 @@ class Rig:
 
     def installed(self, flows: str = "tcp") -> None:
         """The move from a to b is installed."""
-        self.says("b", m.Prepared(OP))
+        self.says("b", m.Prepared(OP, NONCE))
         self.says("a", m.Getting(OP))
         self.says("b", m.Installed(OP, 5, 500, 2))
 

@@ -33,6 +33,7 @@ ACTS = {
     "DISCARD": "dst Discard",
     "UNMARK": "src Unmark",
     "ask the network": "setRoute",
+    "journal ROUTE with the old and the new rule, ask the network": "setRoute",
     "ask the network for the old route": "setRouteBack",
     "old route": "setRouteBack",
     "tell the application": "reached",
@@ -56,6 +57,8 @@ for before, fact, state in (
     ("deleting", "deleted", "window"),
     ("window", "windowClosed", "closed"),
     ("routing", "sourceDied", "routingAlone"),
+    ("idle", "recoverRoute", "recoveringRoute"),
+    ("recoveringRoute", "sourceDied", "recoveringAlone"),
     ("routing", "routeFailed", "settingBack"),
     ("routing", "destinationDied", "settingBackToSource"),
     ("settingBack", "sourceDied", "settingBackToDestination"),
@@ -67,6 +70,9 @@ for before, fact, state in (
     WAYS[state] = (*WAYS[before], fact)
 
 ARGUMENTS: dict[str, tuple[object, ...]] = {
+    "prepared": (bytes(16),),
+    "recoverAbort": ("restarted",),
+    "recoverBack": ("restarted",),
     "abort": (Refusal.ABORTED, "enough"),
     "commitRefused": (Refusal.WRONG_STATE, "not now"),
     "routeFailed": ("the switch says no",),
@@ -80,9 +86,13 @@ class Recorder:
         self.acts: list[str] = []
         self.stages: list[Stage] = []
         self.reasons: list[Refusal] = []
+        self.unwritable: set[Step] = set()
 
-    def journal(self, step: Step, reason: str = "") -> None:
+    def journal(self, step: Step, reason: str = "") -> bool:
+        if step in self.unwritable:
+            return False
         self.acts.append(f"journal {step.name}")
+        return True
 
     def toSource(self, message: m.Message) -> None:
         self.acts.append(f"src {type(message).__name__}")
@@ -182,12 +192,47 @@ class TableTests(SynchronousTestCase):
         for step, act in (
             ("OPEN", "dst Prepare"),
             ("SWITCHING", "dst Hold"),
-            ("ROUTE", "setRoute"),
             ("COMMIT", "dst Commit"),
             ("COMMITTED", "src Delete"),
             ("CLOSED", "src Close"),
         ):
             self.assertLess(acts.index(f"journal {step}"), acts.index(act))
+
+
+class UnwritableJournalTests(SynchronousTestCase):
+    """What must be durable before its act, and cannot be written, is not acted on."""
+
+    def run_(self, step: Step, *facts: str) -> Run:
+        run = Run()
+        run.recorder.unwritable.add(step)
+        for fact in facts:
+            run.tell(fact)
+        return run
+
+    def test_open(self) -> None:
+        run = self.run_(Step.OPEN, "begin")
+        self.assertEqual(run.state, "aborting")
+        self.assertNotIn("dst Prepare", run.recorder.acts)
+        self.assertEqual(run.recorder.reasons, [Refusal.JOURNAL_FAILED])
+
+    def test_commit(self) -> None:
+        run = self.run_(Step.COMMIT, *WAYS["committing"])
+        self.assertEqual(run.state, "settingBack")
+        self.assertNotIn("dst Commit", run.recorder.acts)
+        self.assertNotIn("startMarkers", run.recorder.acts)
+        self.assertEqual(run.recorder.reasons, [Refusal.JOURNAL_FAILED])
+
+    def test_commitWithoutTheSource(self) -> None:
+        run = self.run_(Step.COMMIT, *WAYS["routingAlone"], "routed")
+        self.assertEqual((run.state, run.recorder.acts.count("dst Commit")), ("settingBack", 0))
+
+    def test_others(self) -> None:
+        """The entry before leads to the same end: the operation goes on."""
+        run = Run()
+        run.recorder.unwritable.update({Step.SWITCHING, Step.DRAINING, Step.COMMITTED, Step.CLOSED})
+        for fact in WAYS["closed"]:
+            run.tell(fact)
+        self.assertEqual((run.state, run.recorder.reasons), ("closed", []))
 
 
 class EveryFactInEveryStateTests(SynchronousTestCase):

@@ -39,6 +39,10 @@ class EmbeddedNetwork:
         """See L{INetwork.route}."""
         return Deferred.fromCoroutine(self._route(route))
 
+    def current(self, route: Route) -> Deferred[Route | None]:
+        """See L{INetwork.current}."""
+        return Deferred.fromCoroutine(self._current(route))
+
     def unroute(self, route: Route) -> Deferred[None]:
         """See L{INetwork.unroute}."""
         return Deferred.fromCoroutine(self._tell("unroute", {"route": routeToPlain(route)}))
@@ -77,6 +81,9 @@ class EmbeddedNetwork:
     async def _route(self, route: Route) -> Route | None:
         replaced = await self._client.call("route", {"route": routeToPlain(route)}, ANSWER)
         return None if replaced is None else routeFromPlain(replaced)
+
+    async def _current(self, route: Route) -> Route | None:
+        return next((rule for rule in await self._routes() if route.replaces(rule)), None)
 
     async def _routes(self) -> list[Route]:
         return [routeFromPlain(plain) for plain in await self._client.call("routes", {}, ANSWER)]

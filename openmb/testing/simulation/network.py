@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +137,7 @@ class SimulatedNetwork:
         now, rules = self._clock.seconds(), list[Route]()
         for change in self._changes:
             if change.matching[index] and change.moments[flow, direction] <= now:
-                rules = [rule for rule in rules if not self._same(rule, change.rule)]
+                rules = [rule for rule in rules if not rule.replaces(change.rule)]
                 if change.present:
                     rules.append(change.rule)
         return rules
@@ -149,7 +149,7 @@ class SimulatedNetwork:
         self._put(route, 0.0, 0.0)
 
     def route(self, route: Route) -> Deferred[Route | None]:
-        replaced = next((rule for rule in self._rules if self._same(rule, route)), None)
+        replaced = next((rule for rule in self._rules if rule.replaces(route)), None)
         delay = self._rng.random() * self._behaviour.answer
         if any(name not in self.paths for name in route.path):
             return fail(OperationError(Refusal.ROUTE_FAILED, f"no port for {route.path}"))
@@ -163,9 +163,13 @@ class SimulatedNetwork:
     def _refuse() -> None:
         raise OperationError(Refusal.ROUTE_FAILED, "the switch says no")
 
+    def current(self, route: Route) -> Deferred[Route | None]:
+        present = next((rule for rule in self._rules if route.replaces(rule)), None)
+        return deferLater(self._clock, self._rng.random() * self._behaviour.answer, lambda: present)
+
     def unroute(self, route: Route) -> Deferred[None]:
         delay = self._rng.random() * self._behaviour.answer
-        self._rules = tuple(rule for rule in self._rules if not self._same(rule, route))
+        self._rules = tuple(rule for rule in self._rules if not rule.replaces(route))
         self._change(route, False, self._clock.seconds(), delay + self.settle)
         return deferLater(self._clock, delay, lambda: None)
 
@@ -174,12 +178,8 @@ class SimulatedNetwork:
             self.paths[name].send(buildMarker(operation, token, number, final), self._nextStamp())
         return deferLater(self._clock, 0, lambda: None)
 
-    @staticmethod
-    def _same(one: Route, other: Route) -> bool:
-        return replace(one, path=(), egress=None) == replace(other, path=(), egress=None)
-
     def _put(self, route: Route, start: float, spread: float) -> None:
-        self._rules = (*(rule for rule in self._rules if not self._same(rule, route)), route)
+        self._rules = (*(rule for rule in self._rules if not rule.replaces(route)), route)
         self._change(route, True, start, spread)
 
     def _change(self, route: Route, present: bool, start: float, spread: float) -> None:
@@ -187,6 +187,6 @@ class SimulatedNetwork:
         draws = np.array([self._rng.random() for _ in range(shape[0] * 2)]).reshape(shape)
         moments = start + draws * spread
         for earlier in self._changes:
-            if self._same(earlier.rule, route):  # no change overtakes an earlier one of the same rule
+            if earlier.rule.replaces(route):  # no change overtakes an earlier one of the same rule
                 moments = np.maximum(moments, earlier.moments)
         self._changes.append(Change(route, present, route.flows.matchHeaders(self._decoded.headers), moments))
