@@ -11,8 +11,9 @@ from zope.interface import implementer
 
 from openmb.controller.controller import Controller
 from openmb.controller.registry import Session
+from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
-from openmb.operations.journal import MemoryJournal
+from openmb.operations.journal import Entry, MemoryJournal
 from openmb.operations.values import MoveSettings
 from openmb.state.headers import HeaderFieldList
 from openmb.state.taxonomy import Cell
@@ -55,19 +56,49 @@ class HeldNetwork:
         return succeed(None)
 
 
+class BreakableJournal(MemoryJournal):
+    """C{broken}: the disk is full."""
+
+    broken = False
+
+    def write(self, entry: Entry) -> None:
+        if self.broken:
+            raise OperationError(Refusal.JOURNAL_FAILED, "no space left on device")
+        super().write(entry)
+
+
 class Rig:
     """Middleboxes C{a}, C{b} and C{c} are connected."""
 
     def __init__(self) -> None:
-        self.clock, self.network, self.journal = Clock(), HeldNetwork(), MemoryJournal()
+        self.clock, self.network, self.journal = Clock(), HeldNetwork(), BreakableJournal()
         identifiers = iter(range(OP, OP + 1000))
-        self.controller = Controller(
-            self.network, self.journal, self.clock, MoveSettings(), lambda: next(identifiers), lambda: TOKEN
-        )
+        self._identify = lambda: next(identifiers)
+        self.controller = self._controller()
         self.sent: dict[str, list[m.Message]] = {}
         self.sessions: dict[str, Session] = {}
         for name in "abc":
             self.connect(hello(name))
+
+    def _controller(self) -> Controller:
+        return Controller(self.network, self.journal, self.clock, MoveSettings(), self._identify, lambda: TOKEN)
+
+    def restart(self) -> None:
+        """The controller is killed; another one takes up its journal.  Nobody is connected."""
+        for call in self.clock.getDelayedCalls():
+            call.cancel()
+        self.sessions.clear()
+        for sent in self.sent.values():
+            sent.clear()
+        self.network.asked.clear()
+        self.network.markers.clear()
+        self.controller = self._controller()
+        self.controller.recover()
+
+    def back(self, name: str, side: m.Side | None, state: str = "", received: int = -1) -> None:
+        """The same incarnation connects again; what it says of the operation, if it knows it."""
+        known = () if side is None else (m.OperationStatus(OP, side, state, received, 7),)
+        self.connect(replace(hello(name), operations=known))
 
     def connect(self, said: m.Hello) -> Session:
         self.sent[said.name] = []

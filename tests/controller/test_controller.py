@@ -12,7 +12,7 @@ from openmb.controller.registry import Session
 from openmb.errors import OperationError, Refusal
 from openmb.operations.values import Stage
 from openmb.wire import messages as m
-from tests.controller.rig import OP, Rig, hello, routeTo
+from tests.controller.rig import NONCE, OP, Rig, hello, routeTo
 
 FRAME = m.StreamFrame(OP, m.Side.SOURCE, 0, m.StreamType.OPENED, b"", b"", b"as it came")
 
@@ -79,7 +79,9 @@ class ControllerTests(SynchronousTestCase):
         before = {name: list(sent) for name, sent in self.rig.sent.items()}
         self.rig.says("b", FRAME)
         self.rig.says("a", m.Credit(OP, m.Side.SOURCE, 0), replace(FRAME, side=m.Side.DESTINATION))
-        self.rig.says("c", FRAME, m.Credit(OP, m.Side.SOURCE, 0), m.Prepared(OP), m.Refused(OP, 0, Refusal.ABORTED, ""))
+        self.rig.says(
+            "c", FRAME, m.Credit(OP, m.Side.SOURCE, 0), m.Prepared(OP, NONCE), m.Refused(OP, 0, Refusal.ABORTED, "")
+        )
         self.assertEqual(before, self.rig.sent)
         self.assertEqual(Stage.STARTED, self.controller.move(OP).report.stage)
 
@@ -87,14 +89,19 @@ class ControllerTests(SynchronousTestCase):
         """A source that claims what only the destination can know ends the operation before any harm."""
         move = self.controller.startMove("a", "b", "tcp", routeTo("b"))
         move.moved.wait().addErrback(lambda failure: None)
-        self.rig.says("b", m.Prepared(OP))
+        self.rig.says("b", m.Prepared(OP, NONCE))
         self.rig.says("a", m.Installed(OP, 0, 0, 0))
         self.assertEqual(Refusal.BAD_REQUEST, move.report.refusal)
         self.assertEqual(["Prepare", "Discard"], self.rig.types("b"))
 
     def test_answersOutOfTurn(self) -> None:
         """So does an answer that nobody asked for; the controller goes on."""
-        for early in (m.Merged(OP, 1, 1, 1, 1), m.Committed(OP, 1), m.DivertConfirmed(OP, 1), m.Installed(OP, 1, 1, 1)):
+        for early in (
+            m.Merged(OP, 1, 1, 1, 1, 0),
+            m.Committed(OP, 1),
+            m.DivertConfirmed(OP, 1),
+            m.Installed(OP, 1, 1, 1),
+        ):
             rig = Rig()
             move = rig.controller.startMove("a", "b", "tcp")
             rig.says("b", early)
@@ -103,7 +110,7 @@ class ControllerTests(SynchronousTestCase):
 
     def test_strayed(self) -> None:
         """What belongs to no operation does nothing."""
-        self.rig.says("a", m.Prepared(5), FRAME, m.Refused(5, 0, Refusal.ABORTED, "x"), m.StatsAnswer(5, ()))
+        self.rig.says("a", m.Prepared(5, NONCE), FRAME, m.Refused(5, 0, Refusal.ABORTED, "x"), m.StatsAnswer(5, ()))
         self.assertEqual([], self.rig.sent["b"])
 
     def test_stats(self) -> None:
@@ -140,10 +147,12 @@ class ControllerTests(SynchronousTestCase):
         self.assertEqual((None, "Commit"), (late.report.refusal, rig.types("b")[-1]))
 
     def test_death(self) -> None:
-        """A middlebox that goes away ends its operations, and others' not."""
+        """A middlebox that comes back as another process has lost its operations, and others have not."""
         one = self.controller.startMove("a", "b", "tcp")
         two = self.controller.startMove("a", "c", "udp")
         self.controller.sessionClosed(self.rig.sessions["c"])
+        self.assertEqual((None, None), (one.report.refusal, two.report.refusal))
+        self.rig.connect(replace(hello("c"), incarnation=b"z" * 16))
         self.assertEqual((None, Refusal.PEER_DIED), (one.report.refusal, two.report.refusal))
 
     def test_newSession(self) -> None:
@@ -164,8 +173,9 @@ class ControllerTests(SynchronousTestCase):
         status = m.OperationStatus(OP, m.Side.SOURCE, "diverted", -1, 3)
         self.controller.startMove("a", "b", "tcp", routeTo("b"))
         self.rig.committing()
-        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0))
+        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0, 0))
         self.controller.sessionClosed(self.rig.sessions["a"])
+        self.rig.clock.advance(self.controller.settings.grace)
         self.rig.connect(replace(hello("a"), operations=(status,)))
         self.assertEqual(["Delete", "Close"], self.rig.types("a"))
 
@@ -178,6 +188,7 @@ class ControllerTests(SynchronousTestCase):
         self.rig.network.asked[1][2].callback(None)
         self.rig.says("b", m.Discarded(OP, 0))
         self.controller.sessionClosed(self.rig.sessions["a"])
+        self.rig.clock.advance(self.controller.settings.grace)
         self.rig.connect(replace(hello("a"), operations=(status,)))
         self.assertEqual(["Unmark", "Close"], self.rig.types("a"))
 

@@ -7,11 +7,12 @@ from dataclasses import fields
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from openmb.controller.performer import MARKER_INTERVAL, MovePerformer
+from openmb.controller.markers import INTERVAL as MARKER_INTERVAL
+from openmb.controller.performer import MovePerformer
 from openmb.errors import OperationError, Refusal
 from openmb.operations.values import Deadlines, Stage
 from openmb.wire import messages as m
-from tests.controller.rig import OP, Rig, routeTo
+from tests.controller.rig import NONCE, OP, TOKEN, Rig, routeTo
 
 
 class PerformerTests(SynchronousTestCase):
@@ -27,7 +28,7 @@ class PerformerTests(SynchronousTestCase):
     def test_wholeMove(self) -> None:
         """Every message in its turn; the report adds everything up; no call is left."""
         self.rig.committing()
-        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 4, 3, 0, 1000))
+        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 4, 3, 0, 1000, 0))
         self.rig.says("a", m.Deleted(OP, 5, 4))
         self.assertEqual(Stage.MOVED, self.successResultOf(self.moved).stage)
         self.rig.says("a", m.WindowClosed(OP, 2, 0))
@@ -69,7 +70,7 @@ class PerformerTests(SynchronousTestCase):
     def test_markersEnd(self) -> None:
         """After MERGED there are no more markers."""
         self.rig.committing()
-        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0))
+        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0, 0))
         count = len(self.rig.network.markers)
         self.rig.clock.pump([MARKER_INTERVAL] * 10)
         self.assertEqual(count, len(self.rig.network.markers))
@@ -78,7 +79,7 @@ class PerformerTests(SynchronousTestCase):
         """Each wait has its own deadline, of the length that the settings name."""
         waits = Deadlines(*(float(1000 + place) for place in range(len(fields(Deadlines)))))
         seen: list[float] = []
-        for act in (lambda: None, lambda: self.rig.says("b", m.Prepared(OP))):
+        for act in (lambda: None, lambda: self.rig.says("b", m.Prepared(OP, NONCE))):
             act()
             seen += [call.getTime() for call in self.rig.clock.getDelayedCalls()]
         defaults = Deadlines()
@@ -97,10 +98,10 @@ class PerformerTests(SynchronousTestCase):
 
     def test_setBackWaits(self) -> None:
         """What was asked first is answered first: only then the old route is asked for, and then the source goes on."""
+        old = self.rig.network.present = routeTo("a")
         self.rig.routing()
         self.move.abort("changed my mind")
         self.assertEqual(1, len(self.rig.network.asked))
-        old = routeTo("a")
         self.rig.network.asked[0][2].callback(old)
         self.assertEqual(("route", old), self.rig.network.asked[1][:2])
         self.assertNotIn("Unmark", self.rig.types("a"))
@@ -120,12 +121,11 @@ class PerformerTests(SynchronousTestCase):
         self.assertEqual("unroute", self.rig.network.asked[1][0])
 
     def test_answerLost(self) -> None:
-        """A route whose answer is lost may be in effect: its packets are sent to where their records are."""
+        """A route whose answer is lost may be in effect: the rule from before is asked for again."""
+        old = self.rig.network.present = routeTo("a")
         self.rig.routing()
         self.rig.network.asked[0][2].errback(OperationError(Refusal.DISCONNECTED, "the switch closed the connection"))
-        kind, route, _ = self.rig.network.asked[1]
-        self.assertEqual(("route", ("a",)), (kind, route.path))
-        self.assertEqual(self.rig.network.asked[0][1].flows, route.flows)
+        self.assertEqual(("route", old), self.rig.network.asked[1][:2])
 
     def test_commitRefused(self) -> None:
         """A destination that refuses COMMIT owns nothing: the route goes back, the source goes on."""
@@ -154,14 +154,36 @@ class PerformerTests(SynchronousTestCase):
 
     def test_journalFirst(self) -> None:
         """COMMIT is in the journal, with the route, before it is sent."""
+        self.rig.network.present = routeTo("a")
         self.rig.committing()
-        self.assertEqual(["open", "switching", "route", "commit"], [e.step.value for e in self.rig.journal.entries])
-        self.assertEqual("tcp -> b", self.rig.journal.entries[-1].route)
+        entries = self.rig.journal.entries
+        self.assertEqual(["open", "switching", "route", "commit"], [entry.step.value for entry in entries])
+        self.assertEqual([None, None, routeTo("b"), routeTo("b")], [entry.route for entry in entries])
+        self.assertEqual([None, None, routeTo("a"), routeTo("a")], [entry.previous for entry in entries])
+        self.assertEqual({TOKEN}, {entry.token for entry in entries})
+
+    def test_routeNotJournalled(self) -> None:
+        """A route that cannot be written down is not asked for, and nothing is asked back."""
+        self.rig.journal.broken = True
+        self.rig.routing()
+        self.assertEqual([], self.rig.network.asked)
+        self.assertEqual(("Unmark", "Discard"), (self.rig.types("a")[-1], self.rig.types("b")[-1]))
+        self.assertEqual(Refusal.ROUTE_FAILED, self.move.report.refusal)
+        self.assertIn("journal", self.move.report.reason)
+
+    def test_commitNotJournalled(self) -> None:
+        """A COMMIT that cannot be written down is not sent; the old route is asked for."""
+        self.rig.routing()
+        self.rig.journal.broken = True
+        self.rig.network.asked[0][2].callback(None)
+        self.assertNotIn("Commit", self.rig.types("b"))
+        self.assertEqual("unroute", self.rig.network.asked[1][0])
+        self.assertEqual(Refusal.JOURNAL_FAILED, self.move.report.refusal)
 
     def test_windowEnds(self) -> None:
         """A window that is never closed ends at its deadline, the late window's own length included."""
         self.rig.committing()
-        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0))
+        self.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0, 0))
         self.rig.says("a", m.Deleted(OP, 5, 0))
         self.rig.clock.advance(31.9)
         self.assertNoResult(self.finished)
