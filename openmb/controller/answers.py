@@ -48,7 +48,7 @@ def tell(machine: MoveInputs, side: m.Side, message: m.Message) -> None:
         case m.WindowClosed():
             machine.windowClosed()
         case m.Discarded():
-            machine.discarded()
+            machine.discarded(message.returned)
         case m.Unmarked():
             machine.unmarked()
         case m.Refused(request=m.MessageType.COMMIT):

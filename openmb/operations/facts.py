@@ -105,8 +105,8 @@ class MoveInputs(Protocol):
     def windowClosed(self) -> None:
         """The source re-directs no more late packets."""
 
-    def discarded(self) -> None:
-        """The destination has dropped what was provisional."""
+    def discarded(self, returned: int) -> None:
+        """The destination has dropped what was provisional, and given back so many packets."""
 
     def unmarked(self) -> None:
         """The source goes on as if never asked."""

@@ -39,7 +39,6 @@ LATE = {
     MoveInputs.merged: (deleting, window, closed),
     MoveInputs.deleted: (window, closed),
     MoveInputs.windowClosed: (deleting, closed),
-    MoveInputs.discarded: (awaitingSource, awaitingRoute, settingBackToSource, closed),
     MoveInputs.unmarked: (awaitingDestination, awaitingRoute, settingBackToDestination, closed),
     MoveInputs.deadline: (closed,),
     MoveInputs.sourceDied: (closed, routingAlone),
@@ -49,6 +48,8 @@ LATE = {
 }
 for state in (*UNDOING, closed):
     state.upon(MoveInputs.prepared).loop()(lambda inputs, core, nonce: None)
+for state in (awaitingSource, awaitingRoute, settingBackToSource, closed):
+    state.upon(MoveInputs.discarded).loop()(lambda inputs, core, returned: None)
 for fact, states in LATE.items():
     for state in states:
         state.upon(fact).loop().returns(None)

@@ -159,7 +159,7 @@ settingBackToSource.upon(MoveInputs.routedBack).to(awaitingSource).returns(None)
 settingBackToSource.upon(MoveInputs.unmarked).to(awaitingRoute).returns(None)
 settingBackToSource.upon(MoveInputs.sourceDied).to(awaitingRoute).returns(None)
 settingBackToDestination.upon(MoveInputs.routedBack).to(awaitingDestination).returns(None)
-settingBackToDestination.upon(MoveInputs.discarded).to(awaitingRoute).returns(None)
+settingBackToDestination.upon(MoveInputs.discarded).to(awaitingRoute)(lambda inputs, core, returned: None)
 settingBackToDestination.upon(MoveInputs.destinationDied).to(awaitingRoute).returns(None)
 settingBackToSource.upon(MoveInputs.destinationDied).loop().returns(None)
 settingBackToDestination.upon(MoveInputs.sourceDied).loop().returns(None)
@@ -174,10 +174,21 @@ def abortEnded(inputs: MoveInputs, core: MoveCore) -> None:
     end(core, Stage.ABORTED)
 
 
-aborting.upon(MoveInputs.discarded).to(awaitingSource).returns(None)
+@aborting.upon(MoveInputs.discarded).to(awaitingSource)
+def nothingReturned(inputs: MoveInputs, core: MoveCore, returned: int) -> None:
+    # a destination that had given up before returns nothing, and no RETURN_DONE either: the source need not wait for it
+    core.actions.stopMarkers()
+    if not returned:
+        core.actions.toSource(Unmark(core.request.operation, False))
+
+
+def abortDiscarded(inputs: MoveInputs, core: MoveCore, returned: int) -> None:
+    abortEnded(inputs, core)
+
+
 aborting.upon(MoveInputs.unmarked).to(awaitingDestination).returns(None)
 awaitingSource.upon(MoveInputs.unmarked).to(closed)(abortEnded)
-awaitingDestination.upon(MoveInputs.discarded).to(closed)(abortEnded)
+awaitingDestination.upon(MoveInputs.discarded).to(closed)(abortDiscarded)
 awaitingRoute.upon(MoveInputs.routedBack).to(closed)(abortEnded)
 for state in (*UNDOING, settingBackToSource, settingBackToDestination, awaitingRoute):
     state.upon(MoveInputs.deadline).to(closed)(abortEnded)

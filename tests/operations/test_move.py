@@ -71,6 +71,7 @@ for before, fact, state in (
 
 ARGUMENTS: dict[str, tuple[object, ...]] = {
     "prepared": (bytes(16),),
+    "discarded": (0,),
     "recoverAbort": ("restarted",),
     "recoverBack": ("restarted",),
     "abort": (Refusal.ABORTED, "enough"),
