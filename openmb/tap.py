@@ -11,9 +11,9 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from openmb.controller.controller import Controller
+from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError
 from openmb.netctl.embedded.client import EmbeddedNetwork
-from openmb.operations.journal import MemoryJournal
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
 from openmb.southbound.certificates import loadCredentials
 
@@ -33,6 +33,7 @@ class Options(usage.Options):
         ["interface", "i", "127.0.0.1", "address that middleboxes connect to"],
         ["port", "p", 7790, "TCP port that middleboxes connect to; 0 for any free one", int],
         ["socket", None, "openmb.sock", "local socket for the command line"],
+        ["journal", "j", "openmb.journal", "file in which every decision is written before it is acted on"],
         ["announce", None, None, "file to write the port number to"],
     ]
     compData = usage.Completions(optActions={"certificates": usage.CompleteDirs(), "switch": usage.CompleteDirs()})
@@ -51,9 +52,10 @@ def makeService(options: Options) -> IService:
     loop = cast(IServiceReactor, cast(Any, reactor))
     try:
         credentials = loadCredentials(Path(options["certificates"]), options["name"])
+        journal = SQLiteJournal(Path(options["journal"]).absolute())
     except ConfigurationError as error:
         raise SystemExit(f"openmb: {error}") from error
     network = EmbeddedNetwork(Path(options["switch"]) / "control.sock", loop)
     announce = Path(options["announce"]) if options["announce"] else None
     places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute(), announce)
-    return ControllerService(Controller(network, MemoryJournal(), loop), credentials, places, loop)
+    return ControllerService(Controller(network, journal, loop), credentials, places, loop)

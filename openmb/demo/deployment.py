@@ -51,6 +51,11 @@ class Deployment:
         return self.root / "openmb.sock"
 
     @property
+    def journal(self) -> Path:
+        """The controller's journal."""
+        return self.root / "openmb.journal"
+
+    @property
     def announce(self) -> Path:
         """Where the controller writes the number of its port."""
         return self.root / "port"
@@ -68,7 +73,8 @@ class Deployment:
     def controllerArguments(self) -> list[str]:
         """C{twistd} arguments of the controller."""
         files = ["--certificates", str(self.certificates), "--switch", str(self.switch)]
-        return ["openmb", *files, "--port", "0", "--socket", str(self.socket), "--announce", str(self.announce)]
+        own = ["--socket", str(self.socket), "--journal", str(self.journal), "--announce", str(self.announce)]
+        return ["openmb", *files, "--port", "0", *own]
 
     def middleboxArguments(self, name: str, logs: Path) -> list[str]:
         """C{twistd} arguments of a middlebox that writes its logs to C{logs}."""

@@ -1,0 +1,292 @@
+"""Every journal keeps its promises; the one on disk also through kill -9, full disks and strange files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from openmb.controller.journal import REMEMBERED, SQLiteJournal, unfinishedIn
+from openmb.errors import ConfigurationError, OperationError, Refusal
+from openmb.interfaces import Route
+from openmb.operations.journal import Entry, IJournal, MemoryJournal, Step
+from openmb.state.headers import HeaderFieldList
+from openmb.wire.messages import Peer
+
+if TYPE_CHECKING:
+    _Base = SynchronousTestCase
+else:
+    _Base = object
+
+NEW = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("b",), "monitor", 7, None)
+OLD = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "é"), "other", 7, "out")
+#: Kills itself in the middle of writing, after it has printed how far it came.
+WRITER = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from openmb.controller.journal import SQLiteJournal
+    from openmb.operations.journal import Entry, Step
+    from openmb.wire.messages import Peer
+    journal = SQLiteJournal(Path(sys.argv[1]))
+    number = int(sys.argv[2])
+    while True:
+        number += 1
+        step = Step.COMMIT if number % 2 else Step.CLOSED
+        ends = Peer("a", b"a" * 16), Peer("b", b"b" * 16)
+        journal.write(Entry(number, step, *ends, "tcp", bytes(16), reason="finished"))
+        print(number, flush=True)
+    """
+)
+
+
+def entry(operation: int, step: Step, new: Route | None = None, old: Route | None = None, reason: str = "") -> Entry:
+    ends = Peer("bro1", b"1" * 16), Peer("bro2", b"2" * 16)
+    return Entry(operation, step, *ends, "tcp,tp_dst=80", b"t" * 16, new, old, reason)
+
+
+class JournalTestsMixin(_Base):
+    """What every journal does."""
+
+    def makeJournal(self) -> IJournal:
+        """Hook: an empty journal."""
+        raise AssertionError("a subclass provides makeJournal")
+
+    def test_interface(self) -> None:
+        self.assertTrue(verifyObject(IJournal, self.makeJournal()))
+
+    def test_lastEntryCounts(self) -> None:
+        """The last entry of each operation that is not over, in the order of opening, whole."""
+        journal = self.makeJournal()
+        for each in (entry(5, Step.OPEN), entry(3, Step.OPEN), entry(5, Step.SWITCHING), entry(4, Step.OPEN)):
+            journal.write(each)
+        last = entry(5, Step.ROUTE, NEW, OLD)
+        journal.write(last)
+        journal.write(entry(3, Step.CLOSED, reason="aborted"))
+        self.assertEqual(journal.unfinished(), (last, entry(4, Step.OPEN)))
+        self.assertEqual(journal.outcomes(10), (entry(3, Step.CLOSED, reason="aborted"),))
+
+    def test_outcomes(self) -> None:
+        """The newest, the oldest of them first."""
+        journal = self.makeJournal()
+        for operation in range(1, 8):
+            journal.write(entry(operation, Step.CLOSED, reason="finished"))
+        self.assertEqual([each.operation for each in journal.outcomes(3)], [5, 6, 7])
+
+    def test_largestIdentifier(self) -> None:
+        journal = self.makeJournal()
+        for operation in (1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
+            journal.write(entry(operation, Step.OPEN))
+        self.assertEqual([each.operation for each in journal.unfinished()], [1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+
+
+class MemoryJournalTests(JournalTestsMixin, SynchronousTestCase):
+    """The one for tests and simulation."""
+
+    def makeJournal(self) -> IJournal:
+        return MemoryJournal()
+
+
+class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
+    """The journal on disk."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+
+    def makeJournal(self) -> IJournal:
+        return self.opened()
+
+    def opened(self) -> SQLiteJournal:
+        journal = SQLiteJournal(self.path)
+        self.addCleanup(journal.close)
+        return journal
+
+    def test_survives(self) -> None:
+        """What was written is there when the file is opened again; the epoch has grown."""
+        first = self.opened()
+        for each in (entry(1, Step.OPEN), entry(1, Step.BACK, NEW, OLD, "no"), entry(2, Step.CLOSED, reason="failed")):
+            first.write(each)
+        first.close()
+        second = self.opened()
+        self.assertEqual(second.unfinished(), (entry(1, Step.BACK, NEW, OLD, "no"),))
+        self.assertEqual(second.outcomes(5), (entry(2, Step.CLOSED, reason="failed"),))
+        self.assertGreater(second.epoch, first.epoch)
+
+    def test_decisions(self) -> None:
+        """The whole history of an operation, with times."""
+        journal = self.opened()
+        journal.write(entry(1, Step.OPEN))
+        journal.write(entry(1, Step.ABORT, reason="enough"))
+        found = journal.decisions(1)
+        self.assertEqual([(Step.OPEN, ""), (Step.ABORT, "enough")], [each[:2] for each in found])
+        self.assertLessEqual(found[0][2], found[1][2])
+
+    def test_private(self) -> None:
+        """Only this user may read it, and what SQLite puts beside it."""
+        journal = self.opened()
+        journal.write(entry(1, Step.OPEN))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in self.path.parent.glob(f"{self.path.name}*")}
+        self.assertEqual(set(modes.values()), {0o600}, modes)
+
+    def test_oneController(self) -> None:
+        """A second controller is refused while the first one runs, and welcome afterwards."""
+        first = self.opened()
+        first.write(entry(1, Step.OPEN))
+        with self.assertRaisesRegex(ConfigurationError, "in use by another controller"):
+            SQLiteJournal(self.path)
+        first.write(entry(2, Step.OPEN))
+        first.close()
+        self.assertEqual(len(self.opened().unfinished()), 2)
+
+    def test_prunes(self) -> None:
+        """Only so many operations that are over are kept; those under way always are."""
+        journal = self.opened()
+        journal.write(entry(1 << 40, Step.OPEN))
+        journal.close()
+        database = sqlite3.connect(self.path)
+        database.executemany(
+            "INSERT INTO operation (id, source, source_incarnation, destination, destination_incarnation, flows, "
+            "token, step, reason) VALUES (?, 'a', x'00', 'b', x'00', 'tcp', x'00', 'closed', 'finished')",
+            [(number,) for number in range(1, REMEMBERED + 501)],
+        )
+        database.commit()
+        database.close()
+        journal = self.opened()
+        outcomes = journal.outcomes(2 * REMEMBERED)
+        self.assertEqual((len(outcomes), outcomes[0].operation), (REMEMBERED, 501))
+        self.assertEqual([each.operation for each in journal.unfinished()], [1 << 40])
+
+    def refused(self, words: str) -> None:
+        """Opening is refused with C{words}, and no byte has changed."""
+        before = {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*")}
+        with self.assertRaisesRegex(ConfigurationError, words):
+            SQLiteJournal(self.path)
+        self.assertEqual(before, {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*")})
+
+    def test_newerVersion(self) -> None:
+        journal = SQLiteJournal(self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
+        journal.write(entry(1, Step.OPEN))
+        journal.close()
+        self.refused("newer OpenMB .version 2, this one knows 1")
+
+    def test_newerVersionInUse(self) -> None:
+        """The version is read from the file itself, also while its writer was killed and left a log beside it."""
+        journal = SQLiteJournal(self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
+        journal.close()
+        database = sqlite3.connect(self.path)
+        self.addCleanup(database.close)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("INSERT INTO more VALUES (1)")
+        database.commit()
+        self.assertTrue(self.path.with_name(f"{self.path.name}-wal").stat().st_size)
+        self.refused("newer OpenMB")
+
+    def test_upgrade(self) -> None:
+        """An older journal is brought up to date, with its content, in one step."""
+        old = self.opened()
+        old.write(entry(1, Step.OPEN))
+        old.close()
+        new = SQLiteJournal(self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
+        self.assertEqual(new.unfinished(), (entry(1, Step.OPEN),))
+        new.close()
+        self.refused("newer OpenMB")
+
+    def test_failedUpgrade(self) -> None:
+        """One that breaks in the middle leaves the old version whole."""
+
+        def broken(database: sqlite3.Connection) -> None:
+            database.execute("DROP TABLE decision")
+            database.execute("NONSENSE")
+
+        old = self.opened()
+        old.write(entry(1, Step.OPEN))
+        old.close()
+        with self.assertRaises(ConfigurationError):
+            SQLiteJournal(self.path, 2, {1: broken})
+        self.assertEqual(len(self.opened().decisions(1)), 1)
+
+    def test_strangers(self) -> None:
+        """Not a database, another program's, cut off: refused and left alone."""
+        self.path.write_bytes(b"this is no database\n" * 20)
+        self.refused("is not a journal")
+        self.path.write_bytes(b"SQLite format 3\0" + bytes(20))
+        self.refused("is not a journal")
+        self.path.unlink()
+        database = sqlite3.connect(self.path)
+        database.execute("PRAGMA application_id = 7")
+        database.execute("CREATE TABLE theirs (x)")
+        database.commit()
+        database.close()
+        self.refused("another program")
+
+    def test_damaged(self) -> None:
+        """A journal whose pages are overwritten is an error in words, not a crash."""
+        journal = self.opened()
+        for number in range(1, 200):
+            journal.write(entry(number, Step.OPEN))
+        journal.close()
+        content = bytearray(self.path.read_bytes())
+        content[4096:] = b"\xff" * (len(content) - 4096)
+        self.path.write_bytes(content)
+        with self.assertRaises((ConfigurationError, OperationError)):
+            SQLiteJournal(self.path).unfinished()
+
+    def test_noDirectory(self) -> None:
+        with self.assertRaisesRegex(ConfigurationError, "cannot be opened|cannot be read"):
+            SQLiteJournal(self.path / "nowhere" / "journal")
+
+    def test_fullDisk(self) -> None:
+        """A write that finds no room raises, leaves nothing behind, and the next one works when there is room."""
+        journal = self.opened()
+        journal.write(entry(1, Step.OPEN))
+        (pages,) = journal._database.execute("PRAGMA page_count").fetchone()
+        journal._database.execute(f"PRAGMA max_page_count = {pages}")
+        with self.assertRaises(OperationError) as caught:
+            for number in range(2, 2000):
+                journal.write(entry(number, Step.OPEN, reason="x" * 500))
+        self.assertEqual(caught.exception.refusal, Refusal.JOURNAL_FAILED)
+        kept = len(journal.unfinished())
+        journal._database.execute("PRAGMA max_page_count = 100000")
+        journal.write(entry(9999, Step.OPEN))
+        self.assertEqual(len(journal.unfinished()), kept + 1)
+
+    def test_readWhileOpen(self) -> None:
+        """A look from outside is refused in words while a controller has the journal, and works afterwards."""
+        journal = self.opened()
+        journal.write(entry(1, Step.OPEN))
+        with self.assertRaisesRegex(ConfigurationError, "in use"):
+            unfinishedIn(self.path)
+        journal.close()
+        self.assertEqual(unfinishedIn(self.path), 1)
+
+    def test_killed(self) -> None:
+        """Everything whose write returned is there after kill -9 in the middle of writing, again and again."""
+        written = 0
+        for round_ in range(8):
+            child = subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(self.path.absolute()), str(written)],
+                stdout=subprocess.PIPE,
+                cwd=Path(__file__).parents[2],
+            )
+            assert child.stdout is not None
+            for _ in range(3 + 7 * round_):
+                written = int(child.stdout.readline())
+            os.kill(child.pid, signal.SIGKILL)
+            rest = child.stdout.read().split(b"\n")[:-1]
+            child.stdout.close()
+            child.wait()
+            written = int(rest[-1]) if rest else written
+            journal = SQLiteJournal(self.path)
+            ids = {each.operation for each in (*journal.unfinished(), *journal.outcomes(10_000))}
+            journal.close()
+            self.assertLessEqual(set(range(1, written + 1)), ids)
+            self.assertLessEqual(max(ids), written + 1)
+            written = max(ids)
