@@ -1,0 +1,1 @@
+The controller writes each decision to a journal (``twistd openmb --journal FILE``) before it acts, and a restarted one settles every operation it finds there. A lost connection suspends an operation instead of ending it.
