@@ -104,6 +104,11 @@ class Children:
         self._children.append(child)
         return child
 
+    @property
+    def running(self) -> tuple[Child, ...]:
+        """Those that were started and not stopped."""
+        return tuple(self._children)
+
     async def until(self, what: str, holds: Callable[[], Any], patience: float = 60.0) -> None:
         """
         Wait until C{holds()} (or what it fires with) is true.
