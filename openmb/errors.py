@@ -38,6 +38,10 @@ class ConfigurationError(OpenMBError):
     """A file, key, certificate or option cannot be used; the text says what to do."""
 
 
+class OutputFailed(ConfigurationError):
+    """Output could not be written (a full disk): it is kept, and can be tried again."""
+
+
 class Refusal(enum.IntEnum):
     """Why a request was refused; the numbers travel on the wire."""
 

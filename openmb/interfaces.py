@@ -23,16 +23,31 @@ from openmb.state.taxonomy import Cell
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """
+    A packet on which the engine threw.
+
+    @ivar index: its place in the batch.
+    @ivar reason: what was thrown, for the log.
+    """
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Processed:
     """
     What came of a batch.
 
     @ivar marks: C{uint64[n]}, for each packet the operation id that the record it updated is marked with, 0 for none.
     @ivar forward: for an in-line kind, the packets to send on; None for a passive one.
+    @ivar failed: packets that an error of the engine's own kept from being processed in full; the host sets them aside.
     """
 
     marks: NDArray[np.uint64]
     forward: PacketBatch | None = None
+    failed: tuple[Failed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +74,18 @@ class IEngine(Interface):
 
         @param births: C{uint64[n]}; a record that packet C{i} creates is born marked with C{births[i]} (0: free).
             None: all 0.
+        @return: an engine catches what goes wrong with one packet, goes on with the others, and lists it as
+            L{Processed.failed}.  What is raised instead costs the whole batch: all of it is set aside, since nobody
+            knows how much of it was processed.
+        @raise OperationError: C{BUFFER_FULL}, there is no room for the records that these packets need.
         """
 
     def reprocess(operation: int, packets: Decoded) -> None:
         """
         Update state only, all output suppressed, and only the provisional records of C{operation} (or, for a clone, the
         cloned shared state).
+
+        @raise Exception: anything; the operation is then refused, and the source goes on as if never asked.
         """
 
     def advance(now: int) -> None:
@@ -74,7 +95,11 @@ class IEngine(Interface):
         """The input ends: report everything unreported, except records that are marked or provisional."""
 
     def flush() -> None:
-        """Hand everything that was output so far to the operating system."""
+        """
+        Hand everything that was output so far to the operating system.
+
+        @raise OutputFailed: it could not be taken; nothing of it is lost or written twice when this is called again.
+        """
 
 
 class IStateAdapter(Interface):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zope.interface import implementer
 
 from openmb.errors import FinerThanNative, OperationError, Refusal
-from openmb.interfaces import CellUsage, IMiddlebox, Processed
+from openmb.interfaces import CellUsage, Failed, IMiddlebox, Processed
 from openmb.packets.headers import Decoded, Kind
 from openmb.state.flowkey import FLOW_KEY, flowKeys
 from openmb.state.headers import HeaderFieldList
@@ -64,6 +64,7 @@ class CounterMiddlebox:
     """
     @param report: takes each row.
     @param timeout: seconds of packet time after which an idle flow is over.
+    @ivar poison: a packet that holds these bytes makes it throw; None: nothing does.
     """
 
     kind = "counter"
@@ -78,17 +79,22 @@ class CounterMiddlebox:
         self._provisional: dict[int, Table] = {}
         self._frozen: dict[int, HeaderFieldList] = {}
         self._clock = 0
+        self.poison: bytes | None = None
 
     # -- IEngine
 
     def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         marks = np.zeros(len(packets), dtype=np.uint64)
+        failed: list[Failed] = []
         for index, key in self._keys(packets):
             born = 0 if births is None else int(births[index])
-            marks[index] = self._count(self._table, key, packets, index, born, self._report)
+            try:
+                marks[index] = self._count(self._table, key, packets, index, born, self._report)
+            except Exception as error:  # noqa: BLE001 - whatever it is: the other packets must not suffer for it
+                failed.append(Failed(index, repr(error)))
         if len(packets):
             self.advance(int(packets.packets.stamps.max()))
-        return Processed(marks)
+        return Processed(marks, failed=tuple(failed))
 
     def reprocess(self, operation: int, packets: Decoded) -> None:
         for index, key in self._keys(packets):
@@ -115,6 +121,8 @@ class CounterMiddlebox:
 
     def _count(self, table: Table, key: bytes, packets: Decoded, index: int, born: int, report: Report) -> int:
         stamp = int(packets.packets.stamps[index])
+        if self.poison is not None and self.poison in packets.packets.packet(index):
+            raise ValueError("poison")
         counter = table.get(key)
         if counter is not None and stamp > counter.last + self._timeout:
             report(key, counter)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Processed
 from openmb.packets.headers import Decoded
 from openmb.plugins.bro.core import BroCore, BroSettings
@@ -28,13 +29,17 @@ class BroEngine(BroCore):
     def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         """See C{IEngine}."""
         marks = self._own.process(packets, births, self._makeRoom)
+        failed = tuple(self._own.failed)
         if len(packets):
             self.advance(int(packets.packets.stamps.max()))
-        return Processed(marks)
+        return Processed(marks, failed=failed)
 
     def reprocess(self, operation: int, packets: Decoded) -> None:
         """See C{IEngine}."""
-        self._provisionalOf(operation).process(packets, None)
+        tracker = self._provisionalOf(operation)
+        tracker.process(packets, None)
+        if tracker.failed:
+            raise OperationError(Refusal.ENGINE_FAILED, tracker.failed[0].reason)
 
     def advance(self, now: int) -> None:
         """See C{IEngine}."""

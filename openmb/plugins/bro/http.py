@@ -3,8 +3,8 @@ HTTP as Zeek's analyser reads it: bytes of both directions in, rows of http.log 
 
 Sans-I/O.  Bytes may come in any segmentation, the rows do not depend on it.  Where this differs from Zeek 8.2:
 
-  - a line (or a header field with its continuation lines) of more than 1 MiB makes the parser give up on that side, as
-    after a gap; Zeek keeps 16 MiB;
+  - a line (or a header field with its continuation lines) of more than 128 KiB makes the parser give up on that side,
+    as after a gap, and so do open requests with more than 256 KiB of text; Zeek keeps 16 MiB a line;
   - lengths of gzip and deflate bodies are those before decompression, so that such bodies need not be delivered;
   - what is inside a tunnel (after CONNECT, or after an upgrade) is not read;
   - of a multipart body only the outermost boundaries are looked at;
@@ -127,6 +127,14 @@ class HTTPParser(MessageReader):
         state, parser = http_format.unpack(data), cls()
         parser._client, parser._server = state.client, state.server
         parser._progress, parser._pairing = state.progress, state.pairing
+        return parser
+
+    @classmethod
+    def silent(cls) -> HTTPParser:
+        """A parser that has given up on both sides."""
+        parser = cls()
+        parser._client.ignore()
+        parser._server.ignore()
         return parser
 
     # -- bytes and lines

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from openmb.plugins.bro import http_side
-from openmb.plugins.bro.http_rows import OpenRow, Pairing
+from openmb.plugins.bro.http_rows import SHORT, OpenRow, Pairing
 from openmb.plugins.bro.http_side import Content, Expected, Progress, Side
 from openmb.plugins.bro.http_syntax import (
     firstWord,
@@ -110,6 +110,9 @@ class MessageReader:
         progress.asked(b"HEAD".startswith(method))
         self._pairing.requested(request.method, unescape(request.uri), self._now)
         self._client.begin(http_side.HEADERS, Expected.PERHAPS)
+        if len(line) > SHORT and self._pairing.heavy():
+            self._stop(self._client)
+            return
         if progress.requestVersion == 9:
             self._expectRawReply()
 
@@ -185,13 +188,16 @@ class MessageReader:
         """A line in a header, or in the trailer after the last chunk."""
         if not line or line[0] == 0:
             self._headerEnded(side)
+            if side.mode == http_side.IGNORED:
+                return
             self._headersEnded(side)
             if self._progress.connectRequest and side is self._server and not line:
                 self._progress.tunnel = True
         elif line[0] not in b" \t":
             if side.header is not None:
                 self._headerEnded(side)
-            side.header = line
+            if side.mode != http_side.IGNORED:
+                side.header = line
         elif side.header is None:
             side.header = line.lstrip(b" \t") or None
         elif len(side.header) + len(line) > http_side.LONGEST_LINE:
@@ -214,6 +220,8 @@ class MessageReader:
         row = self._pairing.current(fromClient, self._now)
         for name, value in _FIELDS.findall(data, position, ordinary.end()):
             self._headerField(side, row, name.upper(), value.lstrip())
+            if side.mode == http_side.IGNORED:
+                return ordinary.end()
         self._headerLine(side, b"")
         return ordinary.end()
 
@@ -230,6 +238,8 @@ class MessageReader:
             self._framingField(side, name, value)
         elif side is self._client:
             self._requestField(row, name, value)
+            if (len(value) > SHORT or name in _PROXIES) and self._pairing.heavy():
+                self._stop(side)
 
     def _requestField(self, row: OpenRow, name: bytes, value: bytes) -> None:
         """A header field of the client that http.log shows."""

@@ -14,6 +14,10 @@ from operator import attrgetter
 #: More open rows than this are written out before the next request is taken in.
 MOST_PENDING = 100
 
+#: Bytes of text in open rows beyond which no more requests are read: a record must fit into one frame.  Zeek has no
+#: such bound.  Texts up to C{SHORT} are not worth a look: 100 rows of them stay below it.
+HEAVIEST, SHORT = 256 << 10, 256
+
 
 @dataclass(frozen=True, slots=True)
 class HTTPRow:
@@ -85,6 +89,11 @@ class OpenRow:
         """The row as it stands."""
         return HTTPRow(*_columns(self))
 
+    def weight(self) -> int:
+        """Bytes of text."""
+        texts = (self.method, self.host, self.uri, self.referrer, self.userAgent, self.origin, self.username)
+        return sum(len(text) for text in (*texts, self.statusMessage, *(self.proxied or ())) if text)
+
     def informational(self) -> bool:
         """Is the last status an interim one (1xx)?"""
         return self.status is not None and 100 <= self.status <= 199
@@ -125,6 +134,10 @@ class Pairing:
         self.request += 1
         row = self.current(True, now)
         row.method, row.uri = method, uri
+
+    def heavy(self) -> bool:
+        """Do the open rows hold more text than they may?"""
+        return sum(row.weight() for row in self.pending.values()) > HEAVIEST
 
     def _writeUnanswered(self) -> None:
         """Too many rows are open: write all up to the last request, and match replies anew from there."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 
 #: Bytes of an unfinished line that are kept for each side.  Zeek's limit is 16 MiB.
-LONGEST_LINE = 1 << 20
+LONGEST_LINE = 128 << 10
 
 #: Requests without reply that are remembered, to know which replies answer a HEAD.
 MOST_UNANSWERED = 65536

@@ -1,7 +1,7 @@
 """
 Log files as Zeek writes them: tab-separated values with a header, or one JSON object a line.
 
-Rows are kept until L{LogFile.flush}, then handed to the operating system at once.
+The formats; C{openmb.plugins.bro.logfile} is the file.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
-
-from openmb.errors import ConfigurationError
+from typing import Any
 
 #: Microseconds for time and interval; text as it is; bytes of unknown content are escaped.
 Value = int | str | bytes | bool | None
@@ -164,62 +161,3 @@ class JSONFormat:
 
 def _stampText(now: float) -> str:
     return time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(now))
-
-
-class LogFile:
-    """
-    One log; the file is made with the first row that is flushed, or at the end, so that no older one is left there.
-
-    @param directory: None: rows are counted and dropped.
-    @param append: go on with a log that is there, as a service does that is started again.
-    """
-
-    def __init__(
-        self, directory: Path | None, path: str, columns: tuple[Column, ...], asJSON: bool, append: bool = False
-    ) -> None:
-        self._mode = "a" if append else "w"
-        self._directory, self._path = directory, path
-        self._format = (JSONFormat if asJSON else TSVFormat)(path, columns)
-        self._rows: list[str] = []
-        self._file: IO[str] | None = None
-        self.count = 0
-
-    def write(self, values: list[Value]) -> None:
-        """Take one row."""
-        self.count += 1
-        if self._directory is not None:
-            self._rows.append(self._format.row(values))
-
-    def flush(self) -> None:
-        """
-        Hand all rows to the operating system.
-
-        @raise ConfigurationError: the file cannot be made.
-        """
-        if not self._rows:
-            return
-        if self._file is None:
-            self._open()
-        assert self._file is not None
-        self._file.write("".join(self._rows))
-        self._file.flush()
-        self._rows.clear()
-
-    def _open(self) -> None:
-        assert self._directory is not None
-        try:
-            self._file = (self._directory / f"{self._path}.log").open(self._mode, encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"cannot write the log {self._path}: {error}") from error
-        self._mode = "a"  # rows that come after the end, if ever, join the others
-        self._file.write(self._format.header(time.time()))
-
-    def close(self) -> None:
-        """Flush, write what stands after the rows, and close the file."""
-        self.flush()
-        if self._file is None and self._directory is not None and self._mode == "w":
-            self._open()
-        if self._file is not None:
-            self._file.write(self._format.footer(time.time()))
-            self._file.close()
-            self._file = None

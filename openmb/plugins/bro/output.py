@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from openmb.plugins.bro.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
 from openmb.plugins.bro.http_rows import HTTPRow
-from openmb.plugins.bro.logs import Column, LogFile, Value
+from openmb.plugins.bro.logfile import LogFile
+from openmb.plugins.bro.logs import Column, Value
 from openmb.plugins.bro.tracker import Identity
 from openmb.plugins.bro.uid import ConnectionIDs
 
@@ -44,9 +45,8 @@ class BroLogs:
         self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
-        """Rows of conn.log."""
-        for values in connectionRows(self._ids, keys, rows):
-            self.conn.write(values)
+        """Rows of conn.log, all or none."""
+        self.conn.writeAll(list(connectionRows(self._ids, keys, rows)))
 
     def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
         """Rows of http.log."""
@@ -55,8 +55,9 @@ class BroLogs:
         ends: list[Value] = []
         for high, low, port in endpoints(words, identity.swapped):
             ends += [addressText(high, low), port]
-        for row in rows:
-            self.http.write([row.stamp // 1000, uid, *ends, row.depth, row.method, row.host, row.uri, row.status])
+        self.http.writeAll(
+            [[row.stamp // 1000, uid, *ends, row.depth, row.method, row.host, row.uri, row.status] for row in rows]
+        )
 
     def flush(self) -> None:
         """Hand all rows to the operating system."""

@@ -91,6 +91,11 @@ class Session:
         return cls(analyzer, HTTPParser() if analyzer == ANALYZER_HTTP else SSHWatcher())
 
     @classmethod
+    def silent(cls, analyzer: int) -> Session:
+        """What is left of a session whose parser threw: the connection goes on, nothing more is read of its data."""
+        return cls(analyzer, HTTPParser.silent() if analyzer == ANALYZER_HTTP else SSHWatcher.silent())
+
+    @classmethod
     def dumped(cls, analyzer: int, dump: bytes) -> Session:
         """A session whose parser was dumped elsewhere; L{load} says whether it is one."""
         return cls(analyzer, None, dump)

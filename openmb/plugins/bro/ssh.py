@@ -61,6 +61,13 @@ class SSHWatcher:
         self._passing = [0, 0]
         self._buffers = [b"", b""]
 
+    @classmethod
+    def silent(cls) -> SSHWatcher:
+        """A watcher that looks at nothing any more."""
+        watcher = cls()
+        watcher._stages = [_DONE, _DONE]
+        return watcher
+
     def data(self, originator: bool, data: bytes, now: int, size: int = 0) -> list[HTTPRow]:
         """In-order bytes of one direction; there are never any rows."""
         side = 0 if originator else 1

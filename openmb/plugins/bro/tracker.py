@@ -6,6 +6,7 @@ An engine has one for its own records, and one for the provisional records of ea
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from openmb.interfaces import Failed
 from openmb.packets.headers import Decoded
 from openmb.packets.loads import plainArrays
 from openmb.plugins.bro.expiry import expiredSlots
@@ -51,7 +53,7 @@ class IOutput(Protocol):
     """Takes what a tracker has to report."""
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
-        """Finished connections: C{uint64[n, 5]}, C{ROW[n]}."""
+        """Finished connections: C{uint64[n, 5]}, C{ROW[n]}; all or, if one throws, none of them."""
 
     def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
         """Finished HTTP requests of one connection."""
@@ -61,12 +63,15 @@ class Tracker:
     """
     @param maximum: records at most.
     @param output: takes what is to be reported; None: nothing is.
+    @ivar failed: packets on which a parser or a log threw, since the last L{process} began; their connections go on
+        without that parser.
     """
 
     def __init__(self, maximum: int, output: IOutput | None, capacity: int = 1024) -> None:
         self.table = FlowTable(ROW, capacity=capacity, maximum=maximum)
         self.work = makeWork()
         self.sessions: dict[int, Session] = {}
+        self.failed: list[Failed] = []
         self._output = output
 
     def process(
@@ -79,6 +84,7 @@ class Tracker:
         @return: C{uint64[n]}, the mark of the record that each packet met.
         @raise OperationError: C{BUFFER_FULL}, the table is full and no room can be made.
         """
+        self.failed = []
         marks = np.zeros(len(packets), np.uint64)
         data, offsets, lengths = plainArrays(packets.packets)[:3]
         born = _NONE if births is None else births
@@ -150,10 +156,27 @@ class Tracker:
             if cursors[PIECES]:
                 self._feed(data, offsets)
             if cursors[FINISHED] and self._output is not None:
-                count = int(cursors[FINISHED])
-                self._output.connections(self.work.keys[:count], self.work.rows[:count])
+                self._reportFinished(int(cursors[FINISHED]))
         finally:
             cursors[PIECES] = cursors[FINISHED] = 0
+
+    def _reportFinished(self, count: int) -> None:
+        """Report the first C{count} finished rows together; if that throws, one by one: a bad row costs only itself."""
+        assert self._output is not None
+        try:
+            self._output.connections(self.work.keys[:count], self.work.rows[:count])
+            return
+        except Exception:  # noqa: BLE001 - it is met again below, and reported there
+            places = range(count)
+        for place in places:
+            try:
+                self._output.connections(self.work.keys[place : place + 1], self.work.rows[place : place + 1])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other rows must not suffer for it
+                self._threw(-1, error)
+
+    def _threw(self, packet: int, error: Exception) -> None:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        self.failed.append(Failed(packet, f"{error!r} at {where.name}:{where.lineno}"))
 
     def _feed(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         touched: dict[int, int] = {}
@@ -161,20 +184,25 @@ class Tracker:
         for piece in pieces.tolist():
             stamp, sequence, start, size, slot, packet, offset, length, kind, side, analyzer, swapped, _, key = piece
             found = Found(kind, side == 0, side ^ swapped, stamp, sequence, length, size)
-            if kind == PIECE_REMOVED:
-                touched.pop(slot, None)
-                session = self.sessions.pop(slot, None)
-                rows = session.parser.removed(stamp) if session is not None else []
-            else:
-                session = self.sessions.get(slot)
-                if session is None:
-                    session = self.sessions[slot] = Session.fresh(analyzer)
-                touched[slot] = swapped
-                begin = int(offsets[packet]) + offset if length else 0
-                rows = session.take(found, data[begin : begin + length].tobytes())
-            if rows and self._output is not None:
-                identity = Identity(np.array(key, np.uint64).tobytes(), start, bool(swapped))
-                self._output.requests(identity, rows)
+            try:
+                if kind == PIECE_REMOVED:
+                    touched.pop(slot, None)
+                    session = self.sessions.pop(slot, None)
+                    rows = session.parser.removed(stamp) if session is not None else []
+                else:
+                    session = self.sessions.get(slot)
+                    if session is None:
+                        session = self.sessions[slot] = Session.fresh(analyzer)
+                    touched[slot] = swapped
+                    begin = int(offsets[packet]) + offset if length else 0
+                    rows = session.take(found, data[begin : begin + length].tobytes())
+                if rows and self._output is not None:
+                    identity = Identity(np.array(key, np.uint64).tobytes(), start, bool(swapped))
+                    self._output.requests(identity, rows)
+            except Exception as error:  # noqa: BLE001 - whatever a parser throws: only its connection loses it
+                self._threw(packet, error)
+                if kind != PIECE_REMOVED:
+                    self.sessions[slot] = Session.silent(analyzer)
         for slot in touched:
             self._tellKernel(slot)
 

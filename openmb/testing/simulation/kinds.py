@@ -15,7 +15,8 @@ from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.core import BroSettings
-from openmb.plugins.bro.logs import LogFile, Value
+from openmb.plugins.bro.logfile import LogFile
+from openmb.plugins.bro.logs import Value
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.state.flowkey import FLOW_KEY, flowKey, flowKeys, flowText
 from openmb.testing.counter import Counter, CounterMiddlebox
@@ -58,11 +59,12 @@ class RowLog:
     def __init__(self, name: str, protocol: int | None, emit: Callable[[Row], None]) -> None:
         self._name, self._protocol, self._emit = name, protocol, emit
 
-    def write(self, values: list[Value]) -> None:
-        """One row."""
-        protocol = "tcp" if self._protocol is None else str(values[self._protocol])
-        flow = flowOf(*(str(value) for value in values[2:6]), protocol)
-        self._emit(Row(self._name, flow, "\t".join(map(str, values))))
+    def writeAll(self, rows: list[list[Value]]) -> None:
+        """Some rows."""
+        for values in rows:
+            protocol = "tcp" if self._protocol is None else str(values[self._protocol])
+            flow = flowOf(*(str(value) for value in values[2:6]), protocol)
+            self._emit(Row(self._name, flow, "\t".join(map(str, values))))
 
     def flush(self) -> None:
         """Rows are handed over as they are made."""

@@ -19,7 +19,8 @@ from openmb.middlebox.offline import runOffline
 from openmb.packets.capture import openCapture
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.locality import isLocal
-from openmb.plugins.bro.logs import Column, LogFile, fieldText, readable, seconds
+from openmb.plugins.bro.logfile import LogFile
+from openmb.plugins.bro.logs import Column, fieldText, readable, seconds
 from openmb.plugins.bro.uid import ConnectionIDs, base62, readKey
 from openmb.plugins.registry import findPlugin
 from openmb.state.addresses import addressWords
@@ -60,7 +61,7 @@ class FormatTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         log = LogFile(folder, "some", (Column("ts", "time"), Column("name", "string")), asJSON=False)
-        log.write([1_000_000, "#x"])
+        log.writeAll([[1_000_000, "#x"]])
         self.assertEqual(list(folder.iterdir()), [])
         log.flush()
         log.close()
@@ -78,8 +79,8 @@ class FormatTests(SynchronousTestCase):
         log = LogFile(
             folder, "some", (Column("ts", "time"), Column("id.orig_p", "port"), Column("x", "bool")), asJSON=True
         )
-        log.write([1_500_000, 80, None])
-        log.write([1, 2, False])
+        log.writeAll([[1_500_000, 80, None]])
+        log.writeAll([[1, 2, False]])
         log.close()
         lines = (folder / "some.log").read_text().splitlines()
         self.assertEqual(
@@ -213,7 +214,7 @@ class OlderLogTests(SynchronousTestCase):
     def test_continued(self) -> None:
         """A service goes on with it."""
         log = self.log(True)
-        log.write([7])
+        log.writeAll([[7]])
         log.close()
         lines = self.file.read_text(encoding="utf-8").splitlines()
         self.assertEqual(("an older row", True), (lines[0], "7" in lines))
@@ -222,7 +223,7 @@ class OlderLogTests(SynchronousTestCase):
         """Rows that come after the end join the others."""
         log = self.log(False)
         for number in (1, 2):
-            log.write([number])
+            log.writeAll([[number]])
             log.close()
         lines = self.file.read_text(encoding="utf-8").splitlines()
         self.assertTrue({"1", "2"} <= set(lines))
