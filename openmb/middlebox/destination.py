@@ -6,47 +6,39 @@ The machine's table stands in C{docs/handover.md}.
 
 from __future__ import annotations
 
-import enum
 import os
 
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
-from openmb.middlebox.queue import PacketQueue
+from openmb.middlebox.givingback import GivingBack
+from openmb.middlebox.inlet import Inlet
+from openmb.middlebox.look import LastLook
+from openmb.middlebox.merge import StampMerge
+from openmb.middlebox.provisional import ProvisionalRecords
+from openmb.middlebox.states import OVER, UNDECIDED, VOTED, DestinationState
 from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
 from openmb.packets.marker import BACK_MARKERS
 from openmb.state.headers import HeaderFieldList
-from openmb.state.packing import unpackRecords
 from openmb.wire.messages import (
+    Commit,
     Committed,
     Discard,
     Discarded,
-    DivertConfirmed,
     Hold,
     Holding,
-    Installed,
     Merged,
+    Message,
+    MessageType,
     Prepare,
+    Prepared,
+    Refused,
     Side,
     StreamFrame,
     StreamType,
 )
-from openmb.wire.stream import GetDone, Marked, ReturnDone, packPart, unpackEvents, unpackPart
-
-
-class DestinationState(enum.Enum):
-    """Where the destination stands."""
-
-    RECEIVING = "receiving"
-    HOLDING = "holding"
-    CONFIRMED = "confirmed"
-    MERGING = "merging"
-    MERGED = "merged"
-    RETURNING = "returning"
-
-
-UNDECIDED = (DestinationState.RECEIVING, DestinationState.HOLDING, DestinationState.CONFIRMED)
+from openmb.wire.stream import Marked, unpackEvents, unpackPart
 
 
 class DestinationOperation:
@@ -63,16 +55,18 @@ class DestinationOperation:
         host.engine.prepare(request.operation, self.flows)
         self.nonce = os.urandom(16)
         self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.SOURCE, self.nonce))
-        self.sender: StreamSender | None = None
         self.state = DestinationState.RECEIVING
         self.token: bytes | None = None
-        self._redirects, self._held = PacketQueue(), PacketQueue()
-        self._records = self._recordBytes = self._reprocessed = self._redirected = self._heldCount = self._late = 0
-        self._longest = 0.0
-        self._drained = False
-        self._quietUntil: float | None = None
-        self._uncredited: StreamFrame | None = None
-        self._returned = 0
+        self._merge = StampMerge(host.processAlone, host.now)
+        self._givingBack: GivingBack | None = None
+        self._provisional = ProvisionalRecords(host, request.operation)
+        self._records = self._late = 0
+        self._inlet = Inlet(host, self, self._applyOrFail, self._withholding)
+        self._witness = False  # a drain marker of the way forward has been met, here or by the source
+        self._look: LastLook | None = None
+        self._forgottenAt: float | None = None
+        self._merged: Merged | None = None
+        self._failed: Refused | None = None
 
     @property
     def decided(self) -> bool:
@@ -81,78 +75,97 @@ class DestinationOperation:
 
     @property
     def over(self) -> bool:
-        """Is everything that waited processed?"""
-        return self.state is DestinationState.MERGED
+        """Is everything that waited processed, or back at the source?"""
+        return self.state in OVER and (self.sender is None or self.sender.isIdle)
+
+    @property
+    def sender(self) -> StreamSender | None:
+        """This end's own stream, once there is one."""
+        return None if self._givingBack is None else self._givingBack.sender
+
+    def _tell(self, *answers: Message | None) -> None:
+        for answer in answers:
+            if answer is not None:
+                self._host.send(answer)
+
+    def prepared(self) -> None:
+        """Answer PREPARE, with what has been reached since if it comes again."""
+        self._tell(Prepared(self.identifier, self.nonce), self._provisional.installed, self._failed)
 
     # -- the source's stream
 
     def streamed(self, frame: StreamFrame) -> None:
         """One frame of the source's stream."""
-        if self.state is DestinationState.RETURNING:
+        if self.state in (DestinationState.RETURNING, DestinationState.RETURNED):
             return
-        plain = self.receiver.receive(frame)
-        if plain is None:
+        self._inlet.take(frame)
+
+    def _applyOrFail(self, frame: StreamFrame, plain: bytes) -> None:
+        """A frame that cannot be applied ends the operation: that is told, and again to whoever asks again."""
+        if self._failed is not None:
             return
-        self._apply(frame, plain)
-        if self._redirects.bytes <= self._host.settings.redirectBytes:
-            self._host.credit(self, frame)
-        else:
-            self._uncredited = frame
+        try:
+            self._apply(frame, plain)
+        except OperationError as error:
+            if self.state not in UNDECIDED:
+                raise
+            self._fail(0, error)
+
+    def _fail(self, request: int, error: OperationError) -> None:
+        self._failed = Refused(self.identifier, request, error.refusal, error.reason)
+        self._host.send(self._failed)
+
+    def _withholding(self) -> bool:
+        """
+        Do too many re-directed packets wait to let more come?
+
+        Not while the witness of COMMIT is missing: the source's own marker may stand behind them in its stream, and the
+        one of this end's path behind packets that are not read because too many are held.
+        """
+        waiting = self._merge.redirectBytes > self._host.settings.redirectBytes
+        return waiting and self.state is not DestinationState.COMMITTING
 
     def _apply(self, frame: StreamFrame, plain: bytes) -> None:
         match frame.type:
             case StreamType.RECORDS:
-                batch = unpackRecords(frame.clear, plain)
-                self._host.engine.putPerflow(self.identifier, batch)
-                self._records += len(batch)
-                self._recordBytes += len(plain)
+                self._provisional.put(frame, plain)
             case StreamType.REPROCESS:
-                self._reprocess(unpackEvents(frame.clear, plain))
+                self._reprocess(frame, plain)
             case StreamType.REDIRECT:
                 self._redirect(unpackEvents(frame.clear, plain))
             case StreamType.GET_DONE:
-                self._compare(plain)
+                self._host.send(self._provisional.compare(plain))
             case StreamType.DIVERTED:
                 self._confirm()
             case StreamType.MARKED:
-                self._redirects.passed(unpackPart(Marked, plain).stamp)
-                self._merge()
+                self._merge.redirectsPassed(unpackPart(Marked, plain).stamp)
+                self._witnessed()
+                self._advance()
             case StreamType.DRAINED:
-                self.sourceEnded()
+                self._sourceEnded()
             case _:
                 if frame.type is not StreamType.OPENED:
                     raise OperationError(Refusal.BAD_REQUEST, f"{frame.type.name} does not come from a source")
 
-    def _reprocess(self, packets: PacketBatch) -> None:
+    def _reprocess(self, frame: StreamFrame, plain: bytes) -> None:
         if self.state not in (DestinationState.RECEIVING, DestinationState.HOLDING):
             raise OperationError(Refusal.WRONG_STATE, "re-process events after DIVERTED")
-        self._reprocessed += len(packets)
-        self._host.engine.reprocess(self.identifier, self._host.decodeEvents(packets))
-
-    def _compare(self, plain: bytes) -> None:
-        done = unpackPart(GetDone, plain)
-        if (done.records, done.bytes) != (self._records, self._recordBytes):
-            came = f"{self._records} records of {self._recordBytes} bytes came"
-            raise OperationError(Refusal.COUNT_MISMATCH, f"{came}, the source sent {done.records} of {done.bytes}")
-        self._host.send(Installed(self.identifier, done.records, done.bytes, self._reprocessed))
+        self._provisional.reprocess(frame, plain)
 
     def _confirm(self) -> None:
         if self.state is not DestinationState.HOLDING:
             raise OperationError(Refusal.WRONG_STATE, "DIVERTED came before HOLD")
-        live = self._host.engine.conflicts(self.identifier)
-        if live:
-            raise OperationError(Refusal.CONFLICTING_RECORD, f"{live} live records of its own are in the way")
+        confirmed = self._provisional.confirm()
         self.state = DestinationState.CONFIRMED
-        self._host.send(DivertConfirmed(self.identifier, self._reprocessed))
+        self._host.send(confirmed)
 
     def _redirect(self, packets: PacketBatch) -> None:
         if self.state is DestinationState.MERGED:
             self._late += len(packets)
             self._host.reinject(packets)
             return
-        self._redirected += len(packets)
-        self._redirects.append(packets, self._host.now())
-        self._merge()
+        self._merge.redirect(packets)
+        self._advance()
 
     # -- switch-over
 
@@ -163,21 +176,23 @@ class DestinationOperation:
             self.state = DestinationState.HOLDING
             self._host.engine.freeze(self.flows, self.identifier)
             self._host.endWindows(self.flows)
-        self._host.send(Holding(self.identifier))
+        self._tell(Holding(self.identifier), self._provisional.confirmed, self._failed)
 
     @property
     def intercepting(self) -> bool:
         """Does this operation take matching packets away from the engine?"""
-        return self.state not in (DestinationState.RECEIVING, DestinationState.MERGED)
+        return self.state is not DestinationState.RECEIVING and self.state not in OVER
 
     def take(self, packets: Decoded) -> None:
         """Matching direct packets."""
-        if self.state is DestinationState.RETURNING:
-            self._giveBack(packets)
+        if self.state is DestinationState.RETURNING and self._givingBack is not None:
+            self._givingBack.take(packets)
             return
-        self._heldCount += len(packets)
-        self._held.append(packets.packets.compact(), self._host.now())
-        self._merge()
+        batch = packets.packets.compact()
+        if self._look is not None:
+            self._look.read(int(batch.lengths.sum()))
+        self._merge.hold(batch)
+        self._advance()
 
     def marker(self, stamp: int, number: int, final: bool) -> None:
         """A genuine drain marker came down the new path."""
@@ -186,55 +201,83 @@ class DestinationOperation:
             if final and number >= BACK_MARKERS:
                 self._endReturn()
             return
-        self._held.passed(stamp)
-        self._merge()
+        self._merge.heldPassed(stamp)
+        if number < BACK_MARKERS:
+            self._witnessed()
+        self._advance()
 
     def commit(self) -> None:
-        """Own the records; from here on there is output."""
-        if self.state is DestinationState.CONFIRMED:
-            self._records = self._host.engine.commit(self.identifier)
-            self.state = DestinationState.MERGING
-        elif self.state in UNDECIDED:
-            raise OperationError(Refusal.WRONG_STATE, "COMMIT before the source's vote was confirmed")
-        elif self.state is DestinationState.RETURNING:
+        """COMMIT: own the records, once a marker bears witness; from there on there is output."""
+        if self.state in (DestinationState.RETURNING, DestinationState.RETURNED):
             raise OperationError(Refusal.WRONG_STATE, "COMMIT after DISCARD: the records are gone")
-        self._host.send(Committed(self.identifier, self._records))
-        self._merge()
-
-    def sourceEnded(self) -> None:
-        """DRAINED, or the source is dead: nothing more will be re-directed in time."""
-        self._drained = True
-        self._quietUntil = self._host.now() + self._host.settings.mergeQuiet
-        self._merge()
-
-    def _merge(self) -> None:
-        """Apply what both sequences have reached; after the end of one, what the other one has."""
-        if self.state is not DestinationState.MERGING:
-            return
-        now = self._host.now()
-        if self._drained:
-            self._applyUpTo(now, self._held.reached)
-            if not len(self._redirects):
-                self._endMerge(now)
+        if self.state not in VOTED and self.state in UNDECIDED:
+            raise OperationError(Refusal.WRONG_STATE, "COMMIT before the source's vote was confirmed")
+        if self.state in VOTED and self._failed is None:
+            self.state = DestinationState.COMMITTING
+            self._inlet.release()
+            self._decide()
+        elif self.state in VOTED:
+            self._tell(self._failed)
         else:
-            self._applyUpTo(now, min(self._redirects.reached, self._held.reached))
+            self._tell(self._committed, self._merged)
 
-    def _applyUpTo(self, now: float, stamp: int | None) -> None:
-        self._longest = max(self._longest, self._held.longest(now))
-        packets = PacketQueue.merge(self._redirects.takeUpTo(stamp), self._held.takeUpTo(stamp))
-        if packets is not None:
-            self._host.processAlone(packets)
-        if self._uncredited is not None and self._redirects.bytes <= self._host.settings.redirectBytes:
-            frame, self._uncredited = self._uncredited, None
-            self._host.credit(self, frame)
+    @property
+    def _committed(self) -> Committed:
+        return Committed(self.identifier, self._records)
 
-    def _endMerge(self, now: float) -> None:
-        self._applyUpTo(now, None)
+    def _witnessed(self) -> None:
+        """
+        A marker of the way forward: the controller has written COMMIT, and the source knows it too, or will.
+
+        See "The marker decides" in C{docs/recovery.md}.
+        """
+        self._witness = True
+        self._decide()
+
+    def _decide(self) -> None:
+        if self.state is DestinationState.COMMITTING and self._witness:
+            self._own()
+
+    def _own(self) -> None:
+        """Take the records over, and tell; or tell why not."""
+        try:
+            self._records = self._host.engine.commit(self.identifier)
+        except OperationError as error:
+            self.state = DestinationState.CONFIRMED
+            self._fail(MessageType.COMMIT, error)
+            return
+        self.state = DestinationState.MERGING
+        self._host.send(self._committed)
+        self._advance()
+
+    def sourceGone(self) -> None:
+        """The source died after its vote, and after COMMIT was written: what it has sent is all there is."""
+        self._sourceEnded()
+        self._witnessed()
+
+    def _sourceEnded(self) -> None:
+        """DRAINED, or the source is dead: nothing more will be re-directed in time."""
+        if not self._merge.drained:
+            self._merge.drain(self._host.settings.mergeQuiet)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Apply what both sequences have reached."""
+        if self.state is DestinationState.MERGING:
+            isAll = self._merge.advance()
+            self._inlet.release()
+            if isAll:
+                self._endMerge()
+
+    def _endMerge(self) -> None:
+        self._merge.finish()
+        self._inlet.release()
         self.state = DestinationState.MERGED
-        self._quietUntil = None
         self._host.engine.thaw(self.identifier)
-        longest = int(self._longest * 1e6)
-        self._host.send(Merged(self.identifier, self._redirected, self._heldCount, self._late, longest, 0))
+        merge = self._merge
+        longest = int(merge.longest * 1e6)
+        self._merged = Merged(self.identifier, merge.redirected, merge.held, self._late, longest, 0)
+        self._host.send(self._merged)
 
     # -- abort
 
@@ -242,68 +285,98 @@ class DestinationOperation:
         """Drop what is provisional; held packets of its own flows are processed, the others perhaps given back."""
         if self.state in (DestinationState.MERGING, DestinationState.MERGED):
             raise OperationError(Refusal.WRONG_STATE, "the records are committed")
-        if self.state is DestinationState.RETURNING:
-            return
+        if self.state is DestinationState.RETURNED:
+            self._tell(self._discarded)
+        elif self.state is not DestinationState.RETURNING:
+            self._discard(message.giveBack)
+
+    @property
+    def _discarded(self) -> Discarded:
+        return Discarded(self.identifier, 0 if self._givingBack is None else self._givingBack.returned)
+
+    def _discard(self, giveBack: bool) -> None:
+        self._look = None
         self._host.engine.discard(self.identifier)
         self._host.engine.thaw(self.identifier)
-        self._redirects.clear()
-        held = self._held.drain()
-        if message.giveBack:
-            self._openReturn()
-            if held is not None:
-                self._giveBack(self._host.decodeEvents(held))
+        held = self._merge.abandon()
+        if giveBack:
+            self._giveBack(held)
             return
-        self._host.drop(self)
+        self._host.ended(self, {Discard: (self._discarded,)})
         if held is not None:
             self._host.reinject(held)
-        self._host.send(Discarded(self.identifier, 0))
+        self._host.send(self._discarded)
 
-    def _openReturn(self) -> None:
+    def _giveBack(self, held: PacketBatch | None) -> None:
         self.state = DestinationState.RETURNING
-        context = contextOf(self._host.kind, self.request, Side.DESTINATION, self.nonce)
-        self.sender = StreamSender(
-            self.identifier,
-            Side.DESTINATION,
-            self._host.keyring,
-            context,
-            self.request.window,
-            self._host.send,
-        )
-
-    def _giveBack(self, packets: Decoded) -> None:
-        own = self._host.engine.owns(packets)
-        if own.any():
-            self._host.processAlone(packets.select(own).packets)
-        rest = packets.select(~own).packets
-        if len(rest) and self.sender is not None:
-            self._returned += len(rest)
-            self.sender.events(StreamType.RETURNED, rest)
+        nonce = self.nonce + self.receiver.salt
+        context = contextOf(self._host.kind, self.request, Side.DESTINATION, nonce)
+        self._givingBack = GivingBack(self._host, self.identifier, context, self.request.window)
+        if held is not None:
+            self._givingBack.take(self._host.decodeEvents(held))
 
     def _endReturn(self) -> None:
-        if self.sender is not None:
-            self.sender.append(StreamType.RETURN_DONE, b"", packPart(ReturnDone(self._returned)))
-        self._host.drop(self)
-        self._host.send(Discarded(self.identifier, self._returned))
+        """No more packets come here; the operation stays until CLOSE, for what the source has not acknowledged."""
+        if self._givingBack is not None:
+            self._givingBack.end()
+        self.state = DestinationState.RETURNED
+        self._host.send(self._discarded)
 
     # -- bounds and time
 
     @property
     def full(self) -> bool:
         """Must the host stop reading packets?"""
-        return self._held.bytes > self._host.settings.holdBytes
+        settings = self._host.settings
+        if self.state is DestinationState.RETURNING:
+            return self.sender is not None and self.sender.backlog > settings.eventBuffer
+        return self._merge.heldBytes > settings.holdBytes and self._look is None
 
     def timePassed(self, now: float) -> None:
-        """After DRAINED, do not wait for ever for the direct path's marker."""
-        if self._quietUntil is not None and self.state is DestinationState.MERGING and now >= self._quietUntil:
-            self._applyUpTo(now, None)
-            self._endMerge(now)
+        """After DRAINED, do not wait for ever for the direct path's marker; a last look has an end."""
+        if self.state is DestinationState.MERGING and self._merge.isQuiet(now):
+            self._endMerge()
+        elif self._look is not None and (self._witness or self._look.isOver(now)):
+            self._look = None
+            self.orphaned()
+
+    def connectionMade(self) -> None:
+        """A controller is there again: it says how this ends."""
+        self._look = self._forgottenAt = None
+
+    def leaseEnded(self) -> None:
+        """
+        No controller came back within the lease: decide, if need be after a look at what waits unread.
+
+        What is over is kept for a second lease: the source's is longer, and what it still has may come.
+        """
+        if self.state in UNDECIDED and not self._witness and self.full:
+            self._look = LastLook(self._host.now())
+        elif self._look is None and self.state in OVER:
+            self._forgetLater()
+        elif self._look is None:
+            self.orphaned()
+
+    def _forgetLater(self) -> None:
+        now = self._host.now()
+        if self._forgottenAt is None:
+            self._forgottenAt = now + self.request.lease / 1000
+        elif now >= self._forgottenAt:
+            committed = (self._committed,) if self._merged is None else (self._committed, self._merged)
+            merged = self.state is DestinationState.MERGED
+            self._host.ended(self, {Commit: committed} if merged else {Discard: (self._discarded,)})
 
     def orphaned(self) -> None:
-        """No controller came back within the lease: what is committed stays, what is provisional goes."""
-        if self.state in UNDECIDED:
-            self.discard(Discard(self.identifier, False))
-        elif self.state is DestinationState.MERGING:
-            self.sourceEnded()
-            self.timePassed(float("inf"))
-        else:
-            self._host.drop(self)
+        """
+        Nobody will say any more how this ends: own the records if a marker came, since then the source gives them up.
+
+        Otherwise what is provisional goes: the source goes on alone.
+        """
+        if self.state in VOTED and self._witness and self._failed is None:
+            self._own()
+        if self.state is DestinationState.MERGING:
+            self._endMerge()
+        elif self.state is DestinationState.RETURNING:
+            self._endReturn()
+        elif self.state in UNDECIDED:
+            self._discard(False)

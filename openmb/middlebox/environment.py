@@ -5,10 +5,13 @@ What the two ends of an operation need of the host they live in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from openmb.interfaces import IMiddlebox
+from openmb.middlebox.outcomes import Answers
 from openmb.middlebox.settings import HostSettings
+from openmb.middlebox.stream import StreamReceiver
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
 from openmb.state.headers import HeaderFieldList
@@ -16,11 +19,23 @@ from openmb.state.keyring import Keyring
 from openmb.wire.messages import Get, Message, Prepare, Side, StreamFrame
 
 
+@dataclass
+class HostCounts:
+    """Packets and bytes received, sealed frames refused, markers that were not genuine, packets lost."""
+
+    packets: int = 0
+    bytes: int = 0
+    refusedFrames: int = 0
+    strayMarkers: int = 0
+    lostPackets: int = 0
+
+
 class Participant(Protocol):
     """One end of an operation, as its host keeps it."""
 
     side: Side
     identifier: int
+    receiver: StreamReceiver
 
     @property
     def request(self) -> Prepare | Get:
@@ -35,6 +50,7 @@ class Environment(Protocol):
     @ivar engine: engine and adapter.
     @ivar keyring: the kind's keys.
     @ivar settings: bounds and shares.
+    @ivar counts: what happened so far.
     @ivar send: takes a message for the controller.
     @ivar now: monotonic time in seconds.
     """
@@ -43,14 +59,22 @@ class Environment(Protocol):
     engine: IMiddlebox
     keyring: Keyring
     settings: HostSettings
+    counts: HostCounts
     send: Callable[[Message], None]
     now: Callable[[], float]
+
+    @property
+    def connected(self) -> bool:
+        """Is there a controller?"""
 
     def credit(self, operation: Participant, frame: StreamFrame) -> None:
         """Acknowledge the frames of a stream up to C{frame}; small ones are acknowledged together, a little later."""
 
-    def drop(self, operation: Participant) -> None:
-        """Forget an operation."""
+    def repeatCredit(self, operation: Participant) -> None:
+        """Acknowledge again what was acknowledged last: that may have been lost."""
+
+    def ended(self, operation: Participant, answers: Answers) -> None:
+        """It is over here; C{answers} are given to whoever asks again, until CLOSE."""
 
     def endWindows(self, flows: HeaderFieldList) -> None:
         """A HOLD ends the late windows that it intersects: those flows are coming back."""

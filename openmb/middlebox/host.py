@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from twisted.logger import Logger
 
-from openmb.errors import InvalidHeaderFields, OperationError, ProtocolError, Refusal, SealBroken
+from openmb.errors import OperationError, ProtocolError, Refusal
 from openmb.interfaces import IMiddlebox
-from openmb.middlebox.destination import DestinationOperation
-from openmb.middlebox.environment import Participant
+from openmb.middlebox.credits import CreditBook
+from openmb.middlebox.dispatch import Dispatcher, Operation
+from openmb.middlebox.environment import HostCounts, Participant
+from openmb.middlebox.outcomes import Answers, Outcome, Outcomes
 from openmb.middlebox.settings import HostSettings
-from openmb.middlebox.source import SourceOperation, SourceState
+from openmb.middlebox.source import SourceOperation
+from openmb.middlebox.states import SourceState
 from openmb.packets.batch import PacketBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded, Kind
@@ -28,19 +30,6 @@ from openmb.packets.marker import parseMarker
 from openmb.state.headers import HeaderFieldList
 from openmb.state.keyring import Keyring
 from openmb.wire import messages as m
-
-Operation = SourceOperation | DestinationOperation
-
-
-@dataclass
-class HostCounts:
-    """Packets and bytes received, sealed frames refused, markers that were not genuine, packets lost."""
-
-    packets: int = 0
-    bytes: int = 0
-    refusedFrames: int = 0
-    strayMarkers: int = 0
-    lostPackets: int = 0
 
 
 class MiddleboxHost:
@@ -75,8 +64,10 @@ class MiddleboxHost:
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}
         self._governing = hashlib.sha256(engine.governing + bytes([checksums])).digest()
-        self._lease: float | None = None
-        self._credits: dict[tuple[int, m.Side], tuple[int, int]] = {}
+        self._outcomes = Outcomes()
+        self._credits = CreditBook(send)
+        self._dispatcher = Dispatcher(self, m.Peer(name, incarnation), self._operations, self._outcomes)
+        self._aloneSince: float | None = None  # since when there is no controller
 
     # -- who this is
 
@@ -99,6 +90,8 @@ class MiddleboxHost:
             yield m.OperationStatus(
                 operation.identifier, operation.side, operation.state.value, operation.receiver.received, sent
             )
+        for outcome in self._outcomes:
+            yield outcome.status
 
     @property
     def operations(self) -> int:
@@ -212,21 +205,24 @@ class MiddleboxHost:
 
     # -- operations
 
+    def messageReceived(self, message: m.Message) -> None:
+        """A message from the controller; whatever cannot be done is answered with REFUSED."""
+        self._dispatcher.receive(message)
+
     def credit(self, operation: Participant, frame: m.StreamFrame) -> None:
         """Acknowledge the frames of a stream up to C{frame}; small ones are acknowledged together, a little later."""
-        key = (operation.identifier, frame.side)
-        size = self._credits.get(key, (0, 0))[1] + frame.size
-        self._credits[key] = (frame.number, size)
-        if size * 8 >= operation.request.window:
-            self._sendCredit(key)
+        self._credits.give(operation, frame)
 
-    def _sendCredit(self, key: tuple[int, m.Side]) -> None:
-        number, _ = self._credits.pop(key)
-        self.send(m.Credit(key[0], key[1], number))
+    def repeatCredit(self, operation: Participant) -> None:
+        """Acknowledge again what was acknowledged last: that may have been lost."""
+        self._credits.repeat(operation)
 
-    def drop(self, operation: Participant) -> None:
-        """Forget an operation."""
-        self._operations.pop(operation.identifier, None)
+    def ended(self, operation: Participant, answers: Answers) -> None:
+        """It is over here; C{answers} are given to whoever asks again, until CLOSE."""
+        known = self._operations.pop(operation.identifier)
+        sent = known.sender.sent if known.sender is not None else -1
+        received = known.receiver.received
+        self._outcomes.remember(Outcome(known.identifier, known.side, received, sent, answers))
 
     def endWindows(self, flows: HeaderFieldList) -> None:
         """A HOLD ends the late windows that it intersects: those flows are coming back."""
@@ -238,111 +234,41 @@ class MiddleboxHost:
             ):
                 operation.closeWindow()
 
-    # -- messages
-
-    def messageReceived(self, message: m.Message) -> None:
-        """A message from the controller; whatever cannot be done is answered with REFUSED."""
-        identifier = int(getattr(message, "operation", 0))
-        try:
-            self._dispatch(message, identifier)
-        except SealBroken as error:
-            self.counts.refusedFrames += 1
-            self.send(m.Refused(identifier, 0, Refusal.SEAL_BROKEN, str(error)))
-        except OperationError as error:
-            self.send(m.Refused(identifier, REQUESTS.get(type(message), 0), error.refusal, error.reason))
-        except InvalidHeaderFields as error:
-            self.send(m.Refused(identifier, REQUESTS.get(type(message), 0), Refusal.BAD_REQUEST, str(error)))
-
-    def _dispatch(self, message: m.Message, identifier: int) -> None:
-        operation = self._operations.get(identifier)
-        match message, operation:
-            case m.StreamFrame(), DestinationOperation() | SourceOperation():
-                operation.streamed(message)
-            case m.Credit(), DestinationOperation() | SourceOperation():
-                if operation.sender is not None and message.side is operation.side:
-                    operation.sender.credited(message.number)
-            case ((m.StreamFrame() | m.Credit()), None):
-                pass  # of an operation that has ended here: the other end is told by the controller
-            case m.Prepare(), None:
-                self._checkPeer(message.destination)
-                self._operations[identifier] = made = DestinationOperation(self, message)
-                self.send(m.Prepared(identifier, made.nonce))
-            case m.Prepare(), DestinationOperation():
-                self.send(m.Prepared(identifier, operation.nonce))
-            case m.Get(), None:
-                self._checkPeer(message.source)
-                self.send(m.Getting(identifier))
-                self._operations[identifier] = SourceOperation(self, message)
-            case m.Get(), SourceOperation():
-                self.send(m.Getting(identifier))
-            case m.Hold(), DestinationOperation():
-                operation.hold(message)
-            case m.Divert(), SourceOperation():
-                operation.divert(message)
-            case m.Commit(), DestinationOperation():
-                operation.commit()
-            case m.SourceGone(), DestinationOperation():
-                operation.sourceEnded()
-            case m.Delete(), SourceOperation():
-                operation.delete(message)
-            case m.Delete(), None:
-                self.send(m.Deleted(identifier, 0, 0))
-                self.send(m.WindowClosed(identifier, 0, 0))
-            case m.Unmark(), SourceOperation():
-                operation.unmark(message)
-            case m.Unmark(), None:
-                self.send(m.Unmarked(identifier, 0, 0))
-            case m.Discard(), DestinationOperation():
-                operation.discard(message)
-            case m.Discard(), None:
-                self.send(m.Discarded(identifier, 0))
-            case m.Close(), _:
-                self._close(operation)
-            case m.Stats(), _:
-                self._stats(message)
-            case _:
-                raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {identifier} is not known here")
-
-    def _checkPeer(self, peer: m.Peer) -> None:
-        if (peer.name, peer.incarnation) != (self.name, self.incarnation):
-            raise OperationError(Refusal.BAD_REQUEST, f"the request is meant for another incarnation of {peer.name}")
-
-    def _close(self, operation: Operation | None) -> None:
-        if operation is not None:
-            operation.orphaned()
-            self.drop(operation)
-
-    def _stats(self, message: m.Stats) -> None:
-        flows = HeaderFieldList.parse(message.flows)
-        self.engine.check(flows)
-        usage = self.engine.usage(flows)
-        cells = tuple(m.CellStats(u.cell, u.records, u.bytes, u.marked) for u in usage)
-        self.send(m.StatsAnswer(message.operation, cells))
-
     # -- time
 
     def timePassed(self, now: float) -> None:
         """Call every few milliseconds."""
-        for key in tuple(self._credits):
-            self._sendCredit(key)
+        self._credits.flush()
         for operation in tuple(self._operations.values()):
             operation.timePassed(now)
-        if self._lease is not None:
-            self._checkLease(now - self._lease)
+        if self._aloneSince is not None:
+            self._checkLeases(now - self._aloneSince)
+
+    def _checkLeases(self, alone: float) -> None:
+        for operation in tuple(self._operations.values()):
+            if alone >= operation.request.lease / 1000:
+                operation.leaseEnded()
+
+    @property
+    def connected(self) -> bool:
+        """Is there a controller?"""
+        return self._aloneSince is None
 
     def connectionLost(self) -> None:
-        """The controller is gone: the lease begins."""
-        if self._lease is None:
-            self._lease = self.now()
+        """The controller is gone: the leases begin."""
+        if self._aloneSince is None:
+            self._aloneSince = self.now()
 
     def connectionMade(self) -> None:
-        """A controller answered: no lease."""
-        self._lease = None
-
-    def _checkLease(self, since: float) -> None:
-        for operation in tuple(self._operations.values()):
-            if since >= operation.request.lease / 1000:
-                operation.orphaned()
+        """A controller has answered: no lease.  Credit may have been lost with the connection, so it is repeated."""
+        self._aloneSince = None
+        for operation in self._operations.values():
+            operation.connectionMade()
+            self._credits.repeat(operation)
+        self._credits.flush()
+        for outcome in self._outcomes:
+            if outcome.credit is not None:
+                self.send(outcome.credit)
 
     def shutDown(self) -> None:
         """The service is to end: have undecided operations undone; those beyond the vote must come to their end."""
@@ -362,17 +288,3 @@ class MiddleboxHost:
             operation.orphaned()
         self.engine.finish()
         self.engine.flush()
-
-
-#: The request a REFUSED answers, by the type of the message.
-REQUESTS = {
-    m.Prepare: m.MessageType.PREPARE,
-    m.Get: m.MessageType.GET,
-    m.Hold: m.MessageType.HOLD,
-    m.Divert: m.MessageType.DIVERT,
-    m.Commit: m.MessageType.COMMIT,
-    m.Delete: m.MessageType.DELETE,
-    m.Unmark: m.MessageType.UNMARK,
-    m.Discard: m.MessageType.DISCARD,
-    m.Stats: m.MessageType.STATS,
-}

@@ -22,6 +22,8 @@ class HostSettings:
     @ivar holdBytes: packets waiting at a destination; beyond it no packets are read until some are processed.
     @ivar redirectBytes: re-directed packets waiting at a destination; beyond it credit is withheld.
     @ivar mergeQuiet: after DRAINED, how long to wait for the direct path's marker.
+    @ivar windowQuiet: after the late window, how long a source that has a controller waits for the credit of what it
+        has re-directed.
     """
 
     sliceSlots: int = 64
@@ -32,3 +34,4 @@ class HostSettings:
     holdBytes: int = 256 << 20
     redirectBytes: int = 64 << 20
     mergeQuiet: float = 1.0
+    windowQuiet: float = 5.0

@@ -6,14 +6,16 @@ The machine's table stands in C{docs/handover.md}.
 
 from __future__ import annotations
 
-import enum
-
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
+from openmb.middlebox.inlet import Inlet
+from openmb.middlebox.look import LastLook
 from openmb.middlebox.queue import PacketQueue
+from openmb.middlebox.states import SourceState
 from openmb.middlebox.stream import PACK_BYTES, StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
+from openmb.packets.marker import BACK_MARKERS
 from openmb.state.headers import HeaderFieldList
 from openmb.state.packing import packRecords, splitBatch
 from openmb.wire.messages import (
@@ -30,16 +32,6 @@ from openmb.wire.messages import (
     WindowClosed,
 )
 from openmb.wire.stream import Drained, GetDone, Marked, packPart, unpackEvents
-
-
-class SourceState(enum.Enum):
-    """Where the source stands."""
-
-    EXPORTING = "exporting"
-    TAPPING = "tapping"
-    DIVERTED = "diverted"
-    RETURNING = "returning"
-    WINDOW = "window"
 
 
 class SourceOperation:
@@ -61,18 +53,20 @@ class SourceOperation:
             request.window,
             host.send,
         )
-        back = contextOf(host.kind, request, Side.DESTINATION, request.nonce)
+        back = contextOf(host.kind, request, Side.DESTINATION, request.nonce + self.sender.salt)
         self.receiver = StreamReceiver(host.keyring, back)
+        self._inlet = Inlet(host, self, self._returnedFrame)
         self.state = SourceState.EXPORTING
         self.token: bytes | None = None
         self._slices = host.engine.getPerflow(self.flows, request.operation, host.settings.sliceSlots)
         self._kept = PacketQueue()
         self._returned = PacketQueue()
-        self._windowEnds = 0.0
-        self._exported = self._exportedBytes = self._events = self._redirected = self._late = 0
+        self._windowEnds = self._creditEnds = 0.0
+        self._deleted = self._exported = self._exportedBytes = self._events = self._redirected = self._late = 0
         self._uncopied = 0
         self._given = False  # a marker has come: they begin only after COMMIT was sent, so the destination owns
         self._drained = False
+        self._look: LastLook | None = None
 
     @property
     def decided(self) -> bool:
@@ -81,8 +75,8 @@ class SourceOperation:
 
     @property
     def over(self) -> bool:
-        """Has the other end taken over?"""
-        return self.state is SourceState.WINDOW
+        """Has the other end taken over, with everything that was sent?"""
+        return self.state in (SourceState.WINDOW, SourceState.CLOSING) and self.sender.isIdle
 
     # -- bulk transfer
 
@@ -100,9 +94,11 @@ class SourceOperation:
 
     def giveUp(self, refusal: Refusal, reason: str) -> None:
         """Before the vote: go on as if never asked, and say why."""
-        self._host.drop(self)
+        refused = Refused(self.identifier, 0, refusal, reason)
+        untouched = (Unmarked(self.identifier, 0, 0),)
+        self._host.ended(self, {Get: (refused,), Divert: (refused,), Unmark: untouched})
         self._host.engine.unmark(self.identifier)
-        self._host.send(Refused(self.identifier, 0, refusal, reason))
+        self._host.send(refused)
 
     def _exportSlice(self) -> None:
         batches = next(self._slices, None)
@@ -146,7 +142,7 @@ class SourceOperation:
     @property
     def intercepting(self) -> bool:
         """Does this operation take matching packets away from the engine?"""
-        return not self.tapping
+        return not self.tapping and self.state is not SourceState.CLOSING
 
     def take(self, packets: Decoded) -> None:
         """Matching packets that are not to be processed here."""
@@ -155,6 +151,8 @@ class SourceOperation:
             self.sender.events(StreamType.REDIRECT, packets.packets)
             return
         batch = packets.packets.compact()
+        if self._look is not None:
+            self._look.read(int(batch.lengths.sum()))
         if self._kept.bytes <= self._host.settings.keptBytes:
             self._kept.append(batch, self._host.now())
         else:
@@ -166,7 +164,7 @@ class SourceOperation:
 
     def marker(self, stamp: int, number: int, final: bool) -> None:
         """A genuine drain marker came down the old path."""
-        if self.state is not SourceState.DIVERTED or self._drained:
+        if self.state is not SourceState.DIVERTED or self._drained or number >= BACK_MARKERS:
             return
         self._given = True
         self.sender.append(StreamType.MARKED, b"", packPart(Marked(stamp)))
@@ -176,32 +174,42 @@ class SourceOperation:
 
     def delete(self, message: Delete) -> None:
         """The destination has taken over: drop everything in silence, watch for late packets."""
-        records = 0
-        if self.state not in (SourceState.DIVERTED, SourceState.WINDOW):
+        if self.state in (SourceState.EXPORTING, SourceState.TAPPING, SourceState.RETURNING):
             raise OperationError(Refusal.WRONG_STATE, f"DELETE while {self.state.value}: nobody else owns the records")
         if self.state is SourceState.DIVERTED:
-            records = self._deleteRecords()
+            self._deleteRecords()
             self.state = SourceState.WINDOW
             self._windowEnds = self._host.now() + message.window / 1000
-        self._host.send(Deleted(self.identifier, records, self._redirected))
+        self._host.send(self._deletedAnswer)
 
-    def _deleteRecords(self) -> int:
-        """Drop records and copies in silence; how many records."""
-        records = self._host.engine.delPerflow(self.identifier, self.flows)
+    @property
+    def _deletedAnswer(self) -> Deleted:
+        return Deleted(self.identifier, self._deleted, self._redirected)
+
+    def _deleteRecords(self) -> None:
+        """Drop records and copies in silence."""
+        self._deleted = self._host.engine.delPerflow(self.identifier, self.flows)
         self._host.engine.thaw(self.identifier)
         self._kept.clear()
-        return records
 
     def closeWindow(self) -> None:
-        """Late packets are no longer re-directed."""
-        self._host.drop(self)
-        self._host.send(WindowClosed(self.identifier, self._late, 0))
+        """Late packets are no longer re-directed; what was has still to arrive."""
+        self.state = SourceState.CLOSING
+        self._creditEnds = self._host.now() + self._host.settings.windowQuiet
+        if self.sender.isIdle:
+            self._closed()
+
+    def _closed(self) -> None:
+        """Over; packets that the destination has not acknowledged may be lost."""
+        closed = WindowClosed(self.identifier, self._late, self.sender.packetsUnacknowledged())
+        self._host.ended(self, {Delete: (self._deletedAnswer, closed)})
+        self._host.send(closed)
 
     # -- abort
 
     def unmark(self, message: Unmark) -> None:
         """Go on as if never asked; with C{returned}, first wait for what the destination gives back."""
-        if self.state is SourceState.WINDOW:
+        if self.state in (SourceState.WINDOW, SourceState.CLOSING):
             raise OperationError(Refusal.WRONG_STATE, "UNMARK after DELETE: the records are gone")
         if message.returned and self.state is SourceState.DIVERTED:
             self.state = SourceState.RETURNING
@@ -211,20 +219,20 @@ class SourceOperation:
     def goOn(self) -> None:
         """Process what was kept and returned, in the order of the stamps, and everything from here on."""
         host = self._host
-        host.drop(self)
+        packets = PacketQueue.merge(self._kept.drain(), self._returned.drain())
+        answer = Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied)
+        host.ended(self, {Unmark: (answer,)})
         host.engine.unmark(self.identifier)
         host.engine.thaw(self.identifier)
-        packets = PacketQueue.merge(self._kept.drain(), self._returned.drain())
         if packets is not None:
             host.reinject(packets)
-        host.send(Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied))
+        host.send(answer)
 
     def streamed(self, frame: StreamFrame) -> None:
         """The destination's own stream: what it gives back."""
-        plain = self.receiver.receive(frame)
-        if plain is None:
-            return
-        self._host.credit(self, frame)
+        self._inlet.take(frame)
+
+    def _returnedFrame(self, frame: StreamFrame, plain: bytes) -> None:
         if frame.type is StreamType.RETURNED:
             self._returned.append(unpackEvents(frame.clear, plain), self._host.now())
         elif frame.type is StreamType.RETURN_DONE:
@@ -235,12 +243,30 @@ class SourceOperation:
     @property
     def full(self) -> bool:
         """Must the host stop reading packets?  The backlog shrinks meanwhile: its credit does not wait for markers."""
-        return not self.tapping and self.sender.backlog > self._host.settings.eventBuffer
+        sending = self.state in (SourceState.DIVERTED, SourceState.WINDOW)
+        return sending and self.sender.backlog > self._host.settings.eventBuffer and self._look is None
 
     def timePassed(self, now: float) -> None:
-        """Close the late window when its time is over."""
+        """End the late window, the wait for its credit, and a last look, when their time is over."""
         if self.state is SourceState.WINDOW and now >= self._windowEnds:
             self.closeWindow()
+        elif self.state is SourceState.CLOSING:
+            if self.sender.isIdle or (self._host.connected and now >= self._creditEnds):
+                self._closed()
+        elif self._look is not None and (self._given or self._look.isOver(now)):
+            self.orphaned()
+
+    def connectionMade(self) -> None:
+        """A controller is there again: it says how this ends, and credit has time to come."""
+        self._look = None
+        self._creditEnds = self._host.now() + self._host.settings.windowQuiet
+
+    def leaseEnded(self) -> None:
+        """No controller came back within the lease: decide, if need be after a look at what waits unread."""
+        if self.state is SourceState.DIVERTED and not self._given and self.full:
+            self._look = LastLook(self._host.now())
+        elif self._look is None:
+            self.orphaned()
 
     def orphaned(self) -> None:
         """
@@ -250,8 +276,8 @@ class SourceOperation:
         """
         if self.state is SourceState.DIVERTED and self._given:
             self._deleteRecords()
-            self._host.drop(self)
-        elif self.state is SourceState.WINDOW:
-            self._host.drop(self)
+            self._closed()
+        elif self.state in (SourceState.WINDOW, SourceState.CLOSING):
+            self._closed()
         else:
             self.goOn()

@@ -18,7 +18,16 @@ from openmb.state.keyring import Keyring
 from openmb.state.sealing import TransferOpener, TransferSealer, transferContext
 from openmb.wire.framing import BODY_LIMIT
 from openmb.wire.messages import Get, Prepare, Side, StreamFrame, StreamType
-from openmb.wire.stream import PACKET_OVERHEAD, Opened, associatedData, packEvents, packPart, unpackPart
+from openmb.wire.stream import (
+    PACKET_OVERHEAD,
+    PACKET_TYPES,
+    Opened,
+    associatedData,
+    countEvents,
+    packEvents,
+    packPart,
+    unpackPart,
+)
 
 #: Packet bytes put in one frame of events, and record bytes in one pack (a single larger packet travels alone).
 PACK_BYTES = 65536
@@ -27,7 +36,12 @@ LARGEST = BODY_LIMIT - 1024
 
 
 def contextOf(kind: str, request: Get | Prepare, side: Side, nonce: bytes) -> bytes:
-    """What the sub-key of one direction of an operation is bound to; C{nonce} is the destination's."""
+    """
+    What the sub-key of one direction of an operation is bound to.
+
+    @param nonce: the destination's; for its own direction followed by the salt of the source's, so that neither end
+        takes anything that was made for another transfer.
+    """
     source, destination = request.source, request.destination
     return transferContext(
         kind,
@@ -47,6 +61,7 @@ class StreamSender:
 
     @ivar backlog: bytes of frames that wait for credit.
     @ivar sent: number of the newest frame made, -1 before the first.
+    @ivar salt: of this end's sealer.
     """
 
     def __init__(
@@ -60,6 +75,7 @@ class StreamSender:
     ) -> None:
         self._operation, self._side, self._window, self._emit = operation, side, window, emit
         self._sealer = TransferSealer(keyring, context)
+        self.salt = self._sealer.salt
         self._waiting: deque[StreamFrame] = deque()
         self._inFlight: deque[StreamFrame] = deque()
         self._inFlightBytes = 0
@@ -100,6 +116,21 @@ class StreamSender:
             self._inFlightBytes -= self._inFlight.popleft().size
         self._pump()
 
+    def resume(self, number: int) -> None:
+        """The receiver has nothing after C{number}: send again, in order, what was sent of that."""
+        for frame in tuple(self._inFlight):
+            if frame.number > number:
+                self._emit(frame)
+
+    @property
+    def isIdle(self) -> bool:
+        """Is everything acknowledged?"""
+        return not self._inFlight and not self._waiting
+
+    def packetsUnacknowledged(self) -> int:
+        """How many packets the other end may not have."""
+        return sum(countEvents(each.clear) for each in (*self._inFlight, *self._waiting) if each.type in PACKET_TYPES)
+
     def unacknowledged(self) -> tuple[StreamFrame, ...]:
         """The frames that were sent and not credited, in order: what a resumed session sends again."""
         return tuple(self._inFlight)
@@ -120,12 +151,15 @@ class StreamReceiver:
     Opens what the other end sealed, in order, each frame once.
 
     @ivar received: number of the newest frame opened, -1 before the first.
+    @ivar credited: number of the newest frame acknowledged, -1 before the first.
+    @ivar salt: of the other end's sealer, empty before its first frame.
     """
 
     def __init__(self, keyring: Keyring, context: bytes) -> None:
         self._keyring, self._context = keyring, context
         self._opener: TransferOpener | None = None
-        self.received = -1
+        self.received = self.credited = -1
+        self.salt = b""
 
     def receive(self, frame: StreamFrame) -> bytes | None:
         """
@@ -141,6 +175,7 @@ class StreamReceiver:
                 raise OperationError(Refusal.BAD_REQUEST, "the stream does not begin with OPENED")
             opened = unpackPart(Opened, frame.clear)
             self._opener = TransferOpener(self._keyring, opened.keyID, opened.salt, self._context)
+            self.salt = opened.salt
         bound = associatedData(frame.operation, frame.side, frame.number, frame.type, frame.clear)
         plain = self._opener.open(frame.number, bound, frame.sealed)
         self.received = frame.number

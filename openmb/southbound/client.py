@@ -22,7 +22,7 @@ from openmb.wire.messages import Hello
 
 #: Seconds before the first and at most before a later attempt to connect again.
 FIRST_DELAY = 0.1
-LONGEST_DELAY = 10.0
+LONGEST_DELAY = 2.0
 
 
 class MiddleboxFactory(SouthboundFactory):

@@ -154,14 +154,24 @@ def packEvents(batch: PacketBatch) -> tuple[bytes, bytes]:
     return _EVENTS.pack(len(batch), batch.link), plain
 
 
+def countEvents(clear: bytes) -> int:
+    """
+    How many packets the frame with this clear part holds.
+
+    @raise OperationError: it is no clear part of packets.
+    """
+    if len(clear) != _EVENTS.size:
+        raise OperationError(Refusal.BAD_REQUEST, f"clear part of {len(clear)} bytes where {_EVENTS.size} belong")
+    return int(_EVENTS.unpack(clear)[0])
+
+
 def unpackEvents(clear: bytes, plain: bytes) -> PacketBatch:
     """
     The packets, in arrays of their own that may be written to.
 
     @raise OperationError: the parts do not fit together to the last byte, or a packet is longer than on the wire.
     """
-    if len(clear) != _EVENTS.size:
-        raise OperationError(Refusal.BAD_REQUEST, f"clear part of {len(clear)} bytes where {_EVENTS.size} belong")
+    countEvents(clear)
     count, link = _EVENTS.unpack(clear)
     if count * PACKET_OVERHEAD > len(plain):
         raise OperationError(Refusal.BAD_REQUEST, f"{count} packets cannot lie in {len(plain)} bytes")

@@ -179,12 +179,38 @@ class DestinationTests(SynchronousTestCase):
         self.assertEqual(0, records(pair.b))
 
     def test_commit(self) -> None:
-        """COMMITTED with the count, the same again if asked again."""
+        """COMMITTED with the count, the same again if asked again; not before a marker bears witness."""
+        for witness in ("direct", "source", "gone"):
+            pair = Pair().confirmed()
+            pair.b.sent.clear()
+            pair.b.tell(m.Commit(OP), m.Commit(OP))
+            self.assertEqual(([], 0), (pair.b.sent, records(pair.b)))
+            self._witness(pair, witness)
+            pair.b.tell(m.Commit(OP))
+            self.assertEqual([m.Committed(OP, 6)] * 2, pair.b.take(m.Committed))
+            self.assertEqual(6, records(pair.b))
+
+    def test_witnessFirst(self) -> None:
+        """A marker that comes before COMMIT is remembered; one of the way back bears no witness."""
+        for witness in ("direct", "source", "gone"):
+            pair = Pair().confirmed()
+            self._witness(pair, witness)
+            self.assertEqual(([], 0), (pair.b.take(m.Committed), records(pair.b)))
+            pair.b.tell(m.Commit(OP))
+            self.assertEqual([m.Committed(OP, 6)], pair.b.take(m.Committed))
         pair = Pair().confirmed()
-        pair.b.sent.clear()
-        pair.b.tell(m.Commit(OP), m.Commit(OP))
-        self.assertEqual([m.Committed(OP, 6)] * 2, pair.b.sent)
-        self.assertEqual(6, records(pair.b))
+        pair.b.mark(LATER, True, number=BACK_MARKERS + 1)
+        pair.b.tell(m.Commit(OP))
+        self.assertEqual([], pair.b.take(m.Committed))
+
+    def _witness(self, pair: Pair, witness: str) -> None:
+        if witness == "direct":
+            pair.b.mark(LATER)
+        elif witness == "source":
+            pair.a.mark(LATER)
+            pair.relay()
+        else:
+            pair.b.tell(m.SourceGone(OP))
 
     def test_mergeByStamp(self) -> None:
         """Re-directed and direct packets are applied in the order of the stamps, whichever comes first."""
@@ -208,6 +234,7 @@ class DestinationTests(SynchronousTestCase):
         """A direct packet is not applied while an earlier one may still come from the source."""
         pair = Pair().confirmed()
         pair.b.tell(m.Commit(OP))
+        pair.b.mark(START)
         pair.b.feed(manyFlows((9,), LATER))
         self.assertEqual(6, records(pair.b))
         pair.a.mark(LATER - 1)
@@ -232,6 +259,7 @@ class DestinationTests(SynchronousTestCase):
         pair.a.feed(later)
         pair.relay()
         pair.tick(0.2)
+        pair.tick()
         self.assertEqual([m.WindowClosed(OP, len(later), 0)], pair.a.take(m.WindowClosed))
         self.assertEqual(single(manyFlows(), later), pair.finish())
 
@@ -277,14 +305,3 @@ class DestinationTests(SynchronousTestCase):
         pair.b.tell(m.Discard(OP, True), m.Commit(OP))
         self.assertEqual(Refusal.WRONG_STATE, pair.b.refusal())
         self.assertEqual([], pair.b.take(m.Committed))
-
-    def test_lease(self) -> None:
-        """Without a controller, provisional records go and committed ones stay."""
-        for pair, kept in ((Pair().installed(), 0), (Pair().confirmed(), 0), (Pair().merged(), 6)):
-            pair.b.host.connectionLost()
-            pair.b.host.timePassed(pair.clock.seconds() + 59.0)
-            self.assertEqual(1, pair.b.host.operations)
-            pair.b.host.timePassed(pair.clock.seconds() + 61.0)
-            self.assertEqual((0, kept), (pair.b.host.operations, records(pair.b)))
-            pair.b.tell(m.Commit(OP))
-            self.assertEqual(Refusal.UNKNOWN_OPERATION, pair.b.refusal())

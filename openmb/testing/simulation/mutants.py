@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from openmb.controller.performer import MovePerformer
-from openmb.middlebox.destination import UNDECIDED, DestinationOperation, DestinationState
+from openmb.controller.markers import Markers
+from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.queue import PacketQueue
-from openmb.middlebox.source import SourceOperation, SourceState
+from openmb.middlebox.source import SourceOperation
+from openmb.middlebox.states import UNDECIDED, DestinationState, SourceState
 from openmb.packets.batch import PacketBatch, joinBatches
 from openmb.plugins.bro.adapter import BroAdapter
 from openmb.plugins.bro.core import BroCore
 from openmb.plugins.bro.engine import BroEngine
 from openmb.plugins.bro.tracker import Tracker
 from openmb.state.table import FlowTable
-from openmb.wire.messages import StreamType
+from openmb.wire.messages import StreamFrame, StreamType
+from openmb.wire.stream import unpackEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,10 @@ def _reprocessOn() -> Mutant:
     """After DIVERT the source goes on processing and sends re-process events, as before."""
 
     def tapping(self: SourceOperation) -> bool:
-        return self.state is not SourceState.WINDOW
+        return self.state not in (SourceState.WINDOW, SourceState.CLOSING)
 
-    def reprocess(self: DestinationOperation, packets: PacketBatch) -> None:
-        self._reprocessed += len(packets)
-        decoded = self._host.decodeEvents(packets)
+    def reprocess(self: DestinationOperation, frame: StreamFrame, plain: bytes) -> None:
+        decoded = self._host.decodeEvents(unpackEvents(frame.clear, plain))
         if self.state in UNDECIDED:
             self._host.engine.reprocess(self.identifier, decoded)
         else:
@@ -120,13 +121,13 @@ def _eventBeforeChunk() -> Mutant:
 
 def _drainedEarly() -> Mutant:
     """Every marker counts as final, also before the network has settled."""
-    original = MovePerformer._mark
+    original = Markers._mark
 
-    def mark(self: MovePerformer, ports: tuple[str, ...]) -> None:
+    def mark(self: Markers, ports: tuple[str, ...]) -> None:
         self._settled = 0.0
         original(self, ports)
 
-    return Mutant("drained before the settling time", ((MovePerformer, "_mark", mark),))
+    return Mutant("drained before the settling time", ((Markers, "_mark", mark),))
 
 
 def _mergeUnsorted() -> Mutant:
