@@ -10,6 +10,7 @@ from typing import Any, cast
 from twisted.application.service import IService
 from twisted.python import usage
 
+from openmb.clock import steady
 from openmb.controller.controller import Controller
 from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError
@@ -49,6 +50,7 @@ def makeService(options: Options) -> IService:
     """The controller's service."""
     from twisted.internet import reactor
 
+    steady(reactor)
     loop = cast(IServiceReactor, cast(Any, reactor))
     try:
         credentials = loadCredentials(Path(options["certificates"]), options["name"])

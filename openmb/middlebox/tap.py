@@ -13,6 +13,7 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python import usage
 
+from openmb.clock import steady
 from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.agent import Agent
@@ -117,6 +118,7 @@ def makeService(options: Options) -> IService:
     """The middlebox's service."""
     from twisted.internet import reactor
 
+    steady(reactor)
     loop = cast(IServiceReactor, cast(Any, reactor))
     kind = str(options.subCommand)
     try:

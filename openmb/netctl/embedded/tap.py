@@ -10,6 +10,7 @@ from typing import Any, cast
 from twisted.application.service import IService
 from twisted.python import usage
 
+from openmb.clock import steady
 from openmb.errors import OperationError
 from openmb.netctl.embedded.control import nameOf
 from openmb.netctl.embedded.service import SwitchService, SwitchSettings
@@ -76,4 +77,5 @@ def makeService(options: Options) -> IService:
     """The switch's service."""
     from twisted.internet import reactor
 
+    steady(reactor)
     return SwitchService(settingsOf(options), cast(ILocalReactor, cast(Any, reactor)))
