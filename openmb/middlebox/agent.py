@@ -10,6 +10,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from openmb.errors import OutputFailed
+from openmb.middlebox.faults import describe
 from openmb.middlebox.host import MiddleboxHost
 from openmb.packets.batch import PacketBatch
 
@@ -46,7 +48,7 @@ class Agent:
     def __init__(self, host: MiddleboxHost, clock: IReactorTime, wallTime: bool = False) -> None:
         self.host, self._clock, self._wallTime = host, clock, wallTime
         self._port: PacketPort | None = None
-        self._paused = False
+        self._paused = self._blocked = False
         self._working: IDelayedCall | None = None
         self._ticking: IDelayedCall | None = None
         self._idle = False
@@ -61,7 +63,11 @@ class Agent:
         self._pace()
 
     def stop(self) -> None:
-        """The service ends: settle, report everything, write it."""
+        """
+        The service ends: settle, report everything, write it.
+
+        @raise OutputFailed: it cannot be written now; this can be called again.
+        """
         for call in (self._working, self._ticking):
             if call is not None and call.active():
                 call.cancel()
@@ -73,10 +79,27 @@ class Agent:
         """A batch from the port; its output is with the operating system when this returns."""
         self._idle = False
         began = time.thread_time()
-        self.host.packetsReceived(batch)
-        self.host.engine.flush()
+        try:
+            self.host.packetsReceived(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the port must live on
+            self.host.counts.failedPackets += len(batch)
+            self.host.setAside.add(batch, describe(error))
+        self._flush()
         self._packetTime += time.thread_time() - began
         self._afterwards()
+
+    def _flush(self) -> None:
+        """Hand output to the operating system; while that does not take it no packets are read: nothing is lost."""
+        try:
+            self.host.engine.flush()
+        except OutputFailed as error:
+            if not self._blocked:
+                self.log.error("no packets are read until this can be written: {reason}", reason=error)
+            self._blocked = True
+            return
+        if self._blocked:
+            self.log.info("output is taken again: packets are read again")
+        self._blocked = False
 
     def _forward(self, packets: PacketBatch) -> None:
         if self._port is not None:
@@ -117,7 +140,8 @@ class Agent:
 
     def _pace(self) -> None:
         """Stop reading packets while a queue is full: they wait at the network."""
-        if self._port is None or self._paused is not self.host.wantsPackets:
+        wanted = self.host.wantsPackets and not self._blocked
+        if self._port is None or self._paused is not wanted:
             return
         self._paused = not self._paused
         if self._paused:
@@ -132,5 +156,5 @@ class Agent:
         if self._wallTime and self._idle:
             self.host.engine.advance(time.time_ns())
         self._idle = True
-        self.host.engine.flush()
+        self._flush()
         self._afterwards()

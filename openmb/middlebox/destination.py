@@ -10,6 +10,7 @@ import os
 
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
+from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.givingback import GivingBack
 from openmb.middlebox.inlet import Inlet
 from openmb.middlebox.look import LastLook
@@ -60,7 +61,7 @@ class DestinationOperation:
         self._merge = StampMerge(host.processAlone, host.now)
         self._givingBack: GivingBack | None = None
         self._provisional = ProvisionalRecords(host, request.operation)
-        self._records = self._late = 0
+        self._records = self._late = self.lost = 0
         self._inlet = Inlet(host, self, self._applyOrFail, self._withholding)
         self._witness = False  # a drain marker of the way forward has been met, here or by the source
         self._look: LastLook | None = None
@@ -241,7 +242,8 @@ class DestinationOperation:
     def _own(self) -> None:
         """Take the records over, and tell; or tell why not."""
         try:
-            self._records = self._host.engine.commit(self.identifier)
+            with engineFaults("taking the records over"):
+                self._records = self._host.engine.commit(self.identifier)
         except OperationError as error:
             self.state = DestinationState.CONFIRMED
             self._fail(MessageType.COMMIT, error)
@@ -276,7 +278,7 @@ class DestinationOperation:
         self._host.engine.thaw(self.identifier)
         merge = self._merge
         longest = int(merge.longest * 1e6)
-        self._merged = Merged(self.identifier, merge.redirected, merge.held, self._late, longest, 0)
+        self._merged = Merged(self.identifier, merge.redirected, merge.held, self._late, longest, self.lost)
         self._host.send(self._merged)
 
     # -- abort

@@ -7,6 +7,7 @@ from __future__ import annotations
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal, SealBroken
 from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.environment import Environment
+from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.outcomes import REQUESTS, Outcomes
 from openmb.middlebox.source import SourceOperation
 from openmb.state.headers import HeaderFieldList
@@ -33,7 +34,8 @@ class Dispatcher:
         identifier = int(getattr(message, "operation", 0))
         request = REQUESTS.get(type(message), 0)
         try:
-            self._dispatch(message, identifier)
+            with engineFaults(type(message).__name__):
+                self._dispatch(message, identifier)
         except SealBroken as error:
             self._host.counts.refusedFrames += 1
             self._host.send(m.Refused(identifier, 0, Refusal.SEAL_BROKEN, str(error)))

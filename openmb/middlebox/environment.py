@@ -21,13 +21,17 @@ from openmb.wire.messages import Get, Message, Prepare, Side, StreamFrame
 
 @dataclass
 class HostCounts:
-    """Packets and bytes received, sealed frames refused, markers that were not genuine, packets lost."""
+    """
+    Packets and bytes received, sealed frames refused, markers that were not genuine, packets lost for want of room,
+    packets on which the engine threw.
+    """
 
     packets: int = 0
     bytes: int = 0
     refusedFrames: int = 0
     strayMarkers: int = 0
     lostPackets: int = 0
+    failedPackets: int = 0
 
 
 class Participant(Protocol):

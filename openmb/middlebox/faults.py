@@ -5,10 +5,14 @@ Packets on which the engine threw: counted, told, and kept in a capture, so that
 from __future__ import annotations
 
 import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from twisted.logger import Logger
 
+from openmb.errors import OpenMBError, OperationError, Refusal
 from openmb.packets.batch import PacketBatch
 from openmb.packets.pcap import writeRecords
 from openmb.packets.stream import PcapStreamWriter
@@ -87,3 +91,25 @@ class SetAside:
     def _path(self, link: int) -> Path:
         assert self._directory is not None
         return self._directory / f"set-aside-{self._name}-{link}.pcap"
+
+
+@contextmanager
+def engineFaults(what: str) -> Iterator[None]:
+    """
+    Around calls of an engine's adapter: what it throws ends the operation, not the middlebox.
+
+    @raise OperationError: C{ENGINE_FAILED}.
+    """
+    try:
+        yield
+    except OpenMBError:
+        raise
+    except Exception as error:
+        raise OperationError(Refusal.ENGINE_FAILED, f"{what}: {describe(error)}") from error
+
+
+def describe(error: Exception) -> str:
+    """What was thrown, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from openmb.interfaces import IMiddlebox
 from openmb.middlebox.credits import CreditBook
 from openmb.middlebox.dispatch import Dispatcher, Operation
 from openmb.middlebox.environment import HostCounts, Participant
+from openmb.middlebox.faults import SetAside, describe
 from openmb.middlebox.outcomes import Answers, Outcome, Outcomes
 from openmb.middlebox.settings import HostSettings
 from openmb.middlebox.source import SourceOperation
@@ -38,6 +40,7 @@ class MiddleboxHost:
 
     @param send: takes each message for the controller.
     @param now: monotonic time in seconds.
+    @param setAside: directory for captures of packets on which the engine threw; None: they are only counted.
     """
 
     log = Logger()
@@ -53,11 +56,13 @@ class MiddleboxHost:
         now: Callable[[], float],
         settings: HostSettings | None = None,
         checksums: bool = True,
+        setAside: Path | None = None,
     ) -> None:
         self.name, self.kind, self.incarnation = name, kind, incarnation
         self.engine, self.keyring, self.send, self.now = engine, keyring, send, now
         self.settings = settings or HostSettings()
         self.counts = HostCounts()
+        self.setAside = SetAside(name, setAside)
         self.forward: Callable[[PacketBatch], None] = lambda packets: None
         self._decoder = Decoder(checksums=checksums)
         # events carry whole datagrams: nothing to put together, and the live decoder's memory must not be touched
@@ -153,12 +158,25 @@ class MiddleboxHost:
         except OperationError as error:
             self._overwhelmed(error, len(decoded))
             return
+        except Exception as error:  # noqa: BLE001 - an engine's own fault, whatever it is, ends nothing but these packets
+            self._failed(decoded, describe(error))
+            return
+        if processed.failed:
+            places = np.array([failed.index for failed in processed.failed if failed.index >= 0], np.int64)
+            self._failed(decoded.select(np.unique(places)), processed.failed[0].reason)
         for operation in taps:
             touched = np.flatnonzero(processed.marks == operation.identifier)
             if len(touched):
                 operation.raised(decoded.packets.select(touched))
         if processed.forward is not None:
             self.forward(processed.forward)
+
+    def _failed(self, decoded: Decoded, reason: str) -> None:
+        """The engine threw on these packets: set them aside; operations that they concern say how many."""
+        self.counts.failedPackets += len(decoded)
+        self.setAside.add(decoded.packets, reason)
+        for operation in self._operations.values():
+            operation.lost += int(np.count_nonzero(operation.flows.matchHeaders(decoded.headers)))
 
     def _overwhelmed(self, error: OperationError, packets: int) -> None:
         """The engine has no room, perhaps for records that operations keep in place: end those that can be ended."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from openmb.errors import OpenMBError
 from openmb.interfaces import IMiddlebox
+from openmb.middlebox.faults import SetAside, describe
 from openmb.packets.capture import Capture
 from openmb.packets.decode import DecodeCounts, Decoder
+from openmb.packets.headers import Decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,30 +23,53 @@ class OfflineRun:
     @ivar packets: how many packets were processed.
     @ivar decoded: what the decoder met.
     @ivar remarks: what reading met that is worth telling, each with its capture's path.
+    @ivar failed: packets on which the engine threw.
     """
 
     packets: int
     decoded: DecodeCounts
     remarks: tuple[str, ...] = field(default=())
+    failed: int = 0
 
 
-def runOffline(middlebox: IMiddlebox, decoder: Decoder, captures: Iterable[Capture], limit: int = 4096) -> OfflineRun:
+def runOffline(
+    middlebox: IMiddlebox,
+    decoder: Decoder,
+    captures: Iterable[Capture],
+    limit: int = 4096,
+    setAside: SetAside | None = None,
+) -> OfflineRun:
     """
     Process C{captures} in order as one input; at its end everything unreported is reported.
 
     @param limit: the most packets in a batch.
+    @param setAside: gets packets on which the engine throws; by default they are only counted.
     @raise CaptureError: a capture makes no sense at some place; what came before is reported all the same.
     """
     packets = 0
+    faults = setAside or SetAside(middlebox.kind, None)
     remarks: list[str] = []
     try:
         for capture in captures:
             for batch in capture.batches(limit):
-                middlebox.process(decoder.decode(batch), None)
+                _process(middlebox, decoder.decode(batch), faults)
                 middlebox.flush()
                 packets += len(batch)
             remarks.extend(f"{capture.path}: {remark}" for remark in capture.remarks)
     finally:
         middlebox.finish()
         middlebox.flush()
-    return OfflineRun(packets, decoder.counts, tuple(remarks))
+    return OfflineRun(packets, decoder.counts, tuple(remarks), faults.packets)
+
+
+def _process(middlebox: IMiddlebox, decoded: Decoded, faults: SetAside) -> None:
+    try:
+        failed = middlebox.process(decoded, None).failed
+    except OpenMBError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an engine's own fault, whatever it is, costs only these packets
+        faults.add(decoded.packets, describe(error))
+        return
+    if failed:
+        places = np.array([each.index for each in failed if each.index >= 0], np.int64)
+        faults.add(decoded.packets.select(np.unique(places)), failed[0].reason)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
+from openmb.middlebox.faults import engineFaults
 from openmb.state.packing import unpackRecords
 from openmb.wire.messages import DivertConfirmed, Installed, StreamFrame
 from openmb.wire.stream import GetDone, unpackEvents, unpackPart
@@ -30,7 +31,8 @@ class ProvisionalRecords:
         if self.installed is not None:
             raise OperationError(Refusal.WRONG_STATE, "records after GET_DONE")
         batch = unpackRecords(frame.clear, plain)
-        self._host.engine.putPerflow(self._operation, batch)
+        with engineFaults("storing records"):
+            self._host.engine.putPerflow(self._operation, batch)
         self._records += len(batch)
         self._bytes += len(plain)
 
@@ -38,7 +40,8 @@ class ProvisionalRecords:
         """Packets that have updated these records at the source."""
         packets = unpackEvents(frame.clear, plain)
         self._reprocessed += len(packets)
-        self._host.engine.reprocess(self._operation, self._host.decodeEvents(packets))
+        with engineFaults("re-processing packets"):
+            self._host.engine.reprocess(self._operation, self._host.decodeEvents(packets))
 
     def compare(self, plain: bytes) -> Installed:
         """
@@ -59,7 +62,8 @@ class ProvisionalRecords:
 
         @raise OperationError: C{CONFLICTING_RECORD}.
         """
-        live = self._host.engine.conflicts(self._operation)
+        with engineFaults("looking for records in the way"):
+            live = self._host.engine.conflicts(self._operation)
         if live:
             raise OperationError(Refusal.CONFLICTING_RECORD, f"{live} live records of its own are in the way")
         self.confirmed = DivertConfirmed(self._operation, self._reprocessed)

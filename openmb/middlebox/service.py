@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from openmb.errors import OpenMBError
+from openmb.errors import OpenMBError, OutputFailed
 from openmb.middlebox.agent import Agent
 from openmb.netctl.embedded.port import PortClient, connectPort
 from openmb.packets.batch import PacketBatch
@@ -144,11 +144,25 @@ class MiddleboxService(Service):
         if not host.settled:
             self.log.warn("ending in the middle of {count} operations", count=host.operations)
 
+    async def _writeLast(self) -> None:
+        """Report everything; what a full disk does not take within a while is lost, and that is said."""
+        deadline = self._reactor.seconds() + SETTLE
+        while True:
+            try:
+                self.agent.stop()
+            except OutputFailed as error:
+                if self._reactor.seconds() >= deadline:
+                    self.log.critical("output is lost: {reason}", reason=error)
+                    return
+                await deferLater(self._reactor, RETRY)
+            else:
+                return
+
     async def _stop(self) -> None:
         await self._settle()
         if self._port is not None:
             self._port.close()
-        self.agent.stop()
+        await self._writeLast()
         if self._client is not None:
             await self._client.stopService()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
+from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.inlet import Inlet
 from openmb.middlebox.look import LastLook
 from openmb.middlebox.queue import PacketQueue
@@ -64,6 +65,7 @@ class SourceOperation:
         self._windowEnds = self._creditEnds = 0.0
         self._deleted = self._exported = self._exportedBytes = self._events = self._redirected = self._late = 0
         self._uncopied = 0
+        self.lost = 0  # packets of these flows that the engine threw on
         self._given = False  # a marker has come: they begin only after COMMIT was sent, so the destination owns
         self._drained = False
         self._look: LastLook | None = None
@@ -101,7 +103,8 @@ class SourceOperation:
         self._host.send(refused)
 
     def _exportSlice(self) -> None:
-        batches = next(self._slices, None)
+        with engineFaults("exporting records"):
+            batches = next(self._slices, None)
         if batches is None:
             self.state = SourceState.TAPPING
             counts = packPart(GetDone(self._exported, self._exportedBytes, self._events))
@@ -201,7 +204,7 @@ class SourceOperation:
 
     def _closed(self) -> None:
         """Over; packets that the destination has not acknowledged may be lost."""
-        closed = WindowClosed(self.identifier, self._late, self.sender.packetsUnacknowledged())
+        closed = WindowClosed(self.identifier, self._late, self.sender.packetsUnacknowledged() + self.lost)
         self._host.ended(self, {Delete: (self._deletedAnswer, closed)})
         self._host.send(closed)
 
@@ -220,7 +223,7 @@ class SourceOperation:
         """Process what was kept and returned, in the order of the stamps, and everything from here on."""
         host = self._host
         packets = PacketQueue.merge(self._kept.drain(), self._returned.drain())
-        answer = Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied)
+        answer = Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied + self.lost)
         host.ended(self, {Unmark: (answer,)})
         host.engine.unmark(self.identifier)
         host.engine.thaw(self.identifier)

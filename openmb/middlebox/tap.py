@@ -66,6 +66,7 @@ class Options(usage.Options):
         ["export-share", None, 50, "percent of the event loop that exporting may take while packets come in", _percent],
         ["kept", None, 256, "MiB of copies of re-directed packets", _positive],
         ["hold", None, 256, "MiB of packets that may wait for a switch-over", _positive],
+        ["set-aside", None, ".", "directory for captures of packets on which the engine threw"],
         ["stamps", None, "arrival", "what stamps packets carry: 'arrival' (time of day) or 'capture' (a replay)"],
     ]
 
@@ -145,6 +146,7 @@ def makeService(options: Options) -> IService:
         loop.seconds,
         settingsOf(options),
         checksums,
+        Path(options["set-aside"]).absolute(),
     )
     service.agent = Agent(host, loop, wallTime=options["stamps"] == "arrival")
     return service

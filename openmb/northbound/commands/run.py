@@ -10,6 +10,7 @@ from twisted.python import usage
 
 from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddleboxPlugin
+from openmb.middlebox.faults import SetAside
 from openmb.middlebox.offline import OfflineRun, runOffline
 from openmb.packets.capture import openCapture
 from openmb.packets.decode import Decoder
@@ -35,6 +36,8 @@ def report(ran: OfflineRun) -> None:
         f"{ran.packets} packets: {counts.malformed} malformed, {counts.ignored} not IP, "
         f"{counts.badChecksums} with a bad checksum, {counts.reassembled} datagrams reassembled"
     )
+    if ran.failed:
+        click.echo(f"openmb: the engine threw on {ran.failed} packets, which were set aside", err=True)
 
 
 class RunCommand(click.Command):
@@ -64,8 +67,16 @@ class RunCommand(click.Command):
     type=click.Path(path_type=Path),
     help="A capture, or a pcap stream: a named pipe, a UNIX socket, or - for standard input.",
 )
+@click.option(
+    "--set-aside",
+    "aside",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    show_default="the working directory",
+    help="Directory for captures of packets on which the engine threw.",
+)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE KIND]")
-def command(kind: str, captures: tuple[Path, ...], options: tuple[str, ...]) -> None:
+def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[str, ...]) -> int:
     """
     Run a middlebox of KIND over one or more captures, without controller or network.
 
@@ -79,4 +90,6 @@ def command(kind: str, captures: tuple[Path, ...], options: tuple[str, ...]) -> 
     own = parseOptions(plugin, options)
     opened = [openCapture(capture) for capture in captures]
     decoder = Decoder(checksums=not own.get("no-checksums", False))
-    report(runOffline(plugin.makeMiddlebox(own), decoder, opened))
+    ran = runOffline(plugin.makeMiddlebox(own), decoder, opened, setAside=SetAside(kind, aside))
+    report(ran)
+    return 1 if ran.failed else 0
