@@ -1,0 +1,150 @@
+"""What a parser or a log throws costs its connection the parser, or itself; everything else goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.errors import OperationError, Refusal
+from openmb.packets.batch import packetBatch
+from openmb.packets.decode import Decoder
+from openmb.packets.headers import Decoded
+from openmb.plugins.bro.http import HTTPParser
+from openmb.plugins.bro.http_rows import HEAVIEST
+from openmb.plugins.bro.plugin import BroMiddlebox
+from openmb.state.headers import EVERYTHING
+from openmb.testing.simulation.kinds import BroKind
+from openmb.testing.simulation.oracle import Row
+from openmb.testing.simulation.traffic import ACK, SYN, Endpoints, address
+
+MARK = b"GET /throw "
+
+
+def conversation(port: int, path: bytes) -> list[bytes]:
+    """A request and its reply."""
+    ends = Endpoints(address("10.0.0.1"), port, address("10.0.0.2"), 80)
+    request = b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    return [
+        ends.segment(True, SYN, 1, 0),
+        ends.segment(False, SYN | ACK, 1, 2),
+        ends.segment(True, ACK, 2, 2, request),
+        ends.segment(False, ACK, 2, 2 + len(request), reply),
+    ]
+
+
+def decoded(frames: list[bytes]) -> Decoded:
+    return Decoder(checksums=True).decode(packetBatch(frames, list(range(1, len(frames) + 1))))
+
+
+class ThrowingParserTests(SynchronousTestCase):
+    """HTTPParser is made to throw on one request."""
+
+    def setUp(self) -> None:
+        real = HTTPParser.data
+
+        def data(parser: HTTPParser, originator: bool, octets: bytes, now: int, size: int = 0) -> Any:
+            if MARK in octets:
+                raise IndexError("made up")
+            return real(parser, originator, octets, now, size)
+
+        self.patch(HTTPParser, "data", data)
+        self.rows: list[Row] = []
+        self.engine = BroKind().engine(self.rows.append)
+
+    def test_onlyItsConnection(self) -> None:
+        """The packet is listed; its connection is logged, without its request; the others are logged in full."""
+        frames = [*conversation(1, b"/a"), *conversation(2, b"/throw"), *conversation(3, b"/b")]
+        failed = self.engine.process(decoded(frames), None).failed
+        self.assertEqual([6], [each.index for each in failed])
+        self.assertIn("IndexError('made up')", failed[0].reason)
+        self.engine.finish()
+        logs = [row.log for row in self.rows]
+        self.assertEqual((3, 2), (logs.count("conn"), logs.count("http")))
+        self.assertNotIn("/throw", " ".join(row.line for row in self.rows if row.log == "http"))
+
+    def test_onlyOnce(self) -> None:
+        """The list is that of one batch."""
+        self.engine.process(decoded(conversation(2, b"/throw")), None)
+        self.assertEqual((), self.engine.process(decoded(conversation(4, b"/b")), None).failed)
+
+    def test_moves(self) -> None:
+        """The connection moves on without its parser."""
+        self.engine.process(decoded(conversation(2, b"/throw")), None)
+        other = BroKind().engine(self.rows.append)
+        other.prepare(1, EVERYTHING)
+        for batches in self.engine.getPerflow(EVERYTHING, 1, 64):
+            for batch in batches:
+                other.putPerflow(1, batch)
+        self.assertEqual(1, other.commit(1))
+        self.engine.delPerflow(1, EVERYTHING)
+        other.finish()
+        self.assertEqual(["conn"], [row.log for row in self.rows])
+
+    def test_reprocessing(self) -> None:
+        """At a destination it refuses the operation."""
+        self.engine.prepare(1, EVERYTHING)
+        with self.assertRaises(OperationError) as caught:
+            self.engine.reprocess(1, decoded(conversation(2, b"/throw")))
+        self.assertEqual(Refusal.ENGINE_FAILED, caught.exception.refusal)
+
+
+class ThrowingLogTests(SynchronousTestCase):
+    """A row that cannot be written costs itself."""
+
+    def test_oneRow(self) -> None:
+        rows: list[Row] = []
+        engine = BroKind().engine(rows.append)
+        assert isinstance(engine, BroMiddlebox)
+        real = engine.logs.conn.writeAll
+
+        def writeAll(some: list[Any]) -> None:
+            if any(7777 in values for values in some):
+                raise ValueError("made up")
+            real(some)
+
+        self.patch(engine.logs.conn, "writeAll", writeAll)
+        engine.process(decoded([frame for port in (1, 7777, 3) for frame in conversation(port, b"/")]), None)
+        engine.finish()
+        self.assertEqual(2, sum(row.log == "conn" for row in rows))
+
+
+class HeavyParserTests(SynchronousTestCase):
+    """Open requests hold a bounded amount of text, so that a connection's record can always travel."""
+
+    def heaviest(self, request: bytes) -> int:
+        parser, largest = HTTPParser(), 0
+        for _ in range(3000):
+            parser.data(True, request, 1)
+            largest = max(largest, len(parser.dump()))
+        return largest
+
+    def test_bounded(self) -> None:
+        for request in (
+            b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: " + b"b" * 60_000 + b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\n" + b"".join(b"Via: %d %s\r\n" % (n, b"v" * 200) for n in range(70)) + b"\r\n",
+            b"GET /" + b"a" * 240 + b" HTTP/1.1\r\nHost: " + b"b" * 240 + b"\r\n\r\n",
+        ):
+            self.assertLess(self.heaviest(request), HEAVIEST + (150 << 10))
+
+    def test_rowsStay(self) -> None:
+        """The requests before it are logged in the end; more are not read."""
+        parser = HTTPParser()
+        request = b"GET /%d" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: b\r\n\r\n"
+        rows = [row for number in range(9) for row in parser.data(True, request % number, 1)]
+        rows += parser.removed(2)
+        self.assertEqual([b"/%d" % number for number in range(5)], [row.uri[:2] for row in rows if row.uri])
+        self.assertEqual(-1, parser.skip(True))
+
+    def test_segmentation(self) -> None:
+        """Where it gives up does not depend on how the bytes come."""
+        stream = b"".join(b"GET /%d" % n + b"a" * 60_000 + b" HTTP/1.1\r\nHost: b\r\n\r\n" for n in range(9))
+        found = []
+        for step in (len(stream), 1460, 37):
+            parser = HTTPParser()
+            rows = [row for at in range(0, len(stream), step) for row in parser.data(True, stream[at : at + step], 1)]
+            found.append([*rows, *parser.removed(1)])
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0], found[2])
