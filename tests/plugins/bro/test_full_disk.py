@@ -1,0 +1,90 @@
+"""A disk that is full: nothing is lost, nothing written twice, and it goes on when there is room."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.errors import OutputFailed
+from openmb.plugins.bro.logfile import LogFile
+from openmb.plugins.bro.logs import Column
+
+COLUMNS = (Column("number", "count"), Column("text", "string"))
+
+
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond C{size} bytes: the last write is cut off, the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+class FullDiskTests(SynchronousTestCase):
+    """The log file itself, with the real errors of the operating system."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.log = LogFile(self.folder, "some", COLUMNS, asJSON=False)
+
+    def rows(self) -> list[str]:
+        lines = (self.folder / "some.log").read_text().splitlines()
+        return [line.split("\t")[0] for line in lines if not line.startswith("#")]
+
+    def test_everyPlace(self) -> None:
+        """Whatever byte the disk is full at: in the header, in a row, in the end."""
+        for size in (0, 1, 50, 200, 300, 333, 1000, 2500):
+            self.log = LogFile(self.folder, "some", COLUMNS, asJSON=False)
+            for number in range(40):
+                self.log.writeAll([[number, "x" * 60]])
+            with room(size):
+                for _ in range(3):
+                    self.assertRaises(OutputFailed, self.log.close)
+            self.log.close()
+            self.assertEqual([str(number) for number in range(40)], self.rows())
+            self.assertEqual(1, (self.folder / "some.log").read_text().count("#close"))
+            self.assertEqual(1, (self.folder / "some.log").read_text().count("#fields"))
+
+    def test_onAndOff(self) -> None:
+        """Full, free, full again, at random, with rows in between: each row once, in order."""
+        rng = random.Random(7)
+        for number in range(400):
+            self.log.writeAll([[number, "y" * rng.randrange(100)]])
+            path = self.folder / "some.log"
+            size = path.stat().st_size if path.exists() else 0
+            with room(size + rng.choice((0, 3, 40, 10_000))):
+                try:
+                    self.log.flush()
+                except OutputFailed as error:
+                    self.assertIn("bytes wait", str(error))
+        self.log.close()
+        self.assertEqual([str(number) for number in range(400)], self.rows())
+
+    def test_device(self) -> None:
+        """ENOSPC itself."""
+        (self.folder / "some.log").symlink_to("/dev/full")
+        self.log.writeAll([[1, "z"]])
+        with self.assertRaises(OutputFailed) as caught:
+            self.log.flush()
+        self.assertIn("No space left on device", str(caught.exception))
+
+    def test_noDirectory(self) -> None:
+        """A directory that went away and comes back."""
+        self.log.writeAll([[1, "z"]])
+        self.folder.rename(self.folder.with_name("elsewhere"))
+        self.assertRaises(OutputFailed, self.log.flush)
+        self.folder.with_name("elsewhere").rename(self.folder)
+        self.log.close()
+        self.assertEqual(["1"], self.rows())
