@@ -68,6 +68,7 @@ class SourceOperation:
         self.lost = 0  # packets of these flows that the engine threw on
         self._given = False  # a marker has come: they begin only after COMMIT was sent, so the destination owns
         self._drained = False
+        self._goOnBy: float | None = None  # everything was returned; when to wait no longer for earlier packets
         self._look: LastLook | None = None
 
     @property
@@ -159,11 +160,13 @@ class SourceOperation:
         if self._kept.bytes <= self._host.settings.keptBytes:
             self._kept.append(batch, self._host.now())
         else:
+            self._kept.passed(int(batch.stamps.max()))
             # copies serve an abort only; to stop reading instead would keep the drain markers from coming, for ever
             self._uncopied += len(batch)
         if self.state is SourceState.DIVERTED:
             self._redirected += len(packets)
             self.sender.events(StreamType.REDIRECT, batch)
+        self._goOnInOrder()
 
     def marker(self, stamp: int, number: int, final: bool) -> None:
         """A genuine drain marker came down the old path."""
@@ -239,6 +242,14 @@ class SourceOperation:
         if frame.type is StreamType.RETURNED:
             self._returned.append(unpackEvents(frame.clear, plain), self._host.now())
         elif frame.type is StreamType.RETURN_DONE:
+            self._goOnBy = self._host.now() + self._host.settings.mergeQuiet
+            self._goOnInOrder()
+
+    def _goOnInOrder(self) -> None:
+        """Go on once what comes down this end's own path has reached what was returned, or nothing comes."""
+        if self._goOnBy is None:
+            return
+        if self._kept.reached >= self._returned.reached or self._host.now() >= self._goOnBy:
             self.goOn()
 
     # -- bounds and time
@@ -258,6 +269,8 @@ class SourceOperation:
                 self._closed()
         elif self._look is not None and (self._given or self._look.isOver(now)):
             self.orphaned()
+        else:
+            self._goOnInOrder()
 
     def connectionMade(self) -> None:
         """A controller is there again: it says how this ends, and credit has time to come."""

@@ -296,6 +296,8 @@ class DestinationTests(SynchronousTestCase):
         pair.b.mark(LATER + 10**9 + 2, True, number=BACK_MARKERS + 1)
         pair.relay()
         self.assertEqual([m.Discarded(OP, 12)], pair.b.take(m.Discarded))
+        self.assertEqual([], pair.a.take(m.Unmarked))  # its own path might still bring something earlier
+        pair.tick(1.0)
         self.assertEqual([m.Unmarked(OP, 24, 0)], pair.a.take(m.Unmarked))
         self.assertEqual(single(manyFlows(), later), pair.finish())
 
