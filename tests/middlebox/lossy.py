@@ -238,7 +238,7 @@ class LossyMove:
         return self.settled
 
     def desert(self) -> None:
-        """Some time after some answer the controller is gone for good; the network goes on until the leases are over."""
+        """Some time after some answer the controller goes for good; the network goes on until the leases are over."""
         last = self.rng.choice(
             (m.Prepared, m.Installed, m.Holding, m.DivertConfirmed, m.Committed, m.Merged, m.Deleted)
         )

@@ -10,6 +10,7 @@ from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.settings import HostSettings
 from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.marker import buildMarker
+from openmb.state.headers import EVERYTHING
 from openmb.state.keyring import Keyring
 from openmb.state.taxonomy import PER_FLOW_CELLS
 from openmb.testing.adapters import START, manyFlows
@@ -146,6 +147,30 @@ class Pair:
         for end in (self.a, self.b):
             end.host.finish()
         return sorted(f"{row.flow} {row.line}" for row in (*self.a.rows, *self.b.rows))
+
+
+def records(end: End) -> int:
+    return end.engine.usage(EVERYTHING)[0].records
+
+
+def operation(end: End) -> Any:
+    return end.host._operations[OP]
+
+
+def again(end: End, command: m.Message) -> list[m.Message]:
+    """The connection was lost with every answer on it; the command comes again: what is answered, credit aside."""
+    end.host.connectionLost()
+    end.host.connectionMade()
+    end.sent.clear()
+    end.tell(command)
+    return [message for message in end.sent if not isinstance(message, m.StreamFrame | m.Credit)]
+
+
+def alone(end: End, seconds: float) -> None:
+    """So many seconds pass for one host."""
+    end.clock.advance(seconds)
+    for _ in range(2):
+        end.host.timePassed(end.clock.seconds())
 
 
 def single(*batches: PacketBatch) -> list[str]:

@@ -132,6 +132,34 @@ class StreamTests(SynchronousTestCase):
         sender.credited(0)
         self.assertEqual((), sender.unacknowledged())
 
+    def test_resume(self) -> None:
+        """Whatever is not acknowledged and comes after the number goes again, in order; nothing twice in the count."""
+        sender = self.sender(window=600)
+        for number in range(10):
+            sender.append(StreamType.RECORDS, b"", bytes((number,)) * 100)
+        first = [frame.number for frame in self.frames]
+        sender.credited(0)
+        self.frames.clear()
+        for after, again in ((-1, first[1:]), (1, first[2:]), (first[-1], [])):
+            sender.resume(after)
+            self.assertEqual([n for n in again if n > after], [f.number for f in self.frames if f.number <= first[-1]])
+            self.frames.clear()
+        for credit in range(11):
+            sender.credited(credit)
+        self.assertEqual((True, 0), (sender.isIdle, sender.backlog))
+
+    def test_packetsUnacknowledged(self) -> None:
+        """Packets on the way and packets that wait are counted, other frames are not."""
+        sender = self.sender(window=1)
+        sender.append(StreamType.RECORDS, b"", b"x")
+        sender.events(StreamType.REDIRECT, packetBatch([bytes(40)] * 3, range(3)))
+        sender.events(StreamType.REDIRECT, packetBatch([bytes(40)] * 2, range(2)))
+        self.assertEqual((5, False), (sender.packetsUnacknowledged(), sender.isIdle))
+        for number, left in ((0, 5), (1, 5), (2, 2), (3, 0)):
+            sender.credited(number)
+            self.assertEqual(left, sender.packetsUnacknowledged())
+        self.assertTrue(sender.isIdle)
+
     def test_splitPackets(self) -> None:
         """Parts hold what fits, at least one packet, all of them, in order."""
         packets = packetBatch([bytes((n,)) * 40 for n in range(9)] + [bytes(500)], range(10))
