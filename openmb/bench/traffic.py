@@ -40,11 +40,12 @@ class Traffic:
     C{flows} flows and their packets.
 
     @param gap: nanoseconds between two packets.
+    @param first: number of the first flow: its addresses and its kind follow from its number.
     @ivar made: packets made so far.
     """
 
-    def __init__(self, flows: int, gap: int = 20_000, seed: int = 1) -> None:
-        index = np.arange(flows, dtype=np.int64)
+    def __init__(self, flows: int, gap: int = 20_000, seed: int = 1, first: int = 0) -> None:
+        index = first + np.arange(flows, dtype=np.int64)
         self.flows, self.made = flows, 0
         self._gap = gap
         self._kind = _MIX[index % len(_MIX)]

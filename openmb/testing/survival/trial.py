@@ -1,0 +1,243 @@
+"""
+One run: traffic, a move, somebody dies at one point of it, and what comes of that.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from openmb.bench.loop import theReactor
+from openmb.demo.processes import pause
+from openmb.errors import OperationError
+from openmb.packets.batch import PacketBatch, emptyBatch
+from openmb.packets.decode import Decoder
+from openmb.testing.survival.fates import MARGIN, Seen, endings, fatesOf
+from openmb.testing.survival.judge import Judgement, judge
+from openmb.testing.survival.points import Moment, Party, Point, Step
+from openmb.testing.survival.rows import Row
+from openmb.testing.survival.stage import CONTROLLER, FIRST, NAMES, PRIORITIES, SECOND, TABLE, Stage
+from openmb.testing.survival.traffic import Class, Waves
+from openmb.testing.survival.truth import flowsOf, truthOf
+
+#: Packets a second, and packets before the move begins.
+RATE, LEAD = 3000.0, 2400
+#: Seconds: before a killed process is started again, at most; how often it is not, until everything is settled.
+DELAY, NEVER = 0.6, 0.25
+#: Seconds: from a kill AFTER a step, at most, so that what was sent may have been received.
+SOON = 0.02
+#: Seconds within which everything must be settled: the longest chain of deadlines of the launcher's settings.
+BOUND = 25.0
+PATIENCE = 30.0
+
+
+@dataclass
+class Result:
+    """
+    What came of a run.
+
+    @ivar ending: stage in which the operation ended.
+    @ivar settled: seconds from the kill until it was over.
+    @ivar later: seconds that the next move took, which nobody disturbed.
+    @ivar never: the dead one was started again only when everything was settled.
+    @ivar wrong: what must not be, in words.
+    """
+
+    party: Party
+    point: Point
+    ending: str = ""
+    settled: float = 0.0
+    later: float = 0.0
+    never: bool = False
+    packets: int = 0
+    judgement: Judgement = field(default_factory=Judgement)
+    wrong: list[str] = field(default_factory=list)
+
+
+class Trial:
+    """
+    One run on a stage that is there, and is whole again afterwards.
+
+    @param number: of the run, which makes its flows its own and decides what is random in it.
+    """
+
+    def __init__(self, stage: Stage, number: int, party: Party, point: Point) -> None:
+        self.result = Result(party, point)
+        self._stage, self._party, self._point = stage, party, point
+        self._random = random.Random(number)
+        self._waves = Waves(number)
+        self._sent: list[PacketBatch] = []
+        self._base = stage.feed.sent
+        self._rows: dict[str, list[Row]] = {name: [] for name in NAMES}
+        self._before: list[Row] = []
+        self._places: dict[str, int] = {}
+        self._last = emptyBatch()
+        self._operation = ""
+        self._ends: dict[Party, str] = {}
+
+    @property
+    def sent(self) -> int:
+        """Packets of this run so far."""
+        return self._stage.feed.sent - self._base
+
+    async def run(self) -> Result:
+        """All of it."""
+        feed = self._stage.feed
+        feed.recorder = self._sent.append
+        load = feed.send(self._waves.batches(), RATE)
+        try:
+            await self._stage.until("some traffic", lambda: self.sent >= LEAD)
+            await self._disturb()
+            await self._goOn()
+        finally:
+            self._stage.gate.disarm()
+            self._waves.ending = True
+        await load
+        await self._end()
+        self._judge()
+        return self.result
+
+    # -- the move that is disturbed
+
+    async def _disturb(self) -> None:
+        source = await self._stage.owner()
+        destination = SECOND if source == FIRST else FIRST
+        self._ends = {Party.SOURCE: source, Party.DESTINATION: destination, Party.CONTROLLER: CONTROLLER}
+        self._stage.gate.arm(self._point)
+        moving = Deferred.fromCoroutine(self._move(source, destination, self._point.step is Step.ABORTING))
+        moving.addErrback(self._expected)
+        await self._stage.until(f"{self._point} is reached", self._stage.gate.reached, 15.0)
+        if self._point.moment is Moment.AFTER:
+            await pause(theReactor(), self._random.uniform(0, SOON))
+        began = theReactor().seconds()
+        await self._strike()
+        await self._stage.until("the operation is over", self._over, BOUND)
+        self.result.settled = theReactor().seconds() - began
+        self._mark("settled")
+        await self._makeWhole()
+        await moving
+
+    def _over(self) -> Any:
+        return self._stage.idle()
+
+    async def _strike(self) -> None:
+        """Kill, let the controller go on, and (mostly) start what was killed again."""
+        name = self._ends[self._party]
+        self._mark("killed")
+        await self._stage.kill(name)
+        self._takeRows()
+        self._before = [row for rows in self._rows.values() for row in rows]
+        if self._party is not Party.CONTROLLER:
+            self._stage.gate.release()
+        self.result.never = self._party is not Party.CONTROLLER and self._random.random() < NEVER
+        if not self.result.never:
+            await pause(theReactor(), self._random.uniform(0, DELAY))
+            self._stage.startAgain(name)
+
+    async def _makeWhole(self) -> None:
+        """Everything runs again."""
+        if self.result.never:
+            self._stage.startAgain(self._ends[self._party])
+        await self._stage.everybody()
+        self._mark("again")
+
+    def _mark(self, what: str) -> None:
+        self._places.setdefault(what, self.sent)
+
+    async def _move(self, source: str, destination: str, abort: bool = False) -> None:
+        """As an application does it: move, and when the records are there, switch over (or change one's mind)."""
+        ends = {"source": source, "destination": destination, "flows": Class.MOVING.flows, "route": None}
+        report = await self._stage.controller.call("moveInternal", ends, PATIENCE, self._notice)
+        self._mark("switched")
+        if abort:
+            await self._stage.ask("abort", operation=report["operation"])
+            return
+        change = {"operation": report["operation"], "table": TABLE, "priority": PRIORITIES[Class.MOVING]}
+        await self._stage.controller.call("switchOver", change, PATIENCE, self._notice)
+
+    def _notice(self, report: Mapping[str, Any]) -> None:
+        self._operation = report["operation"]
+        self._mark(str(report["stage"]))
+
+    @staticmethod
+    def _expected(failure: Any) -> None:
+        """The application is told that the operation failed, or that the controller is gone."""
+        failure.trap(OperationError)
+
+    # -- afterwards
+
+    async def _goOn(self) -> None:
+        """The next move is like any other."""
+        report = await self._finalReport()
+        self.result.ending = str(report["stage"])
+        if self.result.ending not in endings(self._party, self._point):
+            self.result.wrong.append(f"ended as {self.result.ending}: {report['refusal']} {report['reason']}")
+        began = theReactor().seconds()
+        source = await self._stage.owner()
+        await self._move(source, SECOND if source == FIRST else FIRST)
+        await self._stage.until("the later move is over", self._over)
+        self.result.later = theReactor().seconds() - began
+
+    async def _finalReport(self) -> dict[str, Any]:
+        """Of the operation, by its id, or the last one's if the controller died before it could tell it."""
+        report = await self._stage.report(self._operation) if self._operation else None
+        if report is None:
+            over = (await self._stage.ask("operations"))["over"]
+            report = over[-1] if over and not self._operation else {"stage": "forgotten", "refusal": "", "reason": ""}
+        return report
+
+    async def _end(self) -> None:
+        """Every row is written."""
+        self.result.packets = self.sent
+        await self._stage.until("the queues are empty", self._stage.quiet)
+        self._stage.feed.recorder = lambda batch: None
+        self._last = self._waves.last()
+        self._stage.ended |= flowsOf(Decoder().decode(self._last)).keys()
+        await self._stage.feed.send(iter([self._last]))
+        await self._stage.until("the last rows", self._nothingHeld)
+        self._takeRows()
+
+    async def _nothingHeld(self) -> bool:
+        """Do both middleboxes hold nothing but what the last packets made, two to a flow?"""
+        held = 0
+        for name in NAMES:
+            held += (await self._stage.ask("stats", middlebox=name, flows="*"))[0]["records"]
+        return held == len(self._last) // 2
+
+    def _takeRows(self) -> None:
+        for name in NAMES:
+            self._rows[name] += self._stage.folders[name].take()
+
+    def _judge(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="openmb-truth-") as folder:
+            truth = truthOf(self._sent, self._last, Path(folder))
+        live = [row for rows in self._rows.values() for row in rows]
+        fresh = [row for row in live if row.flow not in self._stage.ended]
+        own = {Party.SOURCE: self._classOf(Party.SOURCE), Party.DESTINATION: self._classOf(Party.DESTINATION)}
+        self.result.judgement = judge(truth, fresh, fatesOf(self._party, self._point, own, self._seen()))
+        self.result.wrong += self.result.judgement.wrong
+        for name in NAMES:
+            self.result.wrong += [f"{name}: cut off: {row.text}" for row in self._stage.folders[name].broken]
+            self._stage.folders[name].broken.clear()
+
+    def _classOf(self, party: Party) -> Class:
+        return Class.FIRST if self._ends[party] == FIRST else Class.SECOND
+
+    def _seen(self) -> Seen:
+        places, over = self._places, self._places["settled"]
+        kinds = {kind: frozenset(row for row in self._before if row.kind is kind) for kind in Class}
+        return Seen(
+            self.result.ending,
+            places.get("switched", places.get("started", LEAD)),
+            places.get("routed", over),
+            places["killed"],
+            places["again"] + MARGIN,
+            over,
+            kinds,
+        )
