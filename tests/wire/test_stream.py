@@ -20,6 +20,7 @@ from openmb.wire.stream import (
     Marked,
     Opened,
     ReturnDone,
+    countEvents,
     packEvents,
     packPart,
     unpackEvents,
@@ -99,6 +100,14 @@ class EventTests(SynchronousTestCase):
     def test_emptyBatch(self) -> None:
         self.assertEqual(packEvents(emptyBatch()), (struct.pack("<IH", 0, 1), b""))
         self.assertEqual(len(unpackEvents(*packEvents(emptyBatch()))), 0)
+
+    def test_countEvents(self) -> None:
+        for count in (0, 1, 300):
+            clear, _ = packEvents(packetBatch([b"ab"] * count, range(count)))
+            self.assertEqual(countEvents(clear), count)
+        for bad in (b"", bytes(5), bytes(7)):
+            with self.assertRaises(OperationError):
+                countEvents(bad)
 
     def test_arraysAreOnesOwn(self) -> None:
         batch = unpackEvents(*packEvents(packetBatch([b"abc"], [1])))
