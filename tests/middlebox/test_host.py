@@ -73,7 +73,7 @@ class HostTests(SynchronousTestCase):
             bad.append(good[:place] + bytes((good[place] ^ 0x40,)) + good[place + 1 :])
         for frame in bad:
             pair.a.feed(packetBatch([packets, frame, packets], [LATER, LATER + 1, LATER + 2]))
-        self.assertEqual(2 * len(bad), pair.a.host._operations[OP]._redirected)
+        self.assertEqual(2 * len(bad), pair.a.host._operations[OP]._redirected)  # type: ignore[union-attr]
         self.assertGreater(pair.a.host.counts.strayMarkers, 0)
 
     def test_markerSplitsBatch(self) -> None:
