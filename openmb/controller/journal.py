@@ -55,6 +55,15 @@ _COLUMNS = (
     "id, source, source_incarnation, destination, destination_incarnation, flows, token, step, route, previous, reason"
 )
 
+#: What values of the wrong kind lead to: SQLite keeps whatever a damaged file says.
+_NONSENSE = (TypeError, ValueError, OverflowError)
+
+_OPTIONAL = (str, type(None))
+_KINDS: tuple[tuple[type, ...], ...] = (
+    *((int,), (str,), (bytes,), (str,), (bytes,), (str,), (bytes,), (str,)),
+    *(_OPTIONAL, _OPTIONAL, (str,)),
+)
+
 #: From version N to N + 1.
 UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
 
@@ -91,6 +100,8 @@ class SQLiteJournal:
             raise ConfigurationError(_explain(path, error)) from error
         except OSError as error:
             raise ConfigurationError(f"journal {path} cannot be opened: {error.strerror}") from error
+        except _NONSENSE as error:
+            raise ConfigurationError(f"journal {path} is damaged: {error}") from error
 
     def _prepare(self, version: int, upgrades: Mapping[int, Callable[..., None]]) -> None:
         database = self._database
@@ -110,7 +121,7 @@ class SQLiteJournal:
                 upgrades[step](database)
             database.execute(f"PRAGMA user_version = {version}")
             (last,) = database.execute("SELECT epoch FROM controller").fetchone()
-            self.epoch = max(last + 1, int(time.time()))
+            self.epoch = max(int(last) + 1, int(time.time()))
             database.execute("UPDATE controller SET epoch = ?", (self.epoch,))
             self._prune()
         except BaseException:
@@ -190,7 +201,11 @@ class SQLiteJournal:
         self._database.close()
 
     def _entries(self, condition: str, parameters: tuple[Any, ...]) -> tuple[Entry, ...]:
-        return tuple(_entry(row) for row in self._rows(f"SELECT {_COLUMNS} FROM operation {condition}", parameters))
+        rows = self._rows(f"SELECT {_COLUMNS} FROM operation {condition}", parameters)
+        try:
+            return tuple(_entry(row) for row in rows)
+        except _NONSENSE as error:
+            raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path} is damaged: {error}") from error
 
     def _rows(self, query: str, parameters: tuple[Any, ...]) -> Iterable[Any]:
         try:
@@ -258,6 +273,8 @@ def _signed(identifier: int) -> int:
 
 
 def _entry(row: Any) -> Entry:
+    if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True)):
+        raise TypeError(f"a value of the wrong kind in operation {row[0]}")
     identifier, source, sourceIncarnation, destination, destinationIncarnation, flows, token, step, new, old, why = row
     return Entry(
         identifier & (1 << 64) - 1,

@@ -127,7 +127,7 @@ def identityOf(certificate: x509.Certificate) -> Identity:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    except (x509.ExtensionNotFound, ValueError) as error:
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError) as error:
         raise ConfigurationError(f"a certificate without usable subjectAltName: {error}") from error
     match = _URI.fullmatch(uris[0]) if len(uris) == 1 else None
     if match is None:
@@ -135,6 +135,19 @@ def identityOf(certificate: x509.Certificate) -> Identity:
     if match["controller"]:
         return Identity(End.CONTROLLER, match["controller"])
     return Identity(End.MIDDLEBOX, match["middlebox"], match["kind"])
+
+
+def identityOfDER(data: bytes) -> Identity:
+    """
+    Whom a certificate in DER form, such as a peer has shown, speaks for.
+
+    @raise ConfigurationError: it is none, or not one of OpenMB's.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise ConfigurationError(f"not a certificate: {error}") from error
+    return identityOf(certificate)
 
 
 def _checkIdentity(identity: Identity) -> None:
@@ -211,7 +224,7 @@ def _readCertificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; make it with 'openmb certs'") from error
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise ConfigurationError(f"{path} is not a certificate in PEM form") from error
 
 

@@ -17,7 +17,7 @@ from openmb.packets.decode import Decoder
 from openmb.packets.marker import buildMarker
 from openmb.packets.pcap import PcapHeader, scanRecords, writeRecords
 from tests.packets.build import CLIENT6, SERVER6, ethernet, fragment6, icmp, ip4, ip6, tcp, udp
-from tests.packets.canary import canaryRaises
+from openmb.testing.fuzzing.canary import canaryRaises
 
 BETWEEN6 = (CLIENT6, SERVER6)
 LINKS = (*LinkType, 104)

@@ -38,8 +38,8 @@ def settingsOf(options: Any) -> BroSettings:
     """
     if options["max-flows"] < 1:
         raise ConfigurationError("--max-flows must be at least 1")
-    if options["grace"] < 0:
-        raise ConfigurationError("--grace must not be negative")
+    if not 0 <= options["grace"] <= 1e6:
+        raise ConfigurationError("--grace must be from 0 to 1000000")
     key = readKey(options["uid-key"]) if options["uid-key"] is not None else DEFAULT_KEY
     logs = None if options["logs"] is None else Path(options["logs"])
     if logs is not None:

@@ -1,0 +1,1 @@
+"""Inputs that nobody means well with, in a repeatable way: C{openmb fuzz}."""
