@@ -43,12 +43,14 @@ class ControllerPlaces:
     @ivar port: TCP port, 0 for any free one.
     @ivar socket: path of the local socket for the command line, readable for this user only.
     @ivar announce: a file that gets the port number once the controller listens, or None.
+    @ivar keepAlive: seconds of a middlebox's silence before a PING; four such times without a byte end its connection.
     """
 
     interface: str
     port: int
     socket: Path
     announce: Path | None = None
+    keepAlive: float = 5.0
 
 
 class ControllerService(Service):
@@ -78,7 +80,7 @@ class ControllerService(Service):
         self.controller.checkNewcomer(hello)
 
     async def _listen(self) -> None:
-        terms = Terms(epoch=self.controller.epoch)
+        terms = Terms(epoch=self.controller.epoch, keepAlive=self._places.keepAlive)
         factory = ControllerFactory(
             terms, lambda link: ControllerReceiver(self.controller, link), self._reactor, self._admit
         )

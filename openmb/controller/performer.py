@@ -72,6 +72,7 @@ class MovePerformer:
         self._markers = Markers(request.operation, request.token, around.network, around.clock)
         self._owned = False  # the destination may have been told to commit
         self._recovering = False
+        self._routed = False  # the new route is in effect, and the destination is not there to be told to commit
         self.machine = moveMachine(MoveCore(request, self))
 
     # -- for the application
@@ -179,6 +180,7 @@ class MovePerformer:
             self._resume(self.source, self.destination)
             self._resume(self.destination, self.source)
         self._account()
+        self._goOn()
 
     def _resume(self, maker: End, receiver: End) -> None:
         """Have the frames of one stream that the receiver does not know sent again."""
@@ -250,10 +252,17 @@ class MovePerformer:
 
     def _inEffect(self) -> None:
         self._markers.routeAnswered()
-        self.machine.routed()
+        self._routed = True
+        self._goOn()
+
+    def _goOn(self) -> None:
+        """To commit when nobody is there to take over could only lose what the source still has."""
+        if self._routed and self.destination.present:
+            self._routed = False
+            self.machine.routed()
 
     def setRouteBack(self) -> None:
-        self._owned = False
+        self._owned = self._routed = False
         self._change.setBack(self._isBack)
 
     def _isBack(self) -> None:

@@ -107,6 +107,29 @@ class LostConnectionTests(SynchronousTestCase):
         self.assertEqual("Delete", self.rig.types("a")[-1])
         self.assertIsNone(self.move.report.refusal)
 
+    def test_nobodyToCommit(self) -> None:
+        """A destination that is away when the route has changed is told to commit when it returns, and not before."""
+        self.rig.routing()
+        self.lose("b")
+        self.rig.network.asked[0][2].callback(None)
+        self.assertNotIn(Step.COMMIT, [entry.step for entry in self.rig.journal.entries])
+        self.assertEqual([], self.rig.network.markers)
+        self.rig.back("b", DESTINATION, "confirmed")
+        self.assertEqual("Commit", self.rig.types("b")[-1])
+        self.assertEqual(Step.COMMIT, self.rig.journal.entries[-1].step)
+
+    def test_nobodyToCommitAnyMore(self) -> None:
+        """If another one comes in its place the route goes back, and the source with its records goes on."""
+        self.rig.routing()
+        self.lose("b")
+        self.rig.network.asked[0][2].callback(None)
+        self.rig.connect(replace(hello("b"), incarnation=b"z" * 16))
+        self.assertEqual((Refusal.PEER_DIED, "Unmark"), (self.move.report.refusal, self.rig.types("a")[-1]))
+        self.assertEqual("unroute", self.rig.network.asked[-1][0])
+        self.rig.network.asked[-1][2].callback(None)
+        self.rig.says("a", m.Unmarked(OP, 3, 0))
+        self.assertEqual((Stage.ABORTED, []), (self.move.report.stage, self.rig.types("b")))
+
     def test_ownerStaysAway(self) -> None:
         self.rig.committing()
         self.lose("b")

@@ -12,8 +12,8 @@ from openmb.testing.survival.points import Moment, Party, Point, Step
 from openmb.testing.survival.rows import Row
 from openmb.testing.survival.traffic import Class
 
-ABORTED, FINISHED, FAILED = "aborted", "finished", "failed"
-OVER = frozenset({ABORTED, FINISHED, FAILED})
+#: C{UNKNOWN}: the controller died before it had written anything of the operation, so there never was one.
+ABORTED, FINISHED, FAILED, UNKNOWN = "aborted", "finished", "failed", "unknown"
 #: Packets that may be under way between the harness and a middlebox.
 MARGIN = 600
 _UNDONE, _DONE, _FORWARD = frozenset({ABORTED}), frozenset({FINISHED}), frozenset({FINISHED, FAILED})
@@ -26,6 +26,8 @@ _HANDED_OVER = frozenset({Step.DELETING, Step.WINDOW, Step.CLOSED})
 def endings(party: Party, point: Point) -> frozenset[str]:
     """The stages in which an operation may end when C{party} is killed at C{point}."""
     step, moment = point.step, point.moment
+    if party is Party.CONTROLLER and point == Point(Step.PREPARING, Moment.BEFORE):
+        return frozenset({UNKNOWN})
     if step in _BACK or step in _BEFORE_VOTE:
         return _UNDONE
     match party:
@@ -82,7 +84,7 @@ def fatesOf(party: Party, point: Point, own: Mapping[Party, Class], seen: Seen) 
         return fates
     lost = {kind: Lost(seen.killed, seen.again, seen.written[kind]) for kind in Class}
     fates[own[party]] = lost[own[party]]
-    destinationOwns = seen.stage != ABORTED
+    destinationOwns = seen.stage in (FINISHED, FAILED)
     gap = Gapped(seen.switched - MARGIN, seen.settled + MARGIN)
     if destinationOwns is (party is Party.DESTINATION):
         fates[Class.MOVING] = lost[Class.MOVING]

@@ -32,6 +32,7 @@ class Order:
     number: int
     party: Party
     point: Point
+    kind: type[Trial] = Trial
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Cell:
     runs: int = 0
     good: int = 0
     never: int = 0
+    conflicts: int = 0
     longest: float = 0.0
     later: float = 0.0
     rows: int = 0
@@ -58,6 +60,7 @@ class Cell:
         self.runs += 1
         self.good += not result.wrong
         self.never += result.never
+        self.conflicts += result.conflict
         self.longest, self.later = max(self.longest, result.settled), max(self.later, result.later)
         self.lag = max(self.lag, judged.lag)
         for name in ("rows", "lost", "least", "most", "gapped", "exposed"):
@@ -85,34 +88,31 @@ def survive(orders: Sequence[Order], logs: Path, progress: Progress) -> list[Res
     """
     results: list[Result] = []
     waiting = list(orders)
+
+    def tell(result: Result) -> None:
+        results.append(result)
+        progress(len(results), len(orders), result)
+
     while waiting:
-        done = _onOneStage(waiting[:REUSED], logs / f"from-{waiting[0].number}")
-        for result in done:
-            results.append(result)
-            progress(len(results), len(orders), result)
-        waiting = waiting[len(results) - len(orders) :] if len(results) < len(orders) else []
+        with stageOf(logs / f"from-{waiting[0].number}") as stage:
+            made = runOnReactor(_play(stage, waiting[:REUSED], tell), stage.close)
+        waiting = waiting[made:]
     return results
 
 
-def _onOneStage(orders: Sequence[Order], logs: Path) -> list[Result]:
-    """As many of them as can be made until one goes wrong: after that nothing is known of the stage."""
-    results: list[Result] = []
-    with stageOf(logs) as stage:
-        runOnReactor(_play(stage, orders, results), stage.close)
-    return results
-
-
-async def _play(stage: Stage, orders: Sequence[Order], results: list[Result]) -> None:
+async def _play(stage: Stage, orders: Sequence[Order], tell: Callable[[Result], None]) -> int:
+    """Make runs until one goes wrong, since after that nothing is known of the stage; how many were made."""
     await stage.start()
-    for order in orders:
-        trial = Trial(stage, order.number, order.party, order.point)
+    for made, order in enumerate(orders, 1):
+        trial = order.kind(stage, order.number, order.party, order.point)
         try:
             await trial.run()
         except OpenMBError as error:
-            trial.result.wrong.append(f"run {order.number}: {error}")
-        results.append(trial.result)
+            trial.result.wrong.append(f"{type(error).__name__}: {error}")
+        tell(trial.result)
         if trial.result.wrong:
-            return
+            return made
+    return len(orders)
 
 
 def cellsOf(results: Sequence[Result]) -> dict[tuple[Step, Party], Cell]:

@@ -132,11 +132,6 @@ class Stage:
         """Is no operation under way, and the controller there to say so?"""
         return not (await self.ask("operations"))["underWay"]
 
-    async def report(self, operation: str) -> dict[str, Any] | None:
-        """What the controller says of an operation that is over."""
-        over = (await self.ask("operations"))["over"]
-        return next((each for each in over if each["operation"] == operation), None)
-
     async def owner(self) -> str:
         """Where the route takes the flows that move."""
         routes = await self.network.routes()

@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred
 
 from openmb.bench.loop import theReactor
 from openmb.demo.processes import pause
-from openmb.errors import OperationError
+from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import PacketBatch, emptyBatch
 from openmb.packets.decode import Decoder
-from openmb.testing.survival.fates import MARGIN, Seen, endings, fatesOf
+from openmb.testing.survival.fates import FAILED, FINISHED, MARGIN, UNKNOWN, Seen, endings, fatesOf
 from openmb.testing.survival.judge import Judgement, judge
 from openmb.testing.survival.points import Moment, Party, Point, Step
 from openmb.testing.survival.rows import Row
@@ -45,6 +45,7 @@ class Result:
     @ivar ending: stage in which the operation ended.
     @ivar settled: seconds from the kill until it was over.
     @ivar later: seconds that the next move took, which nobody disturbed.
+    @ivar conflict: it was refused at first, since records of the same flows were in the way.
     @ivar never: the dead one was started again only when everything was settled.
     @ivar wrong: what must not be, in words.
     """
@@ -54,6 +55,7 @@ class Result:
     ending: str = ""
     settled: float = 0.0
     later: float = 0.0
+    conflict: bool = False
     never: bool = False
     packets: int = 0
     judgement: Judgement = field(default_factory=Judgement)
@@ -78,7 +80,7 @@ class Trial:
         self._before: list[Row] = []
         self._places: dict[str, int] = {}
         self._last = emptyBatch()
-        self._operation = ""
+        self._known: set[str] = set()
         self._ends: dict[Party, str] = {}
 
     @property
@@ -109,6 +111,7 @@ class Trial:
         source = await self._stage.owner()
         destination = SECOND if source == FIRST else FIRST
         self._ends = {Party.SOURCE: source, Party.DESTINATION: destination, Party.CONTROLLER: CONTROLLER}
+        self._known = {report["operation"] for report in (await self._stage.ask("operations"))["over"]}
         self._stage.gate.arm(self._point)
         moving = Deferred.fromCoroutine(self._move(source, destination, self._point.step is Step.ABORTING))
         moving.addErrback(self._expected)
@@ -162,7 +165,6 @@ class Trial:
         await self._stage.controller.call("switchOver", change, PATIENCE, self._notice)
 
     def _notice(self, report: Mapping[str, Any]) -> None:
-        self._operation = report["operation"]
         self._mark(str(report["stage"]))
 
     @staticmethod
@@ -173,24 +175,38 @@ class Trial:
     # -- afterwards
 
     async def _goOn(self) -> None:
-        """The next move is like any other."""
-        report = await self._finalReport()
+        """How it ended; and the next move is like any other."""
+        over = (await self._stage.ask("operations"))["over"]
+        fresh = [report for report in over if report["operation"] not in self._known]
+        report = fresh[0] if fresh else {"stage": UNKNOWN, "refusal": "", "reason": ""}
         self.result.ending = str(report["stage"])
-        if self.result.ending not in endings(self._party, self._point):
-            self.result.wrong.append(f"ended as {self.result.ending}: {report['refusal']} {report['reason']}")
+        if len(fresh) > 1 or self.result.ending not in endings(self._party, self._point):
+            self.result.wrong.append(f"{len(fresh)} ended as {self.result.ending}: {report['reason']}")
+        try:
+            self.result.later = await self._undisturbed()
+        except OperationError as error:
+            if error.refusal is not Refusal.CONFLICTING_RECORD or not self._mayConflict:
+                raise
+            self.result.conflict = True
+
+    async def _undisturbed(self) -> float:
+        """A move that nobody disturbs; the seconds that it takes."""
         began = theReactor().seconds()
         source = await self._stage.owner()
-        await self._move(source, SECOND if source == FIRST else FIRST)
-        await self._stage.until("the later move is over", self._over)
-        self.result.later = theReactor().seconds() - began
+        try:
+            await self._move(source, SECOND if source == FIRST else FIRST)
+        finally:
+            await self._stage.until("the later move is over", self._over)
+        return theReactor().seconds() - began
 
-    async def _finalReport(self) -> dict[str, Any]:
-        """Of the operation, by its id, or the last one's if the controller died before it could tell it."""
-        report = await self._stage.report(self._operation) if self._operation else None
-        if report is None:
-            over = (await self._stage.ask("operations"))["over"]
-            report = over[-1] if over and not self._operation else {"stage": "forgotten", "refusal": "", "reason": ""}
-        return report
+    @property
+    def _mayConflict(self) -> bool:
+        """
+        May whoever took the source's place hold records of flows that went on elsewhere?
+
+        Packets that wait at the switch for a dead source, sent before the route changed, are its successor's first.
+        """
+        return self._party is Party.SOURCE and self.result.ending in (FINISHED, FAILED)
 
     async def _end(self) -> None:
         """Every row is written."""
@@ -202,6 +218,8 @@ class Trial:
         await self._stage.feed.send(iter([self._last]))
         await self._stage.until("the last rows", self._nothingHeld)
         self._takeRows()
+        if self.result.conflict:  # what was in the way has expired
+            self.result.later = await self._undisturbed()
 
     async def _nothingHeld(self) -> bool:
         """Do both middleboxes hold nothing but what the last packets made, two to a flow?"""
