@@ -4,7 +4,7 @@ The kinds that can be simulated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -14,20 +14,28 @@ from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
+from openmb.plugins.bro.connections import CONNECTION_COLUMNS
 from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.logfile import LogFile
 from openmb.plugins.bro.logs import Value
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.state.flowkey import FLOW_KEY, flowKey, flowKeys, flowText
 from openmb.testing.counter import Counter, CounterMiddlebox
+from openmb.testing.simulation.kind import SimulatedKind
 from openmb.testing.simulation.oracle import Row
-from openmb.testing.simulation.world import SimulatedKind
 
 
 def flowTexts(packets: Sequence[bytes]) -> list[str]:
     """The canonical flow of each packet, as text."""
     keys, _ = flowKeys(Decoder().decode(packetBatch(packets, [0] * len(packets))).headers)
     return [flowText(key) for key in keys]
+
+
+def leftoversOf(marked: int, frozen: Collection[int], provisional: Collection[int]) -> list[str]:
+    """What operations have left behind in an engine, in words."""
+    found = [f"{marked} records are still marked"] if marked else []
+    found += ["flows are still frozen"] if frozen else []
+    return found + (["provisional records are still there"] if provisional else [])
 
 
 class CounterKind:
@@ -40,7 +48,7 @@ class CounterKind:
 
         def report(key: bytes, counter: Counter) -> None:
             line = f"{counter.start} {counter.last} {counter.packets} {counter.order:08x}"
-            emit(Row("flows", flowText(np.frombuffer(key, FLOW_KEY)[0]), line))
+            emit(Row("flows", flowText(np.frombuffer(key, FLOW_KEY)[0]), line, counter.packets))
 
         return CounterMiddlebox(report, timeout=0.5)
 
@@ -48,23 +56,33 @@ class CounterKind:
         """See C{SimulatedKind}."""
         return flowTexts(packets)
 
+    def leftovers(self, engine: IMiddlebox) -> list[str]:
+        """See C{SimulatedKind}."""
+        counter = cast(CounterMiddlebox, engine)
+        marked = sum(1 for record in counter._table.values() if record.mark)
+        return leftoversOf(marked, counter._frozen, counter._provisional)
+
 
 class RowLog:
     """
     A log of the Bro kind that hands its rows to the oracle in place of a file.
 
     @param protocol: the column that names the protocol; None: TCP.
+    @param counts: the columns that count packets.
     """
 
-    def __init__(self, name: str, protocol: int | None, emit: Callable[[Row], None]) -> None:
-        self._name, self._protocol, self._emit = name, protocol, emit
+    def __init__(
+        self, name: str, protocol: int | None, emit: Callable[[Row], None], counts: tuple[int, ...] = ()
+    ) -> None:
+        self._name, self._protocol, self._emit, self._counts = name, protocol, emit, counts
 
     def writeAll(self, rows: list[list[Value]]) -> None:
         """Some rows."""
         for values in rows:
             protocol = "tcp" if self._protocol is None else str(values[self._protocol])
             flow = flowOf(*(str(value) for value in values[2:6]), protocol)
-            self._emit(Row(self._name, flow, "\t".join(map(str, values))))
+            packets = sum(cast(int, values[place]) for place in self._counts)
+            self._emit(Row(self._name, flow, "\t".join(map(str, values)), packets))
 
     def flush(self) -> None:
         """Rows are handed over as they are made."""
@@ -80,6 +98,12 @@ def flowOf(source: str, sourcePort: str, destination: str, destinationPort: str,
     return flowText(flowKey(source, int(sourcePort), destination, int(destinationPort), number))
 
 
+#: The columns of conn.log that count packets.
+PACKET_COUNTS = tuple(
+    place for place, column in enumerate(CONNECTION_COLUMNS) if column.name in ("orig_pkts", "resp_pkts")
+)
+
+
 class BroKind:
     """The Bro plugin as it is shipped, with rows in memory; it sweeps often, so that timers meet hand-overs."""
 
@@ -88,13 +112,19 @@ class BroKind:
     def engine(self, emit: Callable[[Row], None]) -> IMiddlebox:
         """A Bro middlebox."""
         middlebox = BroMiddlebox(BroSettings(grace=0.5, sweep=0.2, capacity=64))
-        middlebox.logs.conn = cast(LogFile, RowLog("conn", 6, emit))
+        middlebox.logs.conn = cast(LogFile, RowLog("conn", 6, emit, PACKET_COUNTS))
         middlebox.logs.http = cast(LogFile, RowLog("http", None, emit))
         return middlebox
 
     def flowsOf(self, packets: Sequence[bytes]) -> list[str]:
         """See C{SimulatedKind}."""
         return flowTexts(packets)
+
+    def leftovers(self, engine: IMiddlebox) -> list[str]:
+        """See C{SimulatedKind}."""
+        core = cast(BroMiddlebox, engine)
+        table = core._own.table
+        return leftoversOf(int(np.count_nonzero(table.marks[table.used != 0])), core._frozen, core._provisional)
 
 
 def kindNamed(name: str) -> SimulatedKind:

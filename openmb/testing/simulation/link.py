@@ -25,9 +25,22 @@ class Line:
         self._woken = False
         self._last = 0.0
         self.alive = True
+        self._cut = False
+
+    def cut(self, keep: random.Random) -> float:
+        """
+        The connection breaks: only some first part of what is on the line arrives, and nothing that is sent later.
+
+        @return: seconds until the last of it arrives.
+        """
+        self._cut = True
+        del self._waiting[keep.randrange(len(self._waiting) + 1) :]
+        return max(self._waiting[-1][0] - self._clock.seconds(), 0.0) if self._waiting else 0.0
 
     def send(self, message: Message) -> None:
         """Put a message on the line."""
+        if self._cut or not self.alive:
+            return
         due = max(self._last, self._clock.seconds() + self._delay * self._rng.uniform(0.2, 2))
         self._last = due
         self._waiting.append((due, encode(message)))
@@ -45,4 +58,5 @@ class Line:
         if not self.alive:
             return
         for frame in self._deframer.feed(b"".join(data for _, data in ready)):
-            self._receive(decodeFrame(frame, keep=True))
+            if self.alive:
+                self._receive(decodeFrame(frame, keep=True))

@@ -17,11 +17,13 @@ class Row:
     @ivar log: which log.
     @ivar flow: the flow it is about, canonical (the same text for both directions).
     @ivar line: the whole line, ids included.
+    @ivar packets: how many packets it accounts for; 0 in logs that are not about packets.
     """
 
     log: str
     flow: str
     line: str
+    packets: int = 0
 
 
 def differences(
@@ -58,3 +60,47 @@ def sequences(rows: list[Row], tainted: frozenset[str]) -> dict[tuple[str, str],
         if row.flow not in tainted:
             lines[row.log, row.flow].append(row.line)
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """
+    An operation that did not end as it should: its flows may have been cut in two, but not counted twice.
+
+    @ivar flows: the canonical flows that it is about.
+    @ivar lost: how many packets its middleboxes reported as lost; None: any number (one of them died).
+    """
+
+    operation: int
+    flows: frozenset[str]
+    lost: int | None
+
+
+def miscounts(expected: Iterable[Row], actual: Iterable[Row], excuses: Iterable[Excuse]) -> tuple[str, ...]:
+    """
+    Each packet of an excused operation's flows is accounted for by one row of one instance, however the flows were cut.
+
+    Packets may be missing only if they were reported as lost; none may be counted twice.
+    """
+    wanted, got = packetsOf(expected), packetsOf(actual)
+    found: list[str] = []
+    reports: dict[frozenset[str], int | None] = {}
+    for excuse in excuses:
+        earlier = reports.get(excuse.flows, 0)
+        reports[excuse.flows] = None if earlier is None or excuse.lost is None else earlier + excuse.lost
+    for flows, lost in reports.items():
+        more = [f"{flow} ({wanted[flow]}, not {got[flow]})" for flow in sorted(flows) if got[flow] > wanted[flow]]
+        missing = sum(max(wanted[flow] - got[flow], 0) for flow in flows)
+        if more:
+            found.append(f"packets counted twice: {', '.join(more)}")
+        if lost is not None and missing > lost:
+            found.append(f"{missing} packets missing, {lost} reported as lost")
+    return tuple(found)
+
+
+def packetsOf(rows: Iterable[Row]) -> Counter[str]:
+    """How many packets the rows of each flow account for."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row.flow] += row.packets
+    return counts

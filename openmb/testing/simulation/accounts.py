@@ -1,0 +1,129 @@
+"""
+What the oracle must know of a history: where records are, what was lost with whom, which operations went wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from openmb.controller.performer import MovePerformer
+from openmb.errors import Refusal
+from openmb.operations.journal import Entry, Step
+from openmb.packets.headers import Decoded
+from openmb.state.headers import HeaderFieldList
+from openmb.testing.simulation.network import SimulatedNetwork
+from openmb.testing.simulation.oracle import Excuse
+from openmb.testing.simulation.traffic import Traffic
+from openmb.wire.messages import Merged, Message, Unmarked, WindowClosed
+
+#: Reasons for which an operation may end without an end having answered.
+UNANSWERED = (Refusal.PEER_DIED, Refusal.DEADLINE, Refusal.WRONG_STATE)
+
+
+class Accounts:
+    """
+    @param names: the canonical flow of each of the traffic's flows.
+    @ivar dead: middleboxes that died and did not come back.
+    @ivar tainted: flows of which part is lost with a middlebox that died.
+    """
+
+    def __init__(
+        self, traffic: Traffic, decoded: Decoded, network: SimulatedNetwork, names: dict[int, str], counts: Counter[str]
+    ) -> None:
+        self._traffic, self._decoded, self._network, self._names = traffic, decoded, network, names
+        self._counts = counts
+        self.dead: set[str] = set()
+        self.tainted: set[str] = set()
+        self.entries: dict[int, Entry] = {}
+        self._routed: set[int] = set()
+        self._troubled: set[int] = set()
+        self._leased: set[tuple[int, str]] = set()
+        self._lost: dict[int, dict[type[Message], int]] = {}
+
+    # -- operations
+
+    def wrote(self, entry: Entry) -> None:
+        """A journal entry became durable."""
+        self.entries[entry.operation] = entry
+        self._counts[f"journal {entry.step.value}"] += 1
+        if entry.step is Step.ROUTE:
+            self._routed.add(entry.operation)
+        elif entry.step is Step.COMMIT:
+            self.given(entry.flows, entry.destination.name)
+        elif entry.step is Step.COMMITTED:
+            self.taken(entry.flows, entry.source.name)
+
+    def looked(self, move: MovePerformer) -> None:
+        """How a move stands, as the controller sees it."""
+        if move.report.refusal in UNANSWERED or move.source.dead or move.destination.dead:
+            self._troubled.add(move.request.operation)
+
+    def leaseEnded(self, operation: int, role: str, state: str) -> None:
+        """An end decides by itself."""
+        if (operation, role) not in self._leased:
+            self._leased.add((operation, role))
+            self._troubled.add(operation)
+            self._counts[f"lease of {role} ended when {state}"] += 1
+
+    def unsettled(self, operation: int) -> None:
+        """Nobody will ever say how this ended."""
+        self._troubled.add(operation)
+
+    def told(self, message: Message) -> None:
+        """A middlebox reports what it lost, whether or not anybody hears it; repeated answers count once."""
+        if isinstance(message, Merged | WindowClosed | Unmarked) and message.lost:
+            reports = self._lost.setdefault(message.operation, {})
+            reports[type(message)] = max(reports.get(type(message), 0), message.lost)
+
+    def excuses(self) -> list[Excuse]:
+        """
+        The operations whose flows may have been cut in two: the route had been asked for, and then somebody had to
+        decide alone, or was taken for dead.
+        """
+        found = []
+        for operation in self._troubled & self._routed:
+            entry = self.entries[operation]
+            names = frozenset(self._names[index] for index in self._flowsOf(entry.flows))
+            lost = sum(self._lost.get(operation, {}).values())
+            found.append(Excuse(operation, names, None if names & self.tainted else lost))
+        return found
+
+    # -- flows
+
+    def _flowsOf(self, flows: str) -> set[int]:
+        matching = HeaderFieldList.parse(flows).matchHeaders(self._decoded.headers)
+        return {self._traffic.flows[index] for index in np.flatnonzero(matching)}
+
+    def given(self, flows: str, destination: str) -> None:
+        """The destination may own the records from here on."""
+        for flow in self._flowsOf(flows):
+            self._network.visited[flow].add(destination)
+
+    def taken(self, flows: str, source: str) -> None:
+        """What a middlebox has handed over completely does not die with it."""
+        if source not in self.dead:
+            for flow in self._flowsOf(flows):
+                self._network.visited[flow].discard(source)
+
+    def died(self, name: str) -> None:
+        """From now on whatever was or comes there is lost."""
+        self.dead.add(name)
+
+    def returned(self, name: str) -> None:
+        """A new process, which knows nothing: what happened until now is lost, what happens from now on is not."""
+        self._taint(name)
+        self.dead.discard(name)
+        for seen in self._network.visited:
+            seen.discard(name)
+
+    def _taint(self, name: str) -> None:
+        self.tainted |= {
+            self._names[n] for n, seen in enumerate(self._network.visited) if name in seen and n in self._names
+        }
+
+    def close(self) -> None:
+        """The history is over."""
+        for name in self.dead:
+            self._taint(name)
