@@ -40,9 +40,10 @@ class DemoTests(TestCase):
         self.assertGreater(measured["rows"]["http"], 3000)
         there, back = measured["moves"]
         self.assertEqual((there["source"], back["source"]), ("bro1", "bro2"))
-        for name in ("deleted", "records", "bytes", "reprocessed"):
+        for name in ("deleted", "records", "bytes"):
             self.assertGreater(min(there[name], back[name]), 0, name)
-        for name in ("redirected", "held", "pendingRequests"):
+        # which of the two moves meets packets on the way depends on the machine
+        for name in ("reprocessed", "redirected", "held", "pendingRequests"):
             self.assertGreater(there[name] + back[name], 0, name)
         self.assertEqual(there["lost"] + back["lost"], 0)
 
