@@ -183,7 +183,7 @@ class Controller:
 
     def startMove(self, source: str, destination: str, flows: str, route: Route | None = None) -> MovePerformer:
         """As L{moveInternal}, but returns at once, so that the application can watch or abort the transfer."""
-        move = self._performer(self._request(source, destination, flows), RouteChange(self.network, route))
+        move = self._performer(self._request(source, destination, flows), RouteChange(self.network, self.clock, route))
         if route is not None:
             move.checkRoute(route)
         self._checkFree(move.flows)
@@ -208,7 +208,7 @@ class Controller:
                 entry.operation, entry.source, entry.destination, entry.flows, entry.token, self.settings
             )
             self.log.warn("operation {op:x} is taken up after {step}", op=entry.operation, step=entry.step.name)
-            change = RouteChange(self.network, entry.route, entry.previous, asked=entry.route is not None)
+            change = RouteChange(self.network, self.clock, entry.route, entry.previous, entry.route is not None)
             move = self._moves[entry.operation] = self._performer(request, change)
             move.recover(entry)
 

@@ -7,11 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
+
+#: Why a network could not be asked: it may be back in a moment.
+UNREACHABLE = frozenset({Refusal.DISCONNECTED, Refusal.DEADLINE})
+#: Seconds between two attempts to set a route back, and in all.
+RETRY, PATIENCE = 0.2, 8.0
 
 
 class RouteChange:
@@ -24,10 +31,15 @@ class RouteChange:
     log = Logger()
 
     def __init__(
-        self, network: INetwork, route: Route | None, previous: Route | None = None, asked: bool = False
+        self,
+        network: INetwork,
+        clock: IReactorTime,
+        route: Route | None,
+        previous: Route | None = None,
+        asked: bool = False,
     ) -> None:
         self.route, self.previous, self.asked = route, previous, asked
-        self._network = network
+        self._network, self._clock = network, clock
         self._wanted = False
         self._asking: Deferred[None] | None = None
 
@@ -91,7 +103,17 @@ class RouteChange:
             await waiting
         if self.route is None or not self.asked:
             return
-        if self.previous is not None:
-            await self._network.route(self.previous)
-        else:
-            await self._network.unroute(self.route)
+        deadline = self._clock.seconds() + PATIENCE
+        while True:
+            try:
+                if self.previous is not None:
+                    await self._network.route(self.previous)
+                else:
+                    await self._network.unroute(self.route)
+            except OperationError as error:
+                if error.refusal not in UNREACHABLE or self._clock.seconds() >= deadline:
+                    raise
+                self.log.warn("the old route cannot be asked for yet: {reason}", reason=error.reason)
+                await deferLater(self._clock, RETRY)
+            else:
+                return

@@ -113,6 +113,20 @@ class PerformerTests(SynchronousTestCase):
         self.rig.says("a", m.Unmarked(OP, 0, 0))
         self.assertEqual(Refusal.ABORTED, self.successResultOf(self.moved).refusal)
 
+    def test_setBackAgain(self) -> None:
+        """A network that cannot be reached for a while is asked again; meanwhile the source does not go on."""
+        old = self.rig.network.present = routeTo("a")
+        self.rig.routing()
+        self.move.abort("changed my mind")
+        self.rig.network.asked[0][2].callback(old)
+        for attempt in range(1, 4):
+            self.assertEqual(("route", old), self.rig.network.asked[attempt][:2])
+            self.rig.network.asked[attempt][2].errback(OperationError(Refusal.DISCONNECTED, "no switch"))
+            self.assertNotIn("Unmark", self.rig.types("a"))
+            self.rig.clock.advance(0.2)
+        self.rig.network.asked[4][2].callback(None)
+        self.assertEqual(m.Unmark(OP, True), self.rig.sent["a"][-1])
+
     def test_setBackRemoves(self) -> None:
         """A new rule that replaced none is removed again."""
         self.rig.routing()
