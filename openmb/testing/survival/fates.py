@@ -28,6 +28,8 @@ def endings(party: Party, point: Point) -> frozenset[str]:
     step, moment = point.step, point.moment
     if party is Party.CONTROLLER and point == Point(Step.PREPARING, Moment.BEFORE):
         return frozenset({UNKNOWN})
+    if party is Party.CONTROLLER and point == Point(Step.SETTING_BACK, Moment.BEFORE):
+        return _DONE  # that somebody wanted to go back is not written anywhere
     if step in _BACK or step in _BEFORE_VOTE:
         return _UNDONE
     match party:

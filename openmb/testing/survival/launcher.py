@@ -1,7 +1,7 @@
 """
 The controller as C{twistd openmb} runs it, with a gate at which its moves stop.
 
-Arguments: the gate's directory, C{openmb}, and the options of C{twistd openmb}.
+Arguments: the gate's directory, C{hasty} or C{patient}, C{openmb}, and the options of C{twistd openmb}.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from openmb.testing.survival.gate import Gate
 from openmb.testing.survival.points import BACK, Moment, Point, Step
 
 #: Short deadlines, so that a table of hundreds of runs takes an hour and not a day.
-SETTINGS = MoveSettings(
+HASTY = MoveSettings(
     Deadlines(
         prepare=4.0,
         transfer=8.0,
@@ -47,6 +47,10 @@ SETTINGS = MoveSettings(
     lateWindow=300,
     grace=2.0,
 )
+#: Where everybody lives, and only connections are bad: the usual grace and deadlines.
+PATIENT = MoveSettings(lateWindow=300)
+#: Seconds of silence before a PING: a peer that is silent for four times that is cut off.
+KEEP_ALIVE = 0.4
 #: Turns of the reactor after which everything written is with the operating system.
 TURNS = 4
 
@@ -146,31 +150,33 @@ class StoppingController(Controller):
         return performer
 
 
-def makeService(options: Options, gate: Gate) -> ControllerService:
-    """As L{openmb.tap.makeService}, with the gate and the short deadlines."""
+def makeService(options: Options, gate: Gate, settings: MoveSettings) -> ControllerService:
+    """As L{openmb.tap.makeService}, with the gate and these settings."""
     from twisted.internet import reactor
 
     loop = cast(IServiceReactor, cast(Any, reactor))
     network = EmbeddedNetwork(Path(options["switch"]) / "control.sock", loop)
     written = SQLiteJournal(Path(options["journal"]).absolute())
-    controller = StoppingController(network, written, loop, SETTINGS)
+    controller = StoppingController(network, written, loop, settings)
     controller.gate = gate
     credentials = loadCredentials(Path(options["certificates"]), options["name"])
     announce = Path(options["announce"]) if options["announce"] else None
-    places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute(), announce)
+    places = ControllerPlaces(
+        options["interface"], options["port"], Path(options["socket"]).absolute(), announce, KEEP_ALIVE
+    )
     return ControllerService(controller, credentials, places, loop)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run it; C{arguments}: the gate's directory, C{openmb} and its options."""
-    directory, _, *rest = arguments
+    """Run it; the arguments stand at the top of this file."""
+    directory, pace, _, *rest = arguments
     options = Options()
     try:
         options.parseOptions(rest)
     except UsageError as error:
         raise SystemExit(f"{error}") from error
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)])
-    service = makeService(options, Gate(Path(directory)))
+    service = makeService(options, Gate(Path(directory)), PATIENT if pace == "patient" else HASTY)
     from twisted.internet import reactor
 
     loop = cast(Any, reactor)

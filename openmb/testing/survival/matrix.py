@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,9 @@ def survive(orders: Sequence[Order], logs: Path, progress: Progress) -> list[Res
         progress(len(results), len(orders), result)
 
     while waiting:
-        with stageOf(logs / f"from-{waiting[0].number}") as stage:
-            made = runOnReactor(_play(stage, waiting[:REUSED], tell), stage.close)
+        patient, alike = next(groupby(waiting[:REUSED], lambda order: order.kind.patient))
+        with stageOf(logs / f"from-{waiting[0].number}", patient) as stage:
+            made = runOnReactor(_play(stage, list(alike), tell), stage.close)
         waiting = waiting[made:]
     return results
 

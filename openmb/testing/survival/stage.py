@@ -22,6 +22,7 @@ from openmb.netctl.embedded.port import connectPort
 from openmb.rpc.client import RPCClient
 from openmb.testing.survival.gate import Gate
 from openmb.testing.survival.nursery import Nursery, Party
+from openmb.testing.survival.proxy import Proxy
 from openmb.testing.survival.rows import Flow, LogFolder
 from openmb.testing.survival.traffic import Class
 
@@ -45,18 +46,18 @@ class Stage:
     @ivar folders: the logs of the middleboxes.
     @ivar feed: where packets go in.
     @ivar ended: the flows with which the runs so far were ended.
-    @ivar proxied: the port that middleboxes connect to instead of the controller's own, if there is something between.
+    @ivar proxy: what is between the middleboxes and the controller, if that is C{patient}.
     """
 
-    def __init__(self, deployment: Deployment, nursery: Nursery) -> None:
-        self.deployment, self._nursery = deployment, nursery
+    def __init__(self, deployment: Deployment, nursery: Nursery, patient: bool = False) -> None:
+        self.deployment, self._nursery, self._patient = deployment, nursery, patient
         self.gate = Gate(deployment.root / "gate", make=True)
         self.folders = {name: LogFolder(deployment.root / name) for name in NAMES}
         self.parties: dict[str, Party] = {}
         self.feed = Feed(theReactor())
         self.controller = RPCClient(deployment.socket, theReactor())
         self.network = EmbeddedNetwork(deployment.switch / "control.sock", theReactor())
-        self.proxied: int | None = None
+        self.proxy = Proxy(theReactor())
         self.ended: set[Flow] = set()
 
     async def start(self) -> None:
@@ -67,6 +68,7 @@ class Stage:
         self.parties[SWITCH] = self._nursery.start(SWITCH, [*arguments, *bounds, *ports])
         self.startController()
         await self.until("the controller listens", self.deployment.announce.exists)
+        self.proxy.listen(self.deployment.controllerPort)
         for name in NAMES:
             self.startMiddlebox(name)
         await self.everybody()
@@ -90,14 +92,14 @@ class Stage:
         arguments = self.deployment.controllerArguments()
         if self.deployment.announce.exists():
             arguments[arguments.index("--port") + 1] = str(self.deployment.controllerPort)
-        gate = str(self.deployment.root / "gate")
-        self.parties[CONTROLLER] = self._nursery.start(CONTROLLER, [gate, *arguments], LAUNCHER)
+        gate, pace = str(self.deployment.root / "gate"), "patient" if self._patient else "hasty"
+        self.parties[CONTROLLER] = self._nursery.start(CONTROLLER, [gate, pace, *arguments], LAUNCHER)
 
     def startMiddlebox(self, name: str) -> None:
         """Start one; it goes on with the logs that are there."""
         arguments = self.deployment.middleboxArguments(name, self.folders[name].directory)
-        if self.proxied is not None:
-            arguments[arguments.index("--controller") + 1] = f"127.0.0.1:{self.proxied}"
+        if self._patient:
+            arguments[arguments.index("--controller") + 1] = f"127.0.0.1:{self.proxy.port}"
         self.parties[name] = self._nursery.start(name, arguments)
 
     async def kill(self, name: str) -> None:
@@ -164,6 +166,7 @@ class Stage:
     async def close(self) -> None:
         """Let go of everything; the nursery ends the processes."""
         self.feed.stop()
+        await self.proxy.close()
         self.controller.close()
         self.network.close()
         self.gate.close()
@@ -181,8 +184,8 @@ async def _true(value: Any) -> bool:
 
 
 @contextmanager
-def stageOf(logs: Path) -> Iterator[Stage]:
+def stageOf(logs: Path, patient: bool = False) -> Iterator[Stage]:
     """A deployment and its processes; what they print goes to C{logs}."""
     logs.mkdir(parents=True, exist_ok=True)
     with temporaryDeployment("bro", NAMES) as deployment, Nursery(logs) as nursery:
-        yield Stage(deployment, nursery)
+        yield Stage(deployment, nursery, patient)

@@ -19,8 +19,8 @@ from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import PacketBatch, emptyBatch
 from openmb.packets.decode import Decoder
 from openmb.testing.survival.fates import FAILED, FINISHED, MARGIN, UNKNOWN, Seen, endings, fatesOf
-from openmb.testing.survival.judge import Judgement, judge
-from openmb.testing.survival.points import Moment, Party, Point, Step
+from openmb.testing.survival.judge import Fate, Judgement, judge
+from openmb.testing.survival.points import BACK, Moment, Party, Point, Step
 from openmb.testing.survival.rows import Row
 from openmb.testing.survival.stage import CONTROLLER, FIRST, NAMES, PRIORITIES, SECOND, TABLE, Stage
 from openmb.testing.survival.traffic import Class, Waves
@@ -67,7 +67,10 @@ class Trial:
     One run on a stage that is there, and is whole again afterwards.
 
     @param number: of the run, which makes its flows its own and decides what is random in it.
+    @cvar patient: it needs a patient controller, and a proxy before it.
     """
+
+    patient = False
 
     def __init__(self, stage: Stage, number: int, party: Party, point: Point) -> None:
         self.result = Result(party, point)
@@ -90,6 +93,7 @@ class Trial:
 
     async def run(self) -> Result:
         """All of it."""
+        await self._stage.everybody()
         feed = self._stage.feed
         feed.recorder = self._sent.append
         load = feed.send(self._waves.batches(), RATE)
@@ -180,7 +184,7 @@ class Trial:
         fresh = [report for report in over if report["operation"] not in self._known]
         report = fresh[0] if fresh else {"stage": UNKNOWN, "refusal": "", "reason": ""}
         self.result.ending = str(report["stage"])
-        if len(fresh) > 1 or self.result.ending not in endings(self._party, self._point):
+        if len(fresh) > 1 or self.result.ending not in self._allowed():
             self.result.wrong.append(f"{len(fresh)} ended as {self.result.ending}: {report['reason']}")
         try:
             self.result.later = await self._undisturbed()
@@ -202,11 +206,13 @@ class Trial:
     @property
     def _mayConflict(self) -> bool:
         """
-        May whoever took the source's place hold records of flows that went on elsewhere?
+        May whoever took the dead one's place hold records of flows that went on elsewhere?
 
-        Packets that wait at the switch for a dead source, sent before the route changed, are its successor's first.
+        Packets that wait at the switch for a dead middlebox, sent before the route changed, are its successor's first.
         """
-        return self._party is Party.SOURCE and self.result.ending in (FINISHED, FAILED)
+        if self._party is Party.SOURCE:
+            return self.result.ending in (FINISHED, FAILED)
+        return self._party is Party.DESTINATION and self._point.step in (Step.ROUTING, *BACK)
 
     async def _end(self) -> None:
         """Every row is written."""
@@ -237,12 +243,20 @@ class Trial:
             truth = truthOf(self._sent, self._last, Path(folder))
         live = [row for rows in self._rows.values() for row in rows]
         fresh = [row for row in live if row.flow not in self._stage.ended]
-        own = {Party.SOURCE: self._classOf(Party.SOURCE), Party.DESTINATION: self._classOf(Party.DESTINATION)}
-        self.result.judgement = judge(truth, fresh, fatesOf(self._party, self._point, own, self._seen()))
+        self.result.judgement = judge(truth, fresh, self._fates())
         self.result.wrong += self.result.judgement.wrong
         for name in NAMES:
             self.result.wrong += [f"{name}: cut off: {row.text}" for row in self._stage.folders[name].broken]
             self._stage.folders[name].broken.clear()
+
+    def _allowed(self) -> frozenset[str]:
+        """How the operation may end."""
+        return endings(self._party, self._point)
+
+    def _fates(self) -> dict[Class, Fate]:
+        """What may have happened to each class."""
+        own = {Party.SOURCE: self._classOf(Party.SOURCE), Party.DESTINATION: self._classOf(Party.DESTINATION)}
+        return fatesOf(self._party, self._point, own, self._seen())
 
     def _classOf(self, party: Party) -> Class:
         return Class.FIRST if self._ends[party] == FIRST else Class.SECOND

@@ -1,0 +1,78 @@
+"""
+Nobody dies: processes that stand still for a while, and connections that are cut, stalled and refused.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from twisted.internet.defer import Deferred
+
+from openmb.bench.loop import theReactor
+from openmb.demo.processes import pause
+from openmb.testing.survival.fates import ABORTED, FINISHED
+from openmb.testing.survival.judge import Fate
+from openmb.testing.survival.launcher import KEEP_ALIVE
+from openmb.testing.survival.points import BACK, Party, Step
+from openmb.testing.survival.traffic import Class
+from openmb.testing.survival.trial import Trial
+
+#: Seconds that a process stands still: longer than its peers wait for a sign of life, but within any deadline.
+STANDSTILL = 4 * KEEP_ALIVE + 1.0
+#: How often connections are disturbed in one run, seconds between, and how long at most.
+DISTURBED, BETWEEN, OUTAGE = 4, 0.3, 1.2
+
+
+class Outage(Trial):
+    """A run in which everybody lives: nothing may be lost, and the move goes on where it broke."""
+
+    patient = True
+
+    def _allowed(self) -> frozenset[str]:
+        return frozenset({ABORTED if self._point.step in BACK or self._point.step is Step.ABORTING else FINISHED})
+
+    def _fates(self) -> dict[Class, Fate]:
+        return dict.fromkeys(Class)
+
+    async def _makeWhole(self) -> None:
+        await self._stage.everybody()
+        self._mark("again")
+
+
+class Standstill(Outage):
+    """A process is stopped for longer than the keep-alive, and goes on."""
+
+    async def _strike(self) -> None:
+        self._mark("killed")
+        party = self._stage.parties[self._ends[self._party]]
+        party.signal(signal.SIGSTOP)
+        if self._party is Party.CONTROLLER:
+            self._stage.controller.close()
+        self._stage.gate.release()
+        await pause(theReactor(), STANDSTILL)
+        party.signal(signal.SIGCONT)
+
+
+class BadLine(Outage):
+    """The connections to the controller are disturbed again and again."""
+
+    async def _strike(self) -> None:
+        self._mark("killed")
+        disturbing = Deferred.fromCoroutine(self._disturbLine())
+        self._stage.gate.release()
+        await disturbing
+
+    async def _disturbLine(self) -> None:
+        proxy, clock = self._stage.proxy, theReactor()
+        for _ in range(DISTURBED):
+            what = self._random.choice(("cut", "refuse", "stall", "stall and cut"))
+            proxy.setStalled(what.startswith("stall"))
+            proxy.refusing = what == "refuse"
+            if what in ("cut", "refuse"):
+                proxy.cut()
+            await pause(clock, self._random.uniform(0, OUTAGE))
+            if what == "stall and cut":
+                proxy.cut()
+            proxy.refusing = False
+            proxy.setStalled(False)
+            await pause(clock, self._random.uniform(0, BETWEEN))
