@@ -9,6 +9,7 @@ import time
 import click
 
 from openmb.testing.simulation.campaign import Campaign, campaign
+from openmb.testing.simulation.faults import FOCUSES
 from openmb.testing.simulation.kinds import KINDS
 from openmb.testing.simulation.world import Outcome
 
@@ -37,14 +38,15 @@ def showCounts(result: Campaign, seconds: float) -> None:
 @click.option("--first", default=0, show_default=True, help="the first seed")
 @click.option("--kind", default="bro", show_default=True, type=click.Choice(sorted(KINDS)), help="which kind")
 @click.option("--processes", default=None, type=click.IntRange(1), help="how many at a time (default: one a core)")
-def command(seeds: int, first: int, kind: str, processes: int | None) -> None:
+@click.option("--focus", default="", type=click.Choice(["", *sorted(FOCUSES)]), help="what goes wrong in every history")
+def command(seeds: int, first: int, kind: str, processes: int | None, focus: str) -> None:
     """
-    Run histories: a seed decides arrivals, delays, moves, aborts and deaths.
+    Run histories: a seed decides arrivals, delays, moves, aborts, deaths, lost connections and restarts.
 
     Exit status 1 when the union of all outputs differs from a single instance's in any of them.
     """
     began = time.perf_counter()
-    result = campaign(kind, first, seeds, processes, showWrong)
+    result = campaign(kind, first, seeds, processes, showWrong, focus)
     showCounts(result, time.perf_counter() - began)
     if result.wrong:
         raise SystemExit(1)

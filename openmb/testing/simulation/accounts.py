@@ -11,6 +11,7 @@ import numpy as np
 from openmb.controller.performer import MovePerformer
 from openmb.errors import Refusal
 from openmb.operations.journal import Entry, Step
+from openmb.operations.values import MoveReport, Stage
 from openmb.packets.headers import Decoded
 from openmb.state.headers import HeaderFieldList
 from openmb.testing.simulation.network import SimulatedNetwork
@@ -18,6 +19,15 @@ from openmb.testing.simulation.oracle import Excuse
 from openmb.testing.simulation.traffic import Traffic
 from openmb.wire.messages import Merged, Message, Unmarked, WindowClosed
 
+#: Reasons for an end that only a long absence explains.
+STRANGE = (
+    Refusal.DEADLINE,
+    Refusal.WRONG_STATE,
+    Refusal.UNKNOWN_OPERATION,
+    Refusal.BAD_REQUEST,
+    Refusal.SEAL_BROKEN,
+    Refusal.COUNT_MISMATCH,
+)
 #: Reasons for which an operation may end without an end having answered.
 UNANSWERED = (Refusal.PEER_DIED, Refusal.DEADLINE, Refusal.WRONG_STATE)
 
@@ -71,19 +81,37 @@ class Accounts:
         """Nobody will ever say how this ended."""
         self._troubled.add(operation)
 
+    def tardy(self, flows: str) -> None:
+        """The network takes longer over these flows than anybody waits: whatever is under way goes on without it."""
+        self._troubled.update(each for each, entry in self.entries.items() if entry.flows == flows)
+        self._counts["late routes"] += 1
+
     def told(self, message: Message) -> None:
         """A middlebox reports what it lost, whether or not anybody hears it; repeated answers count once."""
         if isinstance(message, Merged | WindowClosed | Unmarked) and message.lost:
             reports = self._lost.setdefault(message.operation, {})
             reports[type(message)] = max(reports.get(type(message), 0), message.lost)
 
+    def strange(self, report: MoveReport, brief: bool) -> list[str]:
+        """
+        What a move's report says and cannot be.
+
+        @param brief: was nobody away for long?
+        """
+        told, found = self._lost.get(report.operation, {}), list[str]()
+        if brief and report.refusal in STRANGE:
+            found.append(f"a move is {report.stage.value} for {report.reason!r}")
+        if brief and not report.recovered and report.stage is Stage.FINISHED and report.lost != sum(told.values()):
+            found.append(f"a report knows of {report.lost} lost packets, the middleboxes of {sum(told.values())}")
+        return found
+
     def excuses(self) -> list[Excuse]:
         """
         The operations whose flows may have been cut in two: the route had been asked for, and then somebody had to
-        decide alone, or was taken for dead.
+        decide alone, or was taken for dead; and those that report losses.
         """
         found = []
-        for operation in self._troubled & self._routed:
+        for operation in (self._troubled & self._routed) | set(self._lost):
             entry = self.entries[operation]
             names = frozenset(self._names[index] for index in self._flowsOf(entry.flows))
             lost = sum(self._lost.get(operation, {}).values())

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from openmb.testing.simulation.kinds import kindNamed
 from openmb.testing.simulation.world import Outcome, simulate
@@ -42,40 +43,45 @@ class Campaign:
             self.wrong.append(outcome)
 
 
-def runSeed(kind: str, seed: int) -> Outcome:
+def runSeed(kind: str, seed: int, focus: str = "") -> Outcome:
     """One history; what it raises becomes part of its outcome, with the seed that replays it."""
     try:
-        return simulate(seed, kindNamed(kind))
+        return simulate(seed, kindNamed(kind), focus)
     except Exception as error:  # noqa: BLE001 - whatever breaks is what the simulation looks for; it is reported
         return Outcome(seed, (f"raised {type(error).__name__}: {error}",), Counter())
 
 
-def runSeeds(kind: str, seeds: list[int]) -> list[Outcome]:
+def runSeeds(kind: str, focus: str, seeds: list[int]) -> list[Outcome]:
     """Some histories, one after the other."""
-    return [runSeed(kind, seed) for seed in seeds]
+    return [runSeed(kind, seed, focus) for seed in seeds]
 
 
-def outcomes(kind: str, first: int, count: int, processes: int | None = None) -> Iterator[Outcome]:
+def outcomes(kind: str, first: int, count: int, processes: int | None = None, focus: str = "") -> Iterator[Outcome]:
     """The outcomes of C{count} seeds from C{first} on, in order."""
     seeds = range(first, first + count)
     chunks = [list(seeds[start : start + CHUNK]) for start in range(0, count, CHUNK)]
     workers = min(processes or os.cpu_count() or 1, len(chunks))
     if workers <= 1:
         for chunk in chunks:
-            yield from runSeeds(kind, chunk)
+            yield from runSeeds(kind, focus, chunk)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for result in pool.map(runSeeds, [kind] * len(chunks), chunks):
+        for result in pool.map(runSeeds, repeat(kind), repeat(focus), chunks):
             yield from result
 
 
 def campaign(
-    kind: str, first: int, count: int, processes: int | None = None, seen: Callable[[Outcome], None] = lambda o: None
+    kind: str,
+    first: int,
+    count: int,
+    processes: int | None = None,
+    seen: Callable[[Outcome], None] = lambda o: None,
+    focus: str = "",
 ) -> Campaign:
     """Run C{count} seeds; C{seen} is told of each."""
     result = Campaign()
-    for outcome in outcomes(kind, first, count, processes):
+    for outcome in outcomes(kind, first, count, processes, focus):
         result.add(outcome)
         seen(outcome)
     return result

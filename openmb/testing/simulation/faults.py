@@ -8,7 +8,8 @@ Drawn from numbers of their own, so that a history without faults is the same as
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from openmb.operations.journal import Step
 from openmb.operations.values import Stage
@@ -18,6 +19,10 @@ from openmb.testing.simulation.scenario import Moment, drawMoment
 GRACE, DESTINATION_LEASE, SOURCE_LEASE = 2.0, 8.0, 30.0
 #: How long something is away: for milliseconds, within the grace time, beyond it, beyond one lease, beyond both.
 SPANS = ((0.005, 0.05), (0.1, 1.0), (1.5, 5.0), (9.0, 24.0), (35.0, 45.0))
+#: Seconds that all breaks of a history may take together so that no deadline passes.
+LITTLE = 1.0
+#: How often each, in relation: as it comes; hardly beyond the grace time; mostly beyond it.
+OFTEN, BRIEF, LONG = (40, 30, 15, 8, 7), (50, 40, 10, 0, 0), (0, 5, 40, 25, 30)
 #: At which entries a controller dies, and how often in relation.
 CRASHES = {
     Step.OPEN: 1,
@@ -69,22 +74,67 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Sizes of queues, as in L{openmb.middlebox.settings.HostSettings}."""
+
+    keptBytes: int
+    holdBytes: int
+    redirectBytes: int
+    eventBuffer: int
+
+
+@dataclass(frozen=True, slots=True)
 class Faults:
     """
     The faults of one history.
 
     @ivar unwritable: the chance that a journal entry cannot be written.
     @ivar back: seconds after which a middlebox that died comes back as a new process; None: never.
+    @ivar lying: @ivar late: of routes, see L{openmb.testing.simulation.network.NetworkBehaviour}.
+    @ivar bounds: small queues; None: none is ever full.
     """
 
     breaks: tuple[Break, ...] = ()
     crashes: tuple[Crash, ...] = ()
     unwritable: float = 0.0
     back: float | None = None
+    lying: float = 0.0
+    late: float = 0.0
+    bounds: Bounds | None = None
+
+    @property
+    def brief(self) -> bool:
+        """Is nobody away for so long that a deadline passes, and no answer of the network?"""
+        away = sum(sum(each.away) for each in self.breaks)
+        return not self.crashes and not self.late and not self.lying and away < LITTLE
 
 
-def drawFaults(rng: random.Random, plans: int) -> Faults:
-    """The faults of a history with so many plans; half of the histories have none of their own."""
+def drawFaults(rng: random.Random, plans: int, focus: str = "") -> Faults:
+    """
+    The faults of a history with so many plans; nearly half of the histories have none of their own.
+
+    @param focus: one of L{FOCUSES}: every history has faults of that sort; empty: as they come.
+    """
+    if focus:
+        return FOCUSES[focus](rng, plans)
+    faults = drawDeaths(rng, plans)
+    return replace(
+        faults,
+        lying=0.3 if rng.random() < 0.1 else 0.0,
+        late=0.2 if rng.random() < 0.05 else 0.0,
+        bounds=drawBounds(rng) if rng.random() < 0.15 else None,
+    )
+
+
+def drawBounds(rng: random.Random) -> Bounds:
+    """Queues that a few packets fill."""
+    return Bounds(
+        rng.choice((500, 4000, 1 << 20)), rng.choice((300, 2000)), rng.choice((300, 2000)), rng.choice((2000, 6000))
+    )
+
+
+def drawDeaths(rng: random.Random, plans: int) -> Faults:
+    """Breaks, deaths of the controller, full disks and returns."""
     if rng.random() < 0.45:
         return Faults(back=drawAway(rng) if rng.random() < 0.4 else None)
     kinds = rng.choice(("breaks", "breaks", "crashes", "crashes", "both"))
@@ -98,21 +148,65 @@ def drawFaults(rng: random.Random, plans: int) -> Faults:
     )
 
 
-def drawAway(rng: random.Random) -> float:
-    """How long something is away, in seconds; most often not for long."""
-    return rng.uniform(*rng.choices(SPANS, (40, 30, 15, 8, 7))[0])
+def focusOnBreaks(rng: random.Random, plans: int) -> Faults:
+    """Connections break often, and soon return."""
+    return Faults(breaks=tuple(drawBreak(rng, plans, BRIEF) for _ in range(rng.choice((2, 3, 4)))))
 
 
-def drawBreak(rng: random.Random, plans: int) -> Break:
+def focusOnRestarts(rng: random.Random, plans: int) -> Faults:
+    """The controller dies often, and is soon there again."""
+    return Faults(crashes=tuple(drawCrash(rng, plans, BRIEF, 0.0) for _ in range(rng.choice((2, 3, 4)))))
+
+
+def focusOnLeases(rng: random.Random, plans: int) -> Faults:
+    """The controller stays away for longer than the ends wait, or for ever; connections too."""
+    if rng.random() < 0.25:
+        return Faults(breaks=(drawBreak(rng, plans, LONG),))
+    return Faults(crashes=(drawCrash(rng, plans, LONG, 0.4),))
+
+
+def focusOnBounds(rng: random.Random, plans: int) -> Faults:
+    """Small queues, and sometimes a break besides."""
+    breaks = (drawBreak(rng, plans, BRIEF),) if rng.random() < 0.3 else ()
+    return Faults(breaks=breaks, bounds=drawBounds(rng))
+
+
+def focusOnRoutes(rng: random.Random, plans: int) -> Faults:
+    """The network's answers are late, or lost."""
+    return Faults(lying=0.3, late=rng.choice((0.0, 0.3)))
+
+
+def focusOnReturns(rng: random.Random, plans: int) -> Faults:
+    """A middlebox that dies is soon there again, as a new process."""
+    return Faults(back=drawAway(rng, BRIEF))
+
+
+#: What a campaign can be about, beside everything.
+FOCUSES: dict[str, Callable[[random.Random, int], Faults]] = {
+    "breaks": focusOnBreaks,
+    "restarts": focusOnRestarts,
+    "leases": focusOnLeases,
+    "returns": focusOnReturns,
+    "bounds": focusOnBounds,
+    "routes": focusOnRoutes,
+}
+
+
+def drawAway(rng: random.Random, weights: tuple[int, ...] = OFTEN) -> float:
+    """How long something is away, in seconds."""
+    return rng.uniform(*rng.choices(SPANS, weights)[0])
+
+
+def drawBreak(rng: random.Random, plans: int, weights: tuple[int, ...] = OFTEN) -> Break:
     """One break, or several in a row."""
-    away = tuple(drawAway(rng) for _ in range(rng.choice((1, 1, 1, 2, 4))))
+    away = tuple(drawAway(rng, weights) for _ in range(rng.choice((1, 1, 1, 2, 4))))
     return Break(rng.randrange(plans), rng.random() < 0.5, drawFaultMoment(rng), away)
 
 
-def drawCrash(rng: random.Random, plans: int) -> Crash:
+def drawCrash(rng: random.Random, plans: int, weights: tuple[int, ...] = OFTEN, never: float = 0.15) -> Crash:
     """One death of the controller: most often around a journal entry."""
     moment = drawFaultMoment(rng) if rng.random() < 0.3 else None
-    away = None if rng.random() < 0.15 else drawAway(rng)
+    away = None if rng.random() < never else drawAway(rng, weights)
     step = rng.choices(tuple(CRASHES), tuple(CRASHES.values()))[0]
     passed = rng.choice((0, 0, 0, 0, 1))
     return Crash(rng.randrange(plans), moment, step, rng.choice((0, 1, 1, 2, 3)), passed, away)

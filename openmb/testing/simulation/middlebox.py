@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from openmb.controller.registry import Session
@@ -19,6 +19,7 @@ from openmb.state.keyring import Keyring
 from openmb.testing.simulation.accounts import Accounts
 from openmb.testing.simulation.clock import SimulatedClock
 from openmb.testing.simulation.control import Control, Life
+from openmb.testing.simulation.faults import Bounds
 from openmb.testing.simulation.kind import SimulatedKind
 from openmb.testing.simulation.link import Line
 from openmb.testing.simulation.network import SimulatedNetwork
@@ -47,6 +48,7 @@ class Surroundings:
     accounts: Accounts
     counts: Counter[str]
     emit: Callable[[Row], None]
+    bounds: Bounds | None
 
 
 class Connection:
@@ -101,9 +103,9 @@ class SimulatedMiddlebox:
             around.keyring,
             self._send,
             around.clock.seconds,
-            settingsOf(around.scenario),
+            settingsOf(around.scenario, around.bounds),
         )
-        around.network.attach(self.name, partial(self._packets, self.host))
+        around.network.attach(self.name, partial(self._packets, self.host), partial(self._wants, self.host))
 
     def _welcome(self) -> None:
         """In the beginning everybody is connected."""
@@ -115,6 +117,9 @@ class SimulatedMiddlebox:
 
     def _packets(self, host: MiddleboxHost, frames: Sequence[bytes], stamps: Sequence[int]) -> None:
         host.packetsReceived(packetBatch(frames, stamps))
+
+    def _wants(self, host: MiddleboxHost) -> bool:
+        return host is not self.host or host.wantsPackets
 
     def _send(self, message: Message) -> None:
         if isinstance(message, StreamFrame):
@@ -255,6 +260,15 @@ class SimulatedMiddlebox:
         self.connect()
 
 
-def settingsOf(scenario: Scenario) -> HostSettings:
+def settingsOf(scenario: Scenario, bounds: Bounds | None) -> HostSettings:
     """The bounds of a history's hosts."""
-    return HostSettings(sliceSlots=scenario.sliceSlots, eventBuffer=scenario.eventBuffer, mergeQuiet=0.3)
+    settings = HostSettings(sliceSlots=scenario.sliceSlots, eventBuffer=scenario.eventBuffer, mergeQuiet=0.3)
+    if bounds is None:
+        return settings
+    return replace(
+        settings,
+        keptBytes=bounds.keptBytes,
+        holdBytes=bounds.holdBytes,
+        redirectBytes=bounds.redirectBytes,
+        eventBuffer=bounds.eventBuffer,
+    )

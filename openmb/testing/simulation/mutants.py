@@ -36,10 +36,12 @@ class Mutant:
 
     @ivar name: the rule, as the documents name it.
     @ivar changes: (class, attribute, replacement).
+    @ivar focus: what the histories that should notice are about; see L{openmb.testing.simulation.faults.drawFaults}.
     """
 
     name: str
     changes: tuple[tuple[type, str, Any], ...]
+    focus: str = ""
 
     @contextmanager
     def alive(self) -> Iterator[None]:

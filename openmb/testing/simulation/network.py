@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from openmb.packets.marker import buildMarker
 from openmb.testing.simulation.clock import SimulatedClock
 from openmb.testing.simulation.traffic import Traffic, stampOf
 
+#: Seconds by which a late answer is late: beyond the simulated deadline for routes.
+LATE = (5.5, 9.0)
+#: Seconds after which a port that took no packets is asked again.
+STOPPED = 0.002
 #: Takes the packets that reach a port: frames and stamps.
 Receiver = Callable[[Sequence[bytes], Sequence[int]], None]
 
@@ -34,19 +39,35 @@ class NetworkBehaviour:
     @ivar answer: the longest time until a route is answered.
     @ivar settle: as declared: how long after the answer a packet may still take the old path.
     @ivar failing: the chance that a new route is refused.
+    @ivar lying: the chance that a change is made although its answer is an error.
+    @ivar late: the chance that a change, and its answer, take longer than anybody waits.
     """
 
     delay: float
     answer: float
     settle: float
     failing: float
+    lying: float = 0.0
+    late: float = 0.0
 
 
 class Path:
-    """A first-in first-out link to one port; packets that are due together arrive as one batch."""
+    """
+    A first-in first-out link to one port; packets that are due together arrive as one batch.
 
-    def __init__(self, clock: SimulatedClock, rng: random.Random, delay: float, receive: Receiver) -> None:
-        self._clock, self._rng, self._delay, self._receive = clock, rng, delay, receive
+    @param wants: does the port take packets?  While it does not they wait here, markers among them, in order.
+    """
+
+    def __init__(
+        self,
+        clock: SimulatedClock,
+        rng: random.Random,
+        delay: float,
+        receive: Receiver,
+        wants: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._clock, self._rng, self._delay, self._receive, self._wants = clock, rng, delay, receive, wants
+        self.stops = 0
         self._waiting: list[tuple[float, bytes, int]] = []
         self._last = 0.0
         self._woken = False
@@ -63,11 +84,15 @@ class Path:
 
     def _deliver(self) -> None:
         now = self._clock.seconds() + 1e-9
+        if self.alive and not self._wants():
+            self.stops += 1
+            self._clock.callLater(STOPPED, self._deliver)
+            return
         count = sum(1 for due, _, _ in self._waiting if due <= now)
         ready, self._waiting = self._waiting[:count], self._waiting[count:]
         self._woken = bool(self._waiting)
         if self._waiting:
-            self._clock.callLater(self._waiting[0][0] - self._clock.seconds(), self._deliver)
+            self._clock.callLater(max(self._waiting[0][0] - self._clock.seconds(), 0.0), self._deliver)
         if ready and self.alive:
             self._receive([frame for _, frame, _ in ready], [stamp for _, _, stamp in ready])
 
@@ -79,12 +104,14 @@ class Change:
 
     @ivar matching: which packets the rule is for: C{bool[packets]}.
     @ivar moments: from when on it holds, for each flow and direction: C{float64[flows, 2]}.
+    @ivar answered: when it is in effect as far as anybody is told.
     """
 
     rule: Route
     present: bool
     matching: NDArray[np.bool_]
     moments: NDArray[np.float64]
+    answered: float
 
 
 @implementer(INetwork)
@@ -92,9 +119,17 @@ class SimulatedNetwork:
     """Rules by priority; a change takes effect for each flow and direction at its own moment."""
 
     def __init__(
-        self, clock: SimulatedClock, rng: random.Random, traffic: Traffic, decoded: Decoded, behaviour: NetworkBehaviour
+        self,
+        clock: SimulatedClock,
+        rng: random.Random,
+        luck: random.Random,
+        traffic: Traffic,
+        decoded: Decoded,
+        behaviour: NetworkBehaviour,
     ) -> None:
-        self._clock, self._rng, self._traffic, self._decoded = clock, rng, traffic, decoded
+        self._clock, self._rng, self._luck, self._traffic, self._decoded = clock, rng, luck, traffic, decoded
+        self.tardy: Callable[[str], None] = lambda flows: None
+        self.lies = 0
         self._behaviour = behaviour
         self.settle = behaviour.settle
         self.paths: dict[str, Path] = {}
@@ -105,9 +140,9 @@ class SimulatedNetwork:
         self.visited: list[set[str]] = [set() for _ in range(traffic.flowCount)]
         self.failures = 0
 
-    def attach(self, name: str, receive: Receiver) -> None:
+    def attach(self, name: str, receive: Receiver, wants: Callable[[], bool]) -> None:
         """Connect (or connect again) a port."""
-        self.paths[name] = Path(self._clock, self._rng, self._behaviour.delay, receive)
+        self.paths[name] = Path(self._clock, self._rng, self._behaviour.delay, receive, wants)
 
     def detach(self, name: str) -> None:
         """The middlebox died: what is on its link is lost."""
@@ -150,43 +185,66 @@ class SimulatedNetwork:
 
     def route(self, route: Route) -> Deferred[Route | None]:
         replaced = next((rule for rule in self._rules if rule.replaces(route)), None)
-        delay = self._rng.random() * self._behaviour.answer
+        delay = self._delayOf(route)
         if any(name not in self.paths for name in route.path):
             return fail(OperationError(Refusal.ROUTE_FAILED, f"no port for {route.path}"))
         if replaced is None and self._rng.random() < self._behaviour.failing:
             self.failures += 1
             return deferLater(self._clock, delay, self._refuse)
-        self._put(route, self._clock.seconds(), delay + self.settle)
-        return deferLater(self._clock, delay, lambda: replaced)
+        self._put(route, self._clock.seconds(), delay)
+        return self._answer(delay, replaced)
+
+    def _delayOf(self, route: Route) -> float:
+        """How long the answer takes; a switch answers in order."""
+        delay = self._rng.random() * self._behaviour.answer
+        if self._behaviour.late and self._luck.random() < self._behaviour.late:
+            delay += self._luck.uniform(*LATE)
+            self.tardy(str(route.flows))
+        earlier = [change.answered for change in self._changes if change.rule.replaces(route)]
+        return max([delay, *(answered - self._clock.seconds() for answered in earlier)])
+
+    def _answer(self, delay: float, result: Route | None) -> Deferred[Any]:
+        """What was asked is done; the answer says so, or is lost on the way."""
+        if self._behaviour.lying and self._luck.random() < self._behaviour.lying:
+            self.lies += 1
+            return deferLater(self._clock, delay, self._lose)
+        return deferLater(self._clock, delay, lambda: result)
 
     @staticmethod
     def _refuse() -> None:
         raise OperationError(Refusal.ROUTE_FAILED, "the switch says no")
+
+    @staticmethod
+    def _lose() -> None:
+        raise OperationError(Refusal.DISCONNECTED, "the switch's answer was lost")
 
     def current(self, route: Route) -> Deferred[Route | None]:
         present = next((rule for rule in self._rules if route.replaces(rule)), None)
         return deferLater(self._clock, self._rng.random() * self._behaviour.answer, lambda: present)
 
     def unroute(self, route: Route) -> Deferred[None]:
-        delay = self._rng.random() * self._behaviour.answer
+        delay = self._delayOf(route)
         self._rules = tuple(rule for rule in self._rules if not rule.replaces(route))
-        self._change(route, False, self._clock.seconds(), delay + self.settle)
-        return deferLater(self._clock, delay, lambda: None)
+        self._change(route, False, self._clock.seconds(), delay)
+        return self._answer(delay, None)
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
         for name in ports:
             self.paths[name].send(buildMarker(operation, token, number, final), self._nextStamp())
         return deferLater(self._clock, 0, lambda: None)
 
-    def _put(self, route: Route, start: float, spread: float) -> None:
+    def _put(self, route: Route, start: float, delay: float) -> None:
         self._rules = (*(rule for rule in self._rules if not rule.replaces(route)), route)
-        self._change(route, True, start, spread)
+        self._change(route, True, start, delay)
 
-    def _change(self, route: Route, present: bool, start: float, spread: float) -> None:
+    def _change(self, route: Route, present: bool, start: float, delay: float) -> None:
+        """Some time until the answer in C{delay} seconds, and the settling time after it, each flow changes."""
         shape = (self._traffic.flowCount, 2)
         draws = np.array([self._rng.random() for _ in range(shape[0] * 2)]).reshape(shape)
+        spread = delay + self.settle if start else 0.0
         moments = start + draws * spread
         for earlier in self._changes:
             if earlier.rule.replaces(route):  # no change overtakes an earlier one of the same rule
                 moments = np.maximum(moments, earlier.moments)
-        self._changes.append(Change(route, present, route.flows.matchHeaders(self._decoded.headers), moments))
+        matching = route.flows.matchHeaders(self._decoded.headers)
+        self._changes.append(Change(route, present, matching, moments, start + delay))

@@ -92,7 +92,7 @@ def drawScenario(seed: int, rng: random.Random) -> Scenario:
         failing=0.15 if rng.random() < 0.2 else 0.0,
     )
     plans = tuple(drawPlans(rng, span))
-    death = Death(rng.randrange(len(plans)), rng.random() < 0.5, drawMoment(rng)) if rng.random() < 0.2 else None
+    death = drawDeath(rng, len(plans)) if rng.random() < 0.2 else None
     return Scenario(
         seed=seed,
         span=span,
@@ -107,6 +107,11 @@ def drawScenario(seed: int, rng: random.Random) -> Scenario:
         plans=plans,
         death=death,
     )
+
+
+def drawDeath(rng: random.Random, plans: int) -> Death:
+    """The death of one end of some plan's move."""
+    return Death(rng.randrange(plans), rng.random() < 0.5, drawMoment(rng))
 
 
 def drawPlans(rng: random.Random, span: float) -> list[Plan]:

@@ -29,7 +29,7 @@ def _actFirst() -> Mutant:
         self._owned = self._owned or step is Step.COMMIT
         return True
 
-    return Mutant("act before writing the journal", ((MovePerformer, "journal", journal),))
+    return Mutant("act before writing the journal", ((MovePerformer, "journal", journal),), "restarts")
 
 
 def _forgetCopies() -> Mutant:
@@ -52,7 +52,9 @@ def _shortLease() -> Mutant:
             if alone >= (lease / 20 if isinstance(operation, SourceOperation) else lease):
                 operation.leaseEnded()
 
-    return Mutant("the source's lease shorter than the destination's", ((MiddleboxHost, "_checkLeases", checkLeases),))
+    return Mutant(
+        "the source's lease shorter than the destination's", ((MiddleboxHost, "_checkLeases", checkLeases),), "leases"
+    )
 
 
 def _noWitness() -> Mutant:
@@ -62,7 +64,7 @@ def _noWitness() -> Mutant:
         if self.state is DestinationState.COMMITTING:
             self._own()
 
-    return Mutant("commit without waiting for the marker", ((DestinationOperation, "_decide", decide),))
+    return Mutant("commit without waiting for the marker", ((DestinationOperation, "_decide", decide),), "leases")
 
 
 def _abortAfterCommit() -> Mutant:
@@ -73,7 +75,7 @@ def _abortAfterCommit() -> Mutant:
         late = entry.step in (Step.COMMIT, Step.DRAINING)
         original(self, replace(entry, step=Step.OPEN) if late else entry)
 
-    return Mutant("a restart that aborts after COMMIT", ((MovePerformer, "recover", recover),))
+    return Mutant("a restart that aborts after COMMIT", ((MovePerformer, "recover", recover),), "restarts")
 
 
 def _noResend() -> Mutant:
@@ -82,7 +84,7 @@ def _noResend() -> Mutant:
     def resume(self: StreamSender, number: int) -> None:
         return None
 
-    return Mutant("resume without sending the frames again", ((StreamSender, "resume", resume),))
+    return Mutant("resume without sending the frames again", ((StreamSender, "resume", resume),), "breaks")
 
 
 def _applyTwice() -> Mutant:
@@ -108,7 +110,7 @@ def _resendAll() -> Mutant:
         original(self, -1)
 
     changes = ((StreamSender, "resume", resume), *_applyTwice().changes)
-    return Mutant("resume from the beginning, and duplicates applied", changes)
+    return Mutant("resume from the beginning, and duplicates applied", changes, "breaks")
 
 
 def _forgetOutcome() -> Mutant:
@@ -117,7 +119,7 @@ def _forgetOutcome() -> Mutant:
     def remember(self: Outcomes, outcome: Outcome) -> None:
         return None
 
-    return Mutant("an outcome forgotten before CLOSE", ((Outcomes, "remember", remember),))
+    return Mutant("an outcome forgotten before CLOSE", ((Outcomes, "remember", remember),), "bounds")
 
 
 def _sameIncarnation() -> Mutant:
@@ -126,7 +128,7 @@ def _sameIncarnation() -> Mutant:
     def equal(self: Peer, other: object) -> bool:
         return isinstance(other, Peer) and self.name == other.name
 
-    return Mutant("a new incarnation taken for the old one", ((Peer, "__eq__", equal),))
+    return Mutant("a new incarnation taken for the old one", ((Peer, "__eq__", equal),), "returns")
 
 
 def _noRepeat() -> Mutant:
@@ -135,7 +137,7 @@ def _noRepeat() -> Mutant:
     def repeat(self: End) -> None:
         return None
 
-    return Mutant("commands are not repeated", ((End, "repeat", repeat),))
+    return Mutant("commands are not repeated", ((End, "repeat", repeat),), "breaks")
 
 
 def _orphanForgets() -> Mutant:
@@ -146,7 +148,7 @@ def _orphanForgets() -> Mutant:
         self._given = False
         original(self)
 
-    return Mutant("a source that goes on alone after a marker", ((SourceOperation, "orphaned", orphaned),))
+    return Mutant("a source that goes on alone after a marker", ((SourceOperation, "orphaned", orphaned),), "leases")
 
 
 def _ownWithoutMarker() -> Mutant:
@@ -157,7 +159,9 @@ def _ownWithoutMarker() -> Mutant:
         self._witness = True
         original(self)
 
-    return Mutant("a destination that takes over without a marker", ((DestinationOperation, "orphaned", orphaned),))
+    return Mutant(
+        "a destination that takes over without a marker", ((DestinationOperation, "orphaned", orphaned),), "leases"
+    )
 
 
 MAKERS: tuple[Callable[[], Mutant], ...] = (

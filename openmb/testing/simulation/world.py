@@ -23,7 +23,7 @@ from openmb.testing.simulation.kind import SimulatedKind
 from openmb.testing.simulation.middlebox import SimulatedMiddlebox, Surroundings
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Row, differences, miscounts
-from openmb.testing.simulation.scenario import SERVERS, Plan, Scenario, drawScenario
+from openmb.testing.simulation.scenario import SERVERS, Plan, Scenario, drawDeath, drawScenario
 from openmb.testing.simulation.traffic import makeTraffic
 
 #: Simulated seconds after the traffic until everything must be settled.
@@ -52,22 +52,27 @@ class World:
     """
     One history.
 
+    @param focus: see L{drawFaults}.
     @ivar rows: what all instances wrote, in order of time.
     """
 
-    def __init__(self, seed: int, kind: SimulatedKind) -> None:
+    def __init__(self, seed: int, kind: SimulatedKind, focus: str = "") -> None:
         self.rng, self.luck = random.Random(seed), random.Random(f"faults of {seed}")
         self.kind = kind
         self.scenario: Scenario = drawScenario(seed, self.rng)
-        self.faults = drawFaults(self.luck, len(self.scenario.plans))
+        self.faults = drawFaults(self.luck, len(self.scenario.plans), focus)
+        if focus == "returns" and self.scenario.death is None:
+            self.scenario = replace(self.scenario, death=drawDeath(self.luck, len(self.scenario.plans)))
         self.counts: Counter[str] = Counter()
         self.rows: list[Row] = []
         self.clock = SimulatedClock()
         self.traffic = makeTraffic(self.rng, self.scenario.span, self.scenario.flows, SERVERS)
         self.decoded = Decoder(checksums=True).decode(self.traffic.batch())
-        self.network = SimulatedNetwork(self.clock, self.rng, self.traffic, self.decoded, self.scenario.network)
+        behaviour = replace(self.scenario.network, lying=self.faults.lying, late=self.faults.late)
+        self.network = SimulatedNetwork(self.clock, self.rng, self.luck, self.traffic, self.decoded, behaviour)
         names = dict(zip(self.traffic.flows, kind.flowsOf(self.traffic.packets), strict=True))
         self.accounts = Accounts(self.traffic, self.decoded, self.network, names, self.counts)
+        self.network.tardy = self.accounts.tardy
         self.control = self._makeControl()
         self.middleboxes = self._makeMiddleboxes()
         self.application = Application(
@@ -101,6 +106,7 @@ class World:
             self.accounts,
             self.counts,
             self.rows.append,
+            self.faults.bounds,
         )
         return {name: SimulatedMiddlebox(around, name) for name in self.scenario.middleboxes}
 
@@ -212,6 +218,8 @@ class World:
                 self.accounts.unsettled(entry.operation)
             elif not self.faults.unwritable:
                 found.append(f"the journal ends with {entry.step.value}")
+        for report in self.application.reports.values():
+            found += self.accounts.strange(report, self.faults.brief)
         for name, middlebox in self.middleboxes.items():
             if middlebox.alive:
                 found += [f"{name}: {what}" for what in self._leftAt(middlebox)]
@@ -242,6 +250,8 @@ class World:
         counts["flows"] += self.traffic.flowCount
         counts["rows"] += len(self.rows)
         counts["route failures"] += self.network.failures
+        counts["lost answers of routes"] += self.network.lies
+        counts["stops for a full host"] += sum(path.stops for path in self.network.paths.values())
         for report in self.application.reports.values():
             counts[f"ended {report.stage.value}"] += 1
             for name in ("records", "reprocessed", "redirected", "held", "late"):
@@ -250,6 +260,6 @@ class World:
                 counts[f"failed {report.refusal.name}"] += 1
 
 
-def simulate(seed: int, kind: SimulatedKind) -> Outcome:
+def simulate(seed: int, kind: SimulatedKind, focus: str = "") -> Outcome:
     """The history of C{seed} with middleboxes of C{kind}."""
-    return World(seed, kind).run()
+    return World(seed, kind, focus).run()
