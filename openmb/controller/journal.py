@@ -1,33 +1,31 @@
 """
 The journal on disk: one SQLite file, every decision durable when C{write} returns.
 
-Write-ahead log, synchronous commits, and an exclusive lock for as long as it is open: two controllers with one journal
-would decide against each other.  The schema has a version; a file of a newer version, or of somebody else, is refused
-and left as it is.
+Write-ahead log, synchronous commits, and a lock for as long as it is open: two controllers with one journal would
+decide against each other.  The schema has a version; a file of a newer version, or of somebody else, is refused and
+left as it is.  Tables are made and changed without the write-ahead log, so that the version always stands in the file
+itself, where it can be read without touching anything.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from zope.interface import implementer
 
-from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, Refusal
+from openmb.controller.journalfile import APPLICATION, VERSION, JournalLock, examine, explain, tooNew
+from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, Step
-from openmb.state.headers import HeaderFieldList
+from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.wire.messages import Peer
 
-#: In the file's header: "OMBj", so that no other SQLite file passes for a journal.
-APPLICATION = 0x4F4D426A
-VERSION = 1
 #: Operations that are over and still remembered, for middleboxes that come back late.
 REMEMBERED = 10_000
 #: Operations that end before those beyond L{REMEMBERED} are forgotten again.
@@ -87,59 +85,39 @@ class SQLiteJournal:
         """
         self.path = path
         self._closed = 0
-        _examine(path, version)
+        self._connection: sqlite3.Connection | None = None
+        examine(path, version)
+        self._lock: JournalLock | None = JournalLock(path)
         try:
-            _touch(path)
-            self._database = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-            try:
-                self._prepare(version, upgrades)
-            except BaseException:
-                self._database.close()
-                raise
-        except sqlite3.Error as error:
-            raise ConfigurationError(_explain(path, error)) from error
-        except OSError as error:
-            raise ConfigurationError(f"journal {path} cannot be opened: {error.strerror}") from error
-        except _NONSENSE as error:
-            raise ConfigurationError(f"journal {path} is damaged: {error}") from error
-
-    def _prepare(self, version: int, upgrades: Mapping[int, Callable[..., None]]) -> None:
-        database = self._database
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA foreign_keys = ON")
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            (found,) = database.execute("PRAGMA user_version").fetchone()
-            if not found:
-                for statement in _SCHEMA.split(";\n"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA application_id = {APPLICATION}")
-                found = 1
-            for step in range(found, version):
-                upgrades[step](database)
-            database.execute(f"PRAGMA user_version = {version}")
-            (last,) = database.execute("SELECT epoch FROM controller").fetchone()
-            self.epoch = max(int(last) + 1, int(time.time()))
-            database.execute("UPDATE controller SET epoch = ?", (self.epoch,))
-            self._prune()
-        except BaseException:
-            database.execute("ROLLBACK")
+            with closing(_connect(path)) as database:
+                _bringUpToDate(database, path, version, upgrades)
+                self.epoch = _nextEpoch(database)
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise ConfigurationError(explain(path, error)) from error
+            if isinstance(error, _NONSENSE):
+                raise ConfigurationError(f"journal {path} is damaged: {error}") from error
             raise
-        database.execute("COMMIT")
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        """
+        Opened when it is first needed, and not before: a service puts itself into the background between its making
+        and its start, and SQLite's connections do not survive that.
+        """
+        if self._lock is None:
+            raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path} is closed")
+        if self._connection is None:
+            self._connection = _connect(self.path)
+            _logAhead(self._connection)
+        return self._connection
 
     def write(self, entry: Entry) -> None:
         """See L{IJournal}."""
         try:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
+            with _transaction(self._database):
                 self._write(entry)
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path}: {error}") from error
 
@@ -171,15 +149,7 @@ class SQLiteJournal:
         if entry.step is Step.CLOSED:
             self._closed += 1
             if self._closed % PRUNE_EVERY == 0:
-                self._prune()
-
-    def _prune(self) -> None:
-        """Forget the operations that were over the longest ago."""
-        self._database.execute(
-            "DELETE FROM operation WHERE step = 'closed' AND opened <= "
-            "(SELECT opened FROM operation WHERE step = 'closed' ORDER BY opened DESC LIMIT 1 OFFSET ?)",
-            (REMEMBERED,),
-        )
+                _prune(self._database)
 
     def unfinished(self) -> tuple[Entry, ...]:
         """See L{IJournal}."""
@@ -198,7 +168,12 @@ class SQLiteJournal:
 
     def close(self) -> None:
         """See L{IJournal}."""
-        self._database.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _entries(self, condition: str, parameters: tuple[Any, ...]) -> tuple[Entry, ...]:
         rows = self._rows(f"SELECT {_COLUMNS} FROM operation {condition}", parameters)
@@ -214,57 +189,73 @@ class SQLiteJournal:
             raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path}: {error}") from error
 
 
-def unfinishedIn(path: Path) -> int:
-    """
-    How many operations in the journal at C{path} are not over; reads only, also while a controller has it open.
-
-    @raise ConfigurationError: it is no journal that this version can read, or a controller keeps it locked.
-    """
-    _examine(path, VERSION)
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=1.0, isolation_level=None)
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", timeout=0.2, uri=True)) as database:
-            return int(database.execute("SELECT count(*) FROM operation WHERE step != 'closed'").fetchone()[0])
-    except sqlite3.Error as error:
-        raise ConfigurationError(_explain(path, error)) from error
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
-def _examine(path: Path, version: int) -> None:
-    """
-    Look at the file's header without opening it as a database, which could change it.
+def _logAhead(database: sqlite3.Connection) -> None:
+    """Write-ahead log, from now on."""
+    database.execute("PRAGMA journal_mode = WAL")
 
-    @raise ConfigurationError: not a journal, or of a newer version.
-    """
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All of it, durable at the end, or nothing."""
+    database.execute("BEGIN IMMEDIATE")
     try:
-        with path.open("rb") as file:
-            head = file.read(100)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ConfigurationError(f"journal {path} cannot be read: {error.strerror}") from error
-    if not head:
-        return
-    if len(head) < 100 or not head.startswith(b"SQLite format 3\0"):
-        raise ConfigurationError(f"{path} is not a journal: give --journal another name, or move that file away")
-    found, application = int.from_bytes(head[60:64], "big"), int.from_bytes(head[68:72], "big")
-    if application not in (0, APPLICATION) or (application == 0 and found):
-        raise ConfigurationError(f"{path} is the database of another program: give --journal another name")
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # SQLite itself ends it at a full disk
+            database.execute("ROLLBACK")
+        raise
+
+
+def _bringUpToDate(
+    database: sqlite3.Connection, path: Path, version: int, upgrades: Mapping[int, Callable[..., None]]
+) -> None:
+    """Make the tables, or change them to those of C{version}."""
+    (found,) = database.execute("PRAGMA user_version").fetchone()
     if found > version:
-        raise ConfigurationError(
-            f"journal {path} was written by a newer OpenMB (version {found}, this one knows {version}): "
-            "run that one, or let it finish its operations and start with a new journal"
-        )
+        raise ConfigurationError(tooNew(path, found, version))
+    if found == version:
+        return
+    database.execute("PRAGMA journal_mode = DELETE")
+    with _transaction(database):
+        if not found:
+            for statement in _SCHEMA.split(";\n"):
+                database.execute(statement)
+            database.execute(f"PRAGMA application_id = {APPLICATION}")
+        for step in range(max(found, 1), version):
+            upgrades[step](database)
+        database.execute(f"PRAGMA user_version = {version}")
 
 
-def _touch(path: Path) -> None:
-    """Make the file, readable for this user alone: it holds the tokens of drain markers."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    os.close(descriptor)
+def _nextEpoch(database: sqlite3.Connection) -> int:
+    """An epoch of this controller's own."""
+    _logAhead(database)
+    with _transaction(database):
+        (last,) = database.execute("SELECT epoch FROM controller").fetchone()
+        epoch = max(int(last) + 1, int(time.time()))
+        database.execute("UPDATE controller SET epoch = ?", (epoch,))
+        _prune(database)
+    return epoch
 
 
-def _explain(path: Path, error: sqlite3.Error) -> str:
-    if "locked" in str(error):
-        return f"journal {path} is in use by another controller: stop it first, or give this one a journal of its own"
-    return f"journal {path} cannot be used: {error}"
+def _prune(database: sqlite3.Connection) -> None:
+    """Forget the operations that were over the longest ago."""
+    database.execute(
+        "DELETE FROM operation WHERE step = 'closed' AND opened <= "
+        "(SELECT opened FROM operation WHERE step = 'closed' ORDER BY opened DESC LIMIT 1 OFFSET ?)",
+        (REMEMBERED,),
+    )
 
 
 def _signed(identifier: int) -> int:
@@ -290,20 +281,15 @@ def _entry(row: Any) -> Entry:
 
 
 def _routeText(route: Route | None) -> str | None:
-    if route is None:
-        return None
-    values = {"flows": str(route.flows), "path": route.path, "table": route.table}
-    return json.dumps({**values, "priority": route.priority, "egress": route.egress})
+    return None if route is None else json.dumps(routeToPlain(route))
 
 
 def _route(text: str | None) -> Route | None:
     if text is None:
         return None
     try:
-        plain = json.loads(text)
-        flows = HeaderFieldList.parse(plain["flows"])
-        return Route(flows, tuple(plain["path"]), plain["table"], plain["priority"], plain["egress"])
-    except (ValueError, KeyError, TypeError, InvalidHeaderFields) as error:
+        return routeFromPlain(json.loads(text))
+    except (ValueError, OperationError) as error:
         raise OperationError(
             Refusal.JOURNAL_FAILED, f"the journal holds a route that makes no sense: {text}"
         ) from error

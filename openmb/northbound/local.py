@@ -14,7 +14,8 @@ from openmb.controller.controller import Controller
 from openmb.controller.performer import MovePerformer
 from openmb.controller.registry import Session
 from openmb.interfaces import Route
-from openmb.netctl.embedded.control import badRequest, number, routeFromPlain, routeToPlain, text
+from openmb.netctl.embedded.control import badRequest, number, text
+from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.operations.values import MoveReport
 from openmb.rpc.server import Notify, Verb
 

@@ -8,13 +8,15 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from openmb.controller.journal import REMEMBERED, SQLiteJournal, unfinishedIn
+from openmb.controller.journal import REMEMBERED, SQLiteJournal
+from openmb.controller.journalfile import unfinishedIn
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, MemoryJournal, Step
@@ -28,7 +30,7 @@ else:
 
 NEW = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("b",), "monitor", 7, None)
 OLD = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "é"), "other", 7, "out")
-#: Kills itself in the middle of writing, after it has printed how far it came.
+#: Writes and prints how far it came, until it is killed.
 WRITER = textwrap.dedent(
     """
     import sys
@@ -36,7 +38,8 @@ WRITER = textwrap.dedent(
     from openmb.controller.journal import SQLiteJournal
     from openmb.operations.journal import Entry, Step
     from openmb.wire.messages import Peer
-    journal = SQLiteJournal(Path(sys.argv[1]))
+    version = int(sys.argv[3])
+    journal = SQLiteJournal(Path(sys.argv[1]), version, {1: lambda database: None})
     number = int(sys.argv[2])
     while True:
         number += 1
@@ -46,6 +49,50 @@ WRITER = textwrap.dedent(
         print(number, flush=True)
     """
 )
+
+#: Opens a journal, puts itself into the background as twistd does, writes there, prints its process id, and waits.
+DAEMON = textwrap.dedent(
+    """
+    import os, signal, sys
+    from pathlib import Path
+    from openmb.controller.journal import SQLiteJournal
+    from openmb.operations.journal import Entry, Step
+    from openmb.wire.messages import Peer
+    journal = SQLiteJournal(Path(sys.argv[1]))
+    for _ in range(2):
+        if os.fork():
+            os._exit(0)
+    journal.write(Entry(1, Step.OPEN, Peer("a", b"a" * 16), Peer("b", b"b" * 16), "tcp", bytes(16)))
+    print(os.getpid(), flush=True)
+    signal.pause()
+    """
+)
+#: Writes until no file may grow any more, says what it was told, gets room, and goes on.
+FILLER = textwrap.dedent(
+    """
+    import resource, sys
+    from pathlib import Path
+    from openmb.controller.journal import SQLiteJournal
+    from openmb.errors import OperationError
+    from openmb.operations.journal import Entry, Step
+    from openmb.wire.messages import Peer
+    journal = SQLiteJournal(Path(sys.argv[1]))
+    ends = Peer("a", b"a" * 16), Peer("b", b"b" * 16)
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
+    number = 0
+    try:
+        while number < 10_000:
+            journal.write(Entry(number + 1, Step.OPEN, *ends, "tcp", bytes(16)))
+            number += 1
+    except OperationError as error:
+        print(error.refusal.name, number)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    journal.write(Entry(1 << 40, Step.OPEN, *ends, "tcp", bytes(16)))
+    print(len(journal.unfinished()))
+    """
+)
+ROOT = Path(__file__).parents[2]
 
 
 def entry(operation: int, step: Step, new: Route | None = None, old: Route | None = None, reason: str = "") -> Entry:
@@ -146,6 +193,29 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         first.close()
         self.assertEqual(len(self.opened().unfinished()), 2)
 
+    def test_background(self) -> None:
+        """A controller that has put itself into the background after opening still has the journal for itself."""
+        child = subprocess.Popen([sys.executable, "-c", DAEMON, str(self.path.absolute())], stdout=-1, cwd=ROOT)
+        assert child.stdout is not None
+        process = int(child.stdout.readline())
+        child.wait()
+        try:
+            self.refused("in use by another controller")
+            self.assertEqual(unfinishedIn(self.path), 1)
+        finally:
+            os.kill(process, signal.SIGKILL)
+            child.stdout.read()  # ends when the process has ended
+            child.stdout.close()
+        self.assertEqual([each.operation for each in self.opened().unfinished()], [1])
+
+    def test_closed(self) -> None:
+        """Nothing is written or read after the end."""
+        journal = self.opened()
+        journal.close()
+        self.assertRaises(OperationError, journal.write, entry(1, Step.OPEN))
+        self.assertRaises(OperationError, journal.unfinished)
+        journal.close()
+
     def test_prunes(self) -> None:
         """Only so many operations that are over are kept; those under way always are."""
         journal = self.opened()
@@ -177,17 +247,11 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         journal.close()
         self.refused("newer OpenMB .version 2, this one knows 1")
 
-    def test_newerVersionInUse(self) -> None:
-        """The version is read from the file itself, also while its writer was killed and left a log beside it."""
-        journal = SQLiteJournal(self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
-        journal.close()
-        database = sqlite3.connect(self.path)
-        self.addCleanup(database.close)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("INSERT INTO more VALUES (1)")
-        database.commit()
+    def test_newerVersionKilled(self) -> None:
+        """The version stands in the file itself, also when its writer was killed and all else is in a log beside it."""
+        self.written(0, 1, 2)
         self.assertTrue(self.path.with_name(f"{self.path.name}-wal").stat().st_size)
-        self.refused("newer OpenMB")
+        self.refused("newer OpenMB .version 2, this one knows 1")
 
     def test_upgrade(self) -> None:
         """An older journal is brought up to date, with its content, in one step."""
@@ -226,6 +290,10 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         database.commit()
         database.close()
         self.refused("another program")
+        self.path.unlink()
+        with closing(sqlite3.connect(self.path)) as database:
+            database.execute("CREATE TABLE theirs (x)")
+        self.refused("another program")
 
     def test_damaged(self) -> None:
         """A journal whose pages are overwritten is an error in words, not a crash."""
@@ -258,32 +326,56 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         journal.write(entry(9999, Step.OPEN))
         self.assertEqual(len(journal.unfinished()), kept + 1)
 
-    def test_readWhileOpen(self) -> None:
-        """A look from outside is refused in words while a controller has the journal, and works afterwards."""
+    def test_noRoomForTheLog(self) -> None:
+        """The write-ahead log itself cannot grow: an error, nothing lost, and the next write works when it can."""
+        done = subprocess.run(
+            [sys.executable, "-c", FILLER, str(self.path.absolute())], cwd=ROOT, capture_output=True, text=True
+        )
+        (failed, kept), (found,) = (line.split() for line in done.stdout.splitlines())
+        self.assertEqual(failed, "JOURNAL_FAILED")
+        self.assertGreater(int(kept), 1)
+        self.assertEqual(int(found), int(kept) + 1)
+        self.assertEqual(len(self.opened().unfinished()), int(found))
+
+    def test_look(self) -> None:
+        """A look from outside counts what is under way, and keeps nobody from writing."""
         journal = self.opened()
         journal.write(entry(1, Step.OPEN))
-        with self.assertRaisesRegex(ConfigurationError, "in use"):
-            unfinishedIn(self.path)
-        journal.close()
+        journal.write(entry(2, Step.OPEN))
+        self.assertEqual(unfinishedIn(self.path), 2)
+        journal.write(entry(2, Step.CLOSED))
         self.assertEqual(unfinishedIn(self.path), 1)
+        journal.close()
+        before = {path: path.read_bytes() for path in self.path.parent.iterdir()}
+        self.assertEqual(unfinishedIn(self.path), 1)
+        self.assertEqual(before, {path: path.read_bytes() for path in self.path.parent.iterdir()})
+
+    def test_lookAtRemains(self) -> None:
+        """The same at what a killed controller has left: the log that it left counts, and stays as it is."""
+        written = self.written(0, 5)
+        names = self.path, self.path.with_name(f"{self.path.name}-wal")
+        before = [name.read_bytes() for name in names]
+        self.assertIn(unfinishedIn(self.path), ((written + 1) // 2, written // 2 + 1))
+        self.assertEqual(before, [name.read_bytes() for name in names])
+
+    def written(self, number: int, lines: int, version: int = 1) -> int:
+        """Have a process write from C{number} on, kill it after so many lines, and say how far it has come."""
+        words = [sys.executable, "-c", WRITER, str(self.path.absolute()), str(number), str(version)]
+        child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT)
+        assert child.stdout is not None
+        for _ in range(lines):
+            number = int(child.stdout.readline())
+        os.kill(child.pid, signal.SIGKILL)
+        rest = child.stdout.read().split(b"\n")[:-1]
+        child.stdout.close()
+        child.wait()
+        return int(rest[-1]) if rest else number
 
     def test_killed(self) -> None:
-        """Everything whose write returned is there after kill -9 in the middle of writing, again and again."""
+        """Everything whose write returned is there after kill -9 in the middle of writing, twenty times."""
         written = 0
-        for round_ in range(8):
-            child = subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(self.path.absolute()), str(written)],
-                stdout=subprocess.PIPE,
-                cwd=Path(__file__).parents[2],
-            )
-            assert child.stdout is not None
-            for _ in range(3 + 7 * round_):
-                written = int(child.stdout.readline())
-            os.kill(child.pid, signal.SIGKILL)
-            rest = child.stdout.read().split(b"\n")[:-1]
-            child.stdout.close()
-            child.wait()
-            written = int(rest[-1]) if rest else written
+        for round_ in range(20):
+            written = self.written(written, 1 + 3 * round_)
             journal = SQLiteJournal(self.path)
             ids = {each.operation for each in (*journal.unfinished(), *journal.outcomes(10_000))}
             journal.close()

@@ -342,8 +342,10 @@ class PlacesTests(DoctorCase):
         path = self.journal(Step.CLOSED)
         journal = SQLiteJournal(path)
         self.addCleanup(journal.close)
-        self.has(checkJournal(path), Level.WARNING, "in use")
         journal.write(Entry(2, Step.OPEN, Peer("a", bytes(16)), Peer("b", bytes(16)), "tcp", bytes(16)))
+        self.has(checkJournal(path), Level.WARNING, "1 operations are not over")
+        journal.write(Entry(2, Step.CLOSED, Peer("a", bytes(16)), Peer("b", bytes(16)), "tcp", bytes(16)))
+        self.has(checkJournal(path), Level.OK, "every operation in it is over")
 
     def test_strangeJournal(self) -> None:
         path = self.journal(Step.CLOSED)

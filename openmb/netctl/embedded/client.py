@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from openmb.interfaces import INetwork, Route
-from openmb.netctl.embedded.control import routeFromPlain, routeToPlain
+from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.rpc.client import RPCClient
 from openmb.rpc.unix import ILocalReactor
 

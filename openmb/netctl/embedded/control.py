@@ -1,5 +1,5 @@
 """
-What travels over the switch's control socket: verbs, and routes in JSON.
+Names and arguments of the switch's control socket.
 """
 
 from __future__ import annotations
@@ -8,38 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from openmb.errors import InvalidHeaderFields, OperationError, Refusal
-from openmb.interfaces import Route
-from openmb.state.headers import HeaderFieldList
+from openmb.errors import OperationError, Refusal
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 #: The file name of the control socket, without ending; no port may have it.
 CONTROL = "control"
-
-
-def routeToPlain(route: Route) -> dict[str, Any]:
-    """A route as JSON carries it."""
-    return {
-        "flows": str(route.flows),
-        "path": list(route.path),
-        "table": route.table,
-        "priority": route.priority,
-        "egress": route.egress,
-    }
-
-
-def routeFromPlain(plain: Any) -> Route:
-    """
-    The route that JSON carried.
-
-    @raise OperationError: C{BAD_REQUEST}: it is none.
-    """
-    match plain:
-        case {"flows": str(flows), "path": [*path], "table": str(table), "priority": int(priority), "egress": egress}:
-            if all(isinstance(port, str) for port in path) and isinstance(egress, str | None):
-                return Route(_flows(flows), tuple(path), table, priority, egress)
-    raise badRequest("a route needs flows, path, table, priority and egress")
 
 
 def nameOf(arguments: Mapping[str, Any]) -> str:
@@ -89,10 +63,3 @@ def token(arguments: Mapping[str, Any], field: str) -> bytes:
 def badRequest(reason: str) -> OperationError:
     """The error for a request that makes no sense."""
     return OperationError(Refusal.BAD_REQUEST, reason)
-
-
-def _flows(flows: str) -> HeaderFieldList:
-    try:
-        return HeaderFieldList.parse(flows)
-    except InvalidHeaderFields as error:
-        raise badRequest(str(error)) from error

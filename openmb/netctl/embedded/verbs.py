@@ -13,6 +13,7 @@ from openmb.interfaces import Route
 from openmb.netctl.embedded import control
 from openmb.netctl.embedded.queue import PortQueue
 from openmb.netctl.embedded.switch import PortCounts
+from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.rpc.server import Notify, Verb
 
 
@@ -101,17 +102,17 @@ class SwitchVerbs:
 
     async def route(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: install it; the route that it replaces, or null."""
-        replaced = self._switch.route(control.routeFromPlain(arguments.get("route")))
-        return control.routeToPlain(replaced) if replaced else None
+        replaced = self._switch.route(routeFromPlain(arguments.get("route")))
+        return routeToPlain(replaced) if replaced else None
 
     async def unroute(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: remove it; the route that was removed, or null."""
-        removed = self._switch.unroute(control.routeFromPlain(arguments.get("route")))
-        return control.routeToPlain(removed) if removed else None
+        removed = self._switch.unroute(routeFromPlain(arguments.get("route")))
+        return routeToPlain(removed) if removed else None
 
     async def routes(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
         """All routes, each table in the order in which its rules are tried."""
-        return [control.routeToPlain(route) for route in self._switch.routes]
+        return [routeToPlain(route) for route in self._switch.routes]
 
     async def mark(self, arguments: Mapping[str, Any], notify: Notify) -> None:
         """C{operation}, C{token}, C{number}, C{final}, C{ports}: a drain marker to each port."""

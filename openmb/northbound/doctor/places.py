@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import openmb
-from openmb.controller.journal import unfinishedIn
+from openmb.controller.journalfile import unfinishedIn
 from openmb.errors import ConfigurationError, ProtocolError
 from openmb.northbound.doctor.finding import Finding, Findings, ok, warning, wrong
 from openmb.rpc.codec import Failure, LineReader, Request, Result, encode, parseAnswer

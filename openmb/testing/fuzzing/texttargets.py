@@ -15,8 +15,8 @@ from twisted.python import usage
 
 from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, ProtocolError
-from openmb.netctl.embedded.control import routeFromPlain
 from openmb.operations.journal import Entry, Step
+from openmb.operations.routes import routeFromPlain
 from openmb.plugins.registry import findPlugin
 from openmb.rpc.codec import LineReader, Request, encode, parseAnswer, parseRequest
 from openmb.southbound.certificates import identityOfDER, makeAuthority, makeCertificate

@@ -1,0 +1,42 @@
+"""
+Routes in JSON: on the switch's control socket, on the controller's local socket, and in the journal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openmb.errors import InvalidHeaderFields, OperationError, Refusal
+from openmb.interfaces import Route
+from openmb.state.headers import HeaderFieldList
+
+
+def routeToPlain(route: Route) -> dict[str, Any]:
+    """A route as JSON carries it."""
+    return {
+        "flows": str(route.flows),
+        "path": list(route.path),
+        "table": route.table,
+        "priority": route.priority,
+        "egress": route.egress,
+    }
+
+
+def routeFromPlain(plain: Any) -> Route:
+    """
+    The route that JSON carried.
+
+    @raise OperationError: C{BAD_REQUEST}: it is none.
+    """
+    match plain:
+        case {"flows": str(flows), "path": [*path], "table": str(table), "priority": int(priority), "egress": egress}:
+            if all(isinstance(port, str) for port in path) and isinstance(egress, str | None):
+                return Route(_flows(flows), tuple(path), table, priority, egress)
+    raise OperationError(Refusal.BAD_REQUEST, "a route needs flows, path, table, priority and egress")
+
+
+def _flows(text: str) -> HeaderFieldList:
+    try:
+        return HeaderFieldList.parse(text)
+    except InvalidHeaderFields as error:
+        raise OperationError(Refusal.BAD_REQUEST, str(error)) from error

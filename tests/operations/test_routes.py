@@ -1,0 +1,41 @@
+"""Routes in JSON."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.errors import OperationError, Refusal
+from openmb.interfaces import Route
+from openmb.operations.routes import routeFromPlain, routeToPlain
+from openmb.state.headers import HeaderFieldList
+
+ROUTE = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "b"), "chain", 7, "out")
+TEXT = '{"flows": "tcp,tp_dst=80", "path": ["a", "b"], "table": "chain", "priority": 7, "egress": "out"}'
+
+
+class RouteTests(SynchronousTestCase):
+    """To JSON and back."""
+
+    def test_golden(self) -> None:
+        self.assertEqual(json.dumps(routeToPlain(ROUTE)), TEXT)
+        self.assertEqual(routeFromPlain(json.loads(TEXT)), ROUTE)
+
+    def test_roundTrip(self) -> None:
+        route = Route(HeaderFieldList.parse("*"), ())
+        self.assertEqual(routeFromPlain(json.loads(json.dumps(routeToPlain(route)))), route)
+
+    def test_junk(self) -> None:
+        """Each field missing, or of another kind."""
+        plain = json.loads(TEXT)
+        strange = [
+            {**plain, field: value} for field in plain for value in ([1], {"a": 1}, 1.5, True) if field != "priority"
+        ]
+        missing = [{name: plain[name] for name in plain if name != field} for field in plain]
+        more = [{**plain, "flows": "tcp,nonsense"}, {**plain, "priority": "7"}, {**plain, "path": "ab"}]
+        junk: object
+        for junk in (None, 1, "x", [], {}, *missing, *strange, *more):
+            with self.assertRaises(OperationError) as caught:
+                routeFromPlain(junk)
+            self.assertEqual(caught.exception.refusal, Refusal.BAD_REQUEST, junk)
