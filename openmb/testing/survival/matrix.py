@@ -68,11 +68,16 @@ class Cell:
         self.endings[result.ending] = self.endings.get(result.ending, 0) + 1
 
 
-def ordersOf(runs: int, steps: Sequence[Step] = tuple(Step), parties: Sequence[Party] = tuple(Party)) -> list[Order]:
+def ordersOf(
+    runs: int,
+    steps: Sequence[Step] = tuple(Step),
+    parties: Sequence[Party] = tuple(Party),
+    kind: type[Trial] = Trial,
+) -> list[Order]:
     """C{runs} of each cell; the points of a step take turns."""
     numbers = count()
     return [
-        Order(next(numbers), party, points[turn % len(points)])
+        Order(next(numbers), party, points[turn % len(points)], kind)
         for turn in range(runs)
         for step in steps
         for party in parties
