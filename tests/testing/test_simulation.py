@@ -1,26 +1,36 @@
 """
-The hand-over in two thousand histories, and eleven mutants that the same histories must notice.
+The hand-over in two thousand histories, campaigns about one sort of fault each, and mutants that both must notice.
 
 C{openmb simulate} runs more; a seed that fails here replays alone with C{openmb simulate --seeds 1 --first SEED}.
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from openmb.operations.journal import Step
 from openmb.testing.simulation.campaign import Campaign, campaign, runSeed
+from openmb.testing.simulation.faults import FOCUSES
 from openmb.testing.simulation.kinds import kindNamed
 from openmb.testing.simulation.mutants import MUTANTS, Mutant
-from openmb.testing.simulation.oracle import Row, differences
+from openmb.testing.simulation.oracle import Excuse, Row, differences, miscounts
+from openmb.testing.simulation.survivalmutants import SURVIVAL_MUTANTS
 from openmb.testing.simulation.world import World
 
 SEEDS = 2000
+#: Seeds of each campaign about one sort of fault; the mutants of survival get the same ones.
+FOCUSED_SEEDS = 150
 #: How many seeds a mutant may get before it must have been noticed.
 MUTANT_SEEDS = 200
 FLOWS, PACKETS = 20, 200
 
+#: The last entries that a campaign of restarts finds again.
+RESTARTS = ("switching", "route", "commit", "draining", "committed", "abort")
+#: In which stages connections break.
+BREAKS = ("started", "installed", "switching", "routed", "merged", "moved")
 #: What the seeds together must at least contain, or they show nothing.
 MINIMA = {
     "moves": 4000,
@@ -51,7 +61,17 @@ MINIMA = {
     "death of destination when switching": 25,
     "death of destination when routed": 12,
     "death of destination when merged": 3,
+    "breaks": 700,
+    "controller deaths": 350,
+    "controller never restarted": 40,
+    "returns": 60,
+    "journal full": 100,
+    "late routes": 10,
+    "lost answers of routes": 20,
+    "stops for a full host": 100,
 }
+MINIMA |= {f"break of {role} when {stage}": 10 for role in ("source", "destination") for stage in BREAKS}
+MINIMA |= {f"recovered after {step.value}": 5 for step in Step if step is not Step.CLOSED}
 
 
 class HistoriesTests(SynchronousTestCase):
@@ -88,15 +108,58 @@ class HistoriesTests(SynchronousTestCase):
             self.assertTrue(first.rows)
 
 
+class FocusedTests(SynchronousTestCase):
+    """Campaigns about one sort of fault: the shipped code passes what its mutants do not."""
+
+    def passes(self, focus: str, minima: dict[str, int]) -> None:
+        """Nothing is wrong, and there was enough of what the campaign is about."""
+        result = campaign("bro", 0, FOCUSED_SEEDS, focus=focus)
+        self.assertEqual({outcome.seed: outcome.wrong[:3] for outcome in result.wrong}, {})
+        short = {name: result.counts[name] for name, least in minima.items() if result.counts[name] < least}
+        self.assertEqual(short, {})
+
+    def test_every(self) -> None:
+        """There is a test for each of them."""
+        self.assertEqual({f"test_{focus}" for focus in FOCUSES} - set(dir(self)), set())
+
+    def test_breaks(self) -> None:
+        """Lost connections."""
+        self.passes("breaks", {"breaks": 300})
+
+    def test_restarts(self) -> None:
+        """Controllers that are started again."""
+        self.passes("restarts", {"controller deaths": 100, **{f"recovered after {step}": 5 for step in RESTARTS}})
+
+    def test_leases(self) -> None:
+        """Nobody comes back in time."""
+        minima = {f"lease of source ended when {state}": 5 for state in ("tapping", "diverted")}
+        minima |= {f"lease of destination ended when {state}": 5 for state in ("receiving", "confirmed", "merged")}
+        self.passes("leases", minima)
+
+    def test_returns(self) -> None:
+        """New processes of old names."""
+        self.passes("returns", {"returns": 100})
+
+    def test_bounds(self) -> None:
+        """Full queues."""
+        self.passes("bounds", {"stops for a full host": 100, "failed BUFFER_FULL": 10})
+
+    def test_routes(self) -> None:
+        """Answers of the network that are lost or late."""
+        self.passes("routes", {"lost answers of routes": 50, "late routes": 20})
+
+
 class MutantTests(SynchronousTestCase):
     """
-    Each broken rule is noticed within 200 seeds; L{HistoriesTests} shows that the unbroken code passes the same ones.
+    Each broken rule is noticed within 200 seeds; L{HistoriesTests} and L{FocusedTests} show that the unbroken code
+    passes them.
     """
 
     def noticed(self, mutant: Mutant) -> int | None:
         """The first seed whose outputs are wrong."""
+        seeds = range(FOCUSED_SEEDS if mutant.focus else MUTANT_SEEDS)
         with mutant.alive():
-            return next((seed for seed in range(MUTANT_SEEDS) if runSeed("bro", seed).wrong), None)
+            return next((seed for seed in seeds if runSeed("bro", seed, mutant.focus).wrong), None)
 
 
 def _testFor(mutant: Mutant) -> object:
@@ -107,8 +170,8 @@ def _testFor(mutant: Mutant) -> object:
     return test
 
 
-for _mutant in MUTANTS:
-    setattr(MutantTests, "test_" + _mutant.name.replace(" ", "_").replace("-", "_"), _testFor(_mutant))
+for _mutant in (*MUTANTS, *SURVIVAL_MUTANTS):
+    setattr(MutantTests, "test_" + re.sub(r"\W+", "_", _mutant.name), _testFor(_mutant))
 
 
 class OracleTests(SynchronousTestCase):
@@ -134,3 +197,14 @@ class OracleTests(SynchronousTestCase):
         self.assertEqual(differences(self.ROWS, (Row("conn", "f", "3"), self.ROWS[2]), tainted), ())
         repeated = (self.ROWS[0], self.ROWS[0], self.ROWS[2])
         self.assertEqual(len(differences(self.ROWS, repeated, tainted)), 1)
+
+    def test_counts(self) -> None:
+        """A flow that was cut in two has each packet once; those reported as lost may be missing."""
+        wanted = (Row("conn", "f", "1", 5), Row("conn", "g", "1", 4))
+        cut = (Row("conn", "f", "a", 2), Row("conn", "f", "b", 3), wanted[1])
+        flows = frozenset({"f"})
+        self.assertEqual(miscounts(wanted, cut, [Excuse(1, flows, 0)]), ())
+        self.assertEqual(len(miscounts(wanted, cut[1:], [Excuse(1, flows, 1)])), 1)
+        self.assertEqual(miscounts(wanted, cut[1:], [Excuse(1, flows, 2)]), ())
+        self.assertEqual(miscounts(wanted, cut[1:], [Excuse(1, flows, None)]), ())
+        self.assertEqual(len(miscounts(wanted, (*cut, cut[0]), [Excuse(1, flows, None)])), 1)

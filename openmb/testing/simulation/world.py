@@ -31,6 +31,9 @@ PATIENCE = 200.0
 #: Seconds that two leases of a destination, one of a source and a last look take, when there is no controller any more.
 ALONE = SOURCE_LEASE + 2 * DESTINATION_LEASE + 10.0
 
+#: Seconds within which a middlebox that died must be back so that no deadline passes.
+SOON = 3.0
+
 DEADLINES = Deadlines(5.0, 20.0, 90.0, 5.0, 5.0, 5.0, 10.0, 10.0, 5.0, 5.0, 10.0, 10.0)
 
 
@@ -218,8 +221,10 @@ class World:
                 self.accounts.unsettled(entry.operation)
             elif not self.faults.unwritable:
                 found.append(f"the journal ends with {entry.step.value}")
+        back = self.faults.back
+        brief = self.faults.brief and (not self.counts["deaths"] or (back is not None and back < SOON))
         for report in self.application.reports.values():
-            found += self.accounts.strange(report, self.faults.brief)
+            found += self.accounts.strange(report, brief)
         for name, middlebox in self.middleboxes.items():
             if middlebox.alive:
                 found += [f"{name}: {what}" for what in self._leftAt(middlebox)]
