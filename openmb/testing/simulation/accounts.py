@@ -17,7 +17,7 @@ from openmb.state.headers import HeaderFieldList
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Excuse
 from openmb.testing.simulation.traffic import Traffic
-from openmb.wire.messages import Merged, Message, Unmarked, WindowClosed
+from openmb.wire.messages import Deleted, Merged, Message, Unmarked, WindowClosed
 
 #: Reasons for an end that only a long absence explains.
 STRANGE = (
@@ -51,6 +51,7 @@ class Accounts:
         self._troubled: set[int] = set()
         self._leased: set[tuple[int, str]] = set()
         self._lost: dict[int, dict[type[Message], int]] = {}
+        self._deleted: dict[int, int] = {}
 
     # -- operations
 
@@ -88,21 +89,27 @@ class Accounts:
 
     def told(self, message: Message) -> None:
         """A middlebox reports what it lost, whether or not anybody hears it; repeated answers count once."""
+        if isinstance(message, Deleted):
+            self._deleted[message.operation] = max(self._deleted.get(message.operation, 0), message.records)
         if isinstance(message, Merged | WindowClosed | Unmarked) and message.lost:
             reports = self._lost.setdefault(message.operation, {})
             reports[type(message)] = max(reports.get(type(message), 0), message.lost)
 
-    def strange(self, report: MoveReport, brief: bool) -> list[str]:
+    def strange(self, report: MoveReport, brief: bool, short: bool) -> list[str]:
         """
         What a move's report says and cannot be.
 
-        @param brief: was nobody away for long?
+        @param brief: was nobody away for long, taken together?
+        @param short: was nobody away for long at a time?
         """
         told, found = self._lost.get(report.operation, {}), list[str]()
         if brief and report.refusal in STRANGE:
             found.append(f"a move is {report.stage.value} for {report.reason!r}")
         if brief and not report.recovered and report.stage is Stage.FINISHED and report.lost != sum(told.values()):
             found.append(f"a report knows of {report.lost} lost packets, the middleboxes of {sum(told.values())}")
+        deleted = self._deleted.get(report.operation, 0)
+        if short and not report.recovered and report.stage is Stage.FINISHED and report.deleted != deleted:
+            found.append(f"a report knows of {report.deleted} deleted records, the source of {deleted}")
         return found
 
     def excuses(self) -> list[Excuse]:

@@ -92,6 +92,7 @@ class Faults:
     @ivar back: seconds after which a middlebox that died comes back as a new process; None: never.
     @ivar lying: @ivar late: of routes, see L{openmb.testing.simulation.network.NetworkBehaviour}.
     @ivar bounds: small queues; None: none is ever full.
+    @ivar rough: packets of the traffic itself are lost, repeated, late or damaged.
     """
 
     breaks: tuple[Break, ...] = ()
@@ -101,12 +102,18 @@ class Faults:
     lying: float = 0.0
     late: float = 0.0
     bounds: Bounds | None = None
+    rough: bool = False
 
     @property
     def brief(self) -> bool:
         """Is nobody away for so long that a deadline passes, and no answer of the network?"""
         away = sum(sum(each.away) for each in self.breaks)
         return not self.crashes and not self.late and not self.lying and away < LITTLE
+
+    @property
+    def short(self) -> bool:
+        """Is nobody away for so long at a time that an answer is waited for in vain?"""
+        return not self.crashes and not self.late and all(max(each.away) < LITTLE for each in self.breaks)
 
 
 def drawFaults(rng: random.Random, plans: int, focus: str = "") -> Faults:
@@ -123,6 +130,7 @@ def drawFaults(rng: random.Random, plans: int, focus: str = "") -> Faults:
         lying=0.3 if rng.random() < 0.1 else 0.0,
         late=0.2 if rng.random() < 0.05 else 0.0,
         bounds=drawBounds(rng) if rng.random() < 0.15 else None,
+        rough=rng.random() < 0.35,
     )
 
 

@@ -119,7 +119,7 @@ def _forgetOutcome() -> Mutant:
     def remember(self: Outcomes, outcome: Outcome) -> None:
         return None
 
-    return Mutant("an outcome forgotten before CLOSE", ((Outcomes, "remember", remember),), "bounds")
+    return Mutant("an outcome forgotten before CLOSE", ((Outcomes, "remember", remember),), "breaks")
 
 
 def _sameIncarnation() -> Mutant:

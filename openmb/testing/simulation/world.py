@@ -23,6 +23,7 @@ from openmb.testing.simulation.kind import SimulatedKind
 from openmb.testing.simulation.middlebox import SimulatedMiddlebox, Surroundings
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Row, differences, miscounts
+from openmb.testing.simulation.rough import roughen
 from openmb.testing.simulation.scenario import SERVERS, Plan, Scenario, drawDeath, drawScenario
 from openmb.testing.simulation.traffic import makeTraffic
 
@@ -70,10 +71,13 @@ class World:
         self.rows: list[Row] = []
         self.clock = SimulatedClock()
         self.traffic = makeTraffic(self.rng, self.scenario.span, self.scenario.flows, SERVERS)
+        if self.faults.rough:
+            self.traffic = roughen(self.luck, self.traffic, self.scenario.span)
         self.decoded = Decoder(checksums=True).decode(self.traffic.batch())
         behaviour = replace(self.scenario.network, lying=self.faults.lying, late=self.faults.late)
         self.network = SimulatedNetwork(self.clock, self.rng, self.luck, self.traffic, self.decoded, behaviour)
-        names = dict(zip(self.traffic.flows, kind.flowsOf(self.traffic.packets), strict=True))
+        flows = reversed([*zip(self.traffic.flows, kind.flowsOf(self.traffic.packets), strict=True)])
+        names = dict(flows)  # after the first packet of each, which is never damaged
         self.accounts = Accounts(self.traffic, self.decoded, self.network, names, self.counts)
         self.network.tardy = self.accounts.tardy
         self.control = self._makeControl()
@@ -224,7 +228,7 @@ class World:
         back = self.faults.back
         brief = self.faults.brief and (not self.counts["deaths"] or (back is not None and back < SOON))
         for report in self.application.reports.values():
-            found += self.accounts.strange(report, brief)
+            found += self.accounts.strange(report, brief, self.faults.short and not self.counts["deaths"])
         for name, middlebox in self.middleboxes.items():
             if middlebox.alive:
                 found += [f"{name}: {what}" for what in self._leftAt(middlebox)]
@@ -253,6 +257,7 @@ class World:
         counts = self.counts
         counts["packets"] += len(self.traffic.times)
         counts["flows"] += self.traffic.flowCount
+        counts["histories of rough traffic"] += self.faults.rough
         counts["rows"] += len(self.rows)
         counts["route failures"] += self.network.failures
         counts["lost answers of routes"] += self.network.lies
