@@ -167,7 +167,7 @@ class FateTests(SynchronousTestCase):
             self.assertNotIn(ABORTED, endings(party, Point(Step.DRAINING, Moment.BEFORE)))
         self.assertEqual({UNKNOWN}, endings(Party.CONTROLLER, Point(Step.PREPARING, Moment.BEFORE)))
         self.assertEqual({FINISHED}, endings(Party.CONTROLLER, Point(Step.COMMITTING, Moment.DECIDED)))
-        self.assertEqual({ABORTED}, endings(Party.DESTINATION, Point(Step.ROUTING, Moment.DECIDED)))
+        self.assertEqual({ABORTED}, endings(Party.DESTINATION, Point(Step.ROUTING, Moment.BEFORE)))
 
     def test_points(self) -> None:
         """Every point has a line that the launcher reads back."""

@@ -23,7 +23,7 @@ SAMPLE = (
     (Party.SOURCE, Step.ROUTING, Moment.DECIDED, Trial),
     (Party.SOURCE, Step.DELETING, Moment.BEFORE, Trial),
     (Party.DESTINATION, Step.HOLDING, Moment.AFTER, Trial),
-    (Party.DESTINATION, Step.ROUTING, Moment.DECIDED, Trial),
+    (Party.DESTINATION, Step.ROUTING, Moment.BEFORE, Trial),
     (Party.DESTINATION, Step.DRAINING, Moment.BEFORE, Trial),
     (Party.CONTROLLER, Step.DIVERTING, Moment.AFTER, Trial),
     (Party.CONTROLLER, Step.ROUTING, Moment.DECIDED, Trial),

@@ -36,7 +36,7 @@ def endings(party: Party, point: Point) -> frozenset[str]:
         case Party.SOURCE:
             return _UNDONE | _FORWARD if point == Point(Step.DIVERTING, Moment.AFTER) else _sourceEndings(step)
         case Party.DESTINATION:
-            if point == Point(Step.ROUTING, Moment.AFTER):
+            if step is Step.ROUTING and moment is not Moment.BEFORE:
                 return _UNDONE | _FORWARD  # whichever the controller hears of first: the route's answer, or the death
             return _UNDONE if step in (Step.DIVERTING, Step.ROUTING) else _FORWARD
         case Party.CONTROLLER:
