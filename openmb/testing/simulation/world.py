@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from openmb.controller.performer import MovePerformer
@@ -20,7 +21,7 @@ from openmb.testing.simulation.clock import SimulatedClock
 from openmb.testing.simulation.control import Control, Life
 from openmb.testing.simulation.faults import DESTINATION_LEASE, GRACE, SOURCE_LEASE, Break, drawFaults
 from openmb.testing.simulation.kind import SimulatedKind
-from openmb.testing.simulation.middlebox import SimulatedMiddlebox, Surroundings
+from openmb.testing.simulation.middlebox import NOTICE, SimulatedMiddlebox, Surroundings
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Row, differences, miscounts
 from openmb.testing.simulation.rough import roughen
@@ -86,6 +87,7 @@ class World:
             self.clock, self.control, self.accounts, self.scenario.middleboxes, self.counts, self._reached
         )
         self._struck: set[int] = set()
+        self._coming = 0
 
     def _makeControl(self) -> Control:
         settings = MoveSettings(
@@ -133,14 +135,24 @@ class World:
         """What is to happen some time after a stage."""
         plans, death = self.scenario.plans, self.scenario.death
         if death is not None and plans[death.plan] is plan and death.moment.stage is stage:
-            self.clock.callLater(death.moment.delay, self._die, self._victim(move, death.ofSource))
+            self._soon(death.moment.delay, self._die, self._victim(move, death.ofSource))
         for number, broken in enumerate(self.faults.breaks):
             if plans[broken.plan] is plan and broken.moment.stage is stage and number not in self._struck:
                 self._struck.add(number)
-                self.clock.callLater(broken.moment.delay, self._break, self._victim(move, broken.ofSource), broken, 0)
+                self._soon(broken.moment.delay, self._break, self._victim(move, broken.ofSource), broken, 0)
         for crash in self.faults.crashes:
             if plans[crash.plan] is plan and crash.moment is not None and crash.moment.stage is stage:
-                self.clock.callLater(crash.moment.delay, self.control.strike, crash)
+                self._soon(crash.moment.delay, self.control.strike, crash)
+
+    def _soon(self, delay: float, happen: Callable[..., None], *about: object) -> None:
+        """Something goes wrong in C{delay} seconds; a history does not end before, nor before it can be noticed."""
+        self._coming += 1
+
+        def noticed() -> None:
+            self._coming -= 1
+
+        self.clock.callLater(delay, happen, *about)
+        self.clock.callLater(delay + 2 * NOTICE, noticed)
 
     @staticmethod
     def _victim(move: MovePerformer, source: bool) -> str:
@@ -162,7 +174,7 @@ class World:
             middlebox.lose(broken.away[number])
         if number + 1 < len(broken.away):
             again = broken.away[number] + self.luck.random() ** 2
-            self.clock.callLater(again, self._break, name, broken, number + 1)
+            self._soon(again, self._break, name, broken, number + 1)
 
     def _die(self, name: str) -> None:
         if self.counts["deaths"]:
@@ -172,7 +184,7 @@ class World:
         self.accounts.died(name)
         self.middleboxes[name].die()
         if self.faults.back is not None:
-            self.clock.callLater(self.faults.back, self._comeBack, name)
+            self._soon(self.faults.back, self._comeBack, name)
 
     def _comeBack(self, name: str) -> None:
         self.counts["returns"] += 1
@@ -211,7 +223,13 @@ class World:
             return True
         life, there = self.control.life, [each for each in self.middleboxes.values() if each.alive]
         connected = all(each.connection is not None and each.host.connected for each in there)
-        return life is not None and connected and not life.controller.moves and not self.application.waiting
+        return (
+            life is not None
+            and not self._coming
+            and connected
+            and not life.controller.moves
+            and not self.application.waiting
+        )
 
     def _unsettled(self) -> list[str]:
         """What should be over and is not, or has left something behind."""
