@@ -37,7 +37,8 @@ class WarmUpTests(SynchronousTestCase):
             if "@njit" in source.read_text(encoding="utf-8")
         }
         registered = {name.removeprefix("openmb.").rpartition(".")[0] for name in kernelModules()}
-        self.assertEqual(withKernels - registered, set())
+        # the fuzzers' canary is compiled where it is needed, with index checks
+        self.assertEqual(withKernels - registered, {"testing.fuzzing"})
 
     def test_progress(self) -> None:
         """Each module is reported once, in order."""

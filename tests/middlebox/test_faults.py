@@ -119,7 +119,7 @@ class ThrowingAdapterTests(SynchronousTestCase):
             raise ZeroDivisionError("export")
 
         pair = Pair()
-        pair.a.engine.getPerflow = throwing  # type: ignore[method-assign]
+        self.patch(pair.a.engine, "getPerflow", throwing)
         pair.installed()
         (refused,) = pair.a.take(m.Refused)
         self.assertEqual((OP, Refusal.ENGINE_FAILED), (refused.operation, refused.refusal))
@@ -229,6 +229,6 @@ class ErrorTests(SynchronousTestCase):
         def full(*arguments: Any) -> None:
             raise OperationError(Refusal.BUFFER_FULL, "no room")
 
-        pair.b.engine.prepare = full  # type: ignore[method-assign]
+        self.patch(pair.b.engine, "prepare", full)
         pair.b.tell(pair.prepare)
         self.assertEqual(Refusal.BUFFER_FULL, pair.b.refusal())

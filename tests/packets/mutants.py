@@ -16,8 +16,8 @@ from openmb.packets.batch import LinkType, PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.marker import buildMarker
 from openmb.packets.pcap import PcapHeader, scanRecords, writeRecords
-from tests.packets.build import CLIENT6, SERVER6, ethernet, fragment6, icmp, ip4, ip6, tcp, udp
 from openmb.testing.fuzzing.canary import canaryRaises
+from tests.packets.build import CLIENT6, SERVER6, ethernet, fragment6, icmp, ip4, ip6, tcp, udp
 
 BETWEEN6 = (CLIENT6, SERVER6)
 LINKS = (*LinkType, 104)
