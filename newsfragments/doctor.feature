@@ -1,1 +1,1 @@
-``openmb doctor`` looks at certificates, keyrings, sockets, ports, journal and directories, and says what is wrong and what to do about it.
+``openmb doctor`` looks at certificates, keyrings, sockets, ports, journal, directories and the machine, and says what is wrong and what to do about it.

@@ -6,54 +6,62 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import click
 
 from openmb.northbound.doctor.credentials import checkCertificates, checkKeyrings
-from openmb.northbound.doctor.finding import Finding, Findings, Level
-from openmb.northbound.doctor.places import (
-    checkController,
-    checkJournal,
-    checkMachine,
-    checkRoom,
-    checkSocket,
-    checkSwitch,
-)
+from openmb.northbound.doctor.files import checkJournal, checkRoom
+from openmb.northbound.doctor.finding import Finding, Findings, Level, wrong
+from openmb.northbound.doctor.machine import checkMachine
+from openmb.northbound.doctor.ports import checkController, checkListening
+from openmb.northbound.doctor.sockets import checkSocket, checkSwitch
 
 _PATH = click.Path(path_type=Path)
 
 
 def examine(
-    certificates: Path | None,
-    names: tuple[str, ...],
-    keys: tuple[Path, ...],
-    switch: Path | None,
-    journal: Path | None,
-    socket: Path | None,
-    controller: str | None,
-    controllerName: str,
-    logs: tuple[Path, ...],
+    certificates: Path | None = None,
+    names: tuple[str, ...] = (),
+    keys: tuple[Path, ...] = (),
+    switch: Path | None = None,
+    journal: Path | None = None,
+    socket: Path | None = None,
+    listen: str | None = None,
+    controller: str | None = None,
+    controllerName: str = "controller",
+    logs: tuple[Path, ...] = (),
 ) -> Iterator[Finding]:
-    """Everything that the options name, and the machine."""
+    """Everything that the arguments name, and the machine."""
     kinds: dict[str, str] = {}
-    parts: list[Findings] = [checkMachine()]
+    boxes = [name for name in names if name != controllerName]
+    yield from _guarded("machine", checkMachine())
     if certificates is not None:
-        parts.append(checkCertificates(certificates, names, kinds))
+        yield from _guarded(certificates, checkCertificates(certificates, names, kinds))
     if keys:
-        parts.append(checkKeyrings(keys, kinds))
+        yield from _guarded("keyrings", checkKeyrings(keys, kinds))
     if journal is not None:
-        parts.append(checkJournal(journal))
+        yield from _guarded(journal, checkJournal(journal))
     if switch is not None:
-        parts.append(checkSwitch(switch, [name for name in names if name != controllerName]))
+        yield from _guarded(switch, checkSwitch(switch, boxes))
+    if listen is not None:
+        yield from _guarded(listen, checkListening(listen))
     if controller is not None:
-        own = next((name for name in names if name != controllerName), None)
-        parts.append(checkController(controller, certificates, own, controllerName))
+        own = boxes[0] if boxes else None
+        yield from _guarded(controller, checkController(controller, certificates, own, controllerName))
     if socket is not None:
-        parts.append(checkSocket(socket))
-    parts += [checkRoom(folder, "logs") for folder in logs]
-    return chain.from_iterable(parts)
+        yield from _guarded(socket, checkSocket(socket))
+    for folder in logs:
+        yield from _guarded(folder, checkRoom(folder, "logs"))
+
+
+def _guarded(subject: object, findings: Findings) -> Findings:
+    """What a check finds; that it may not look is a finding too."""
+    try:
+        yield from findings
+    except OSError as error:
+        place = error.filename or subject
+        yield wrong(place, f"cannot be looked at ({error.strerror or error}): run this as the user of the service")
 
 
 @click.command("doctor", short_help="What is wrong with a deployment, and what to do about it.")
@@ -63,7 +71,8 @@ def examine(
 @click.option("--switch", type=_PATH, help="directory of the embedded switch")
 @click.option("--journal", type=_PATH, help="journal of the controller")
 @click.option("--socket", type=_PATH, help="local socket of the controller")
-@click.option("--controller", help="host:port where middleboxes connect")
+@click.option("--listen", help="host:port where a controller that is not started yet is to listen")
+@click.option("--controller", help="host:port where middleboxes connect to a controller that runs")
 @click.option("--controller-name", default="controller", show_default=True, help="its name, as in its certificate")
 @click.option("--logs", multiple=True, type=_PATH, help="directory for logs (may be repeated)")
 @click.option("--json", "asJSON", is_flag=True, help="one JSON object a line")
@@ -74,6 +83,7 @@ def command(
     switch: Path | None,
     journal: Path | None,
     socket: Path | None,
+    listen: str | None,
     controller: str | None,
     controller_name: str,
     logs: tuple[Path, ...],
@@ -82,10 +92,13 @@ def command(
     """
     Look at everything that the options name, change nothing, and say what is wrong and what to do about it.
 
-    Give the options that the services get. Exit status 1 if something is wrong, 0 if there are at most warnings.
+    Give the options that the services get, as the user that they run as. Exit status 1 if something is wrong, 0 if
+    there are at most warnings.
     """
-    found = list(examine(certificates, names, keys, switch, journal, socket, controller, controller_name, logs))
-    for finding in found:
+    found: list[Finding] = []
+    arguments = certificates, names, keys, switch, journal, socket, listen, controller, controller_name, logs
+    for finding in examine(*arguments):
+        found.append(finding)
         if asJSON:
             click.echo(json.dumps({"level": finding.level.value, "subject": finding.subject, "text": finding.text}))
         else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from openmb.errors import ConfigurationError
 from openmb.northbound.doctor.finding import Findings, ok, warning, wrong
@@ -92,7 +93,23 @@ def _checkCertificate(
         return
     if identity.role is End.MIDDLEBOX:
         kinds[name] = identity.kind
+    if not _serves(credentials.certificate, identity.role):
+        yield wrong(path, f"its key usage is not that of a {identity.role.value}: make it again with 'openmb certs'")
+        return
     yield from _checkDates(path, credentials.certificate, now, identity)
+
+
+def _serves(certificate: x509.Certificate, role: End) -> bool:
+    """May the certificate be used for C{role}, as TLS sees it?"""
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if role is End.CONTROLLER else ExtendedKeyUsageOID.CLIENT_AUTH
+    extensions = certificate.extensions
+    try:
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return False
+    return purpose in purposes and usage.digital_signature and not constraints.ca
 
 
 def _checkDates(path: Path, certificate: x509.Certificate, now: datetime, identity: Identity | None = None) -> Findings:
@@ -122,7 +139,7 @@ def checkKeyrings(paths: Sequence[Path], kinds: dict[str, str]) -> Findings:
         elif earlier.current != ring.current:
             yield warning(path, f"seals with another key than {first}: fine while keys are rotated, not for ever")
         else:
-            yield ok(path, f"{len(ring.keys)} keys for {ring.kind}, number {ring.current} seals")
+            yield ok(path, f"keys for {ring.kind}: {len(ring.keys)}; number {ring.current} seals")
         if kinds and ring.kind not in kinds.values():
             found = ", ".join(sorted(set(kinds.values())))
             yield wrong(path, f"it is for {ring.kind}, but the certificates are of {found}: give the right keyring")
