@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred
 
 from openmb.bench.loop import theReactor
 from openmb.demo.processes import pause
-from openmb.testing.survival.fates import ABORTED, FINISHED
-from openmb.testing.survival.judge import Fate
-from openmb.testing.survival.launcher import KEEP_ALIVE
+from openmb.testing.survival.fates import ABORTED, FAILED, FINISHED, MARGIN, UNKNOWN, endings
+from openmb.testing.survival.judge import Fate, Gapped
+from openmb.testing.survival.launcher import HASTY, KEEP_ALIVE
 from openmb.testing.survival.points import BACK, Party, Step
 from openmb.testing.survival.traffic import Class
-from openmb.testing.survival.trial import Trial
+from openmb.testing.survival.trial import LEAD, Trial
 
 #: Seconds that a process stands still: longer than its peers wait for a sign of life, but within any deadline.
 STANDSTILL = 4 * KEEP_ALIVE + 1.0
@@ -40,7 +40,13 @@ class Outage(Trial):
 
 
 class Standstill(Outage):
-    """A process is stopped for longer than the keep-alive, and goes on."""
+    """
+    A process is stopped for longer than the keep-alive, and goes on.
+
+    @cvar seconds: for how long.
+    """
+
+    seconds = STANDSTILL
 
     async def _strike(self) -> None:
         self._mark("killed")
@@ -49,8 +55,30 @@ class Standstill(Outage):
         if self._party is Party.CONTROLLER:
             self._stage.controller.close()
         self._stage.gate.release()
-        await pause(theReactor(), STANDSTILL)
+        await pause(theReactor(), self.seconds)
         party.signal(signal.SIGCONT)
+
+
+class Absence(Standstill):
+    """
+    A process is stopped for longer than the grace time: the operation goes on without it, and then it returns.
+
+    It has lost no record; but packets of the flows that moved, which it had and could not hand on, may be missing.
+    """
+
+    patient = False
+    seconds = 4 * KEEP_ALIVE + HASTY.grace + 1.0
+
+    def _allowed(self) -> frozenset[str]:
+        return super()._allowed() | endings(self._party, self._point) - {UNKNOWN}
+
+    def _fates(self) -> dict[Class, Fate]:
+        fates = super()._fates()
+        handedOver = self.result.ending in (FINISHED, FAILED)
+        if self._party is not Party.CONTROLLER and handedOver is (self._party is Party.SOURCE):
+            places = self._places
+            fates[Class.MOVING] = Gapped(places.get("switched", LEAD) - MARGIN, places["settled"] + MARGIN)
+        return fates
 
 
 class BadLine(Outage):
