@@ -126,6 +126,10 @@ class FocusedTests(SynchronousTestCase):
         """Lost connections."""
         self.passes("breaks", {"breaks": 300})
 
+    def test_endings(self) -> None:
+        """The last answers are lost."""
+        self.passes("endings", {"break of source when merged": 50})
+
     def test_restarts(self) -> None:
         """Controllers that are started again."""
         self.passes("restarts", {"controller deaths": 100, **{f"recovered after {step}": 5 for step in RESTARTS}})

@@ -161,6 +161,13 @@ def focusOnBreaks(rng: random.Random, plans: int) -> Faults:
     return Faults(breaks=tuple(drawBreak(rng, plans, BRIEF) for _ in range(rng.choice((2, 3, 4)))))
 
 
+def focusOnEndings(rng: random.Random, plans: int) -> Faults:
+    """The last answers of an operation are lost, and whoever gave them comes back after it was over there."""
+    moments = [Moment(Stage.MERGED, rng.random() * 0.02) for _ in range(plans)]
+    away = [(rng.uniform(0.4, LITTLE),) for _ in moments]
+    return Faults(breaks=tuple(Break(plan, True, moments[plan], away[plan]) for plan in range(plans)))
+
+
 def focusOnRestarts(rng: random.Random, plans: int) -> Faults:
     """The controller dies often, and is soon there again."""
     return Faults(crashes=tuple(drawCrash(rng, plans, BRIEF, 0.0) for _ in range(rng.choice((2, 3, 4)))))
@@ -192,6 +199,7 @@ def focusOnReturns(rng: random.Random, plans: int) -> Faults:
 #: What a campaign can be about, beside everything.
 FOCUSES: dict[str, Callable[[random.Random, int], Faults]] = {
     "breaks": focusOnBreaks,
+    "endings": focusOnEndings,
     "restarts": focusOnRestarts,
     "leases": focusOnLeases,
     "returns": focusOnReturns,

@@ -119,7 +119,7 @@ def _forgetOutcome() -> Mutant:
     def remember(self: Outcomes, outcome: Outcome) -> None:
         return None
 
-    return Mutant("an outcome forgotten before CLOSE", ((Outcomes, "remember", remember),), "breaks")
+    return Mutant("an outcome forgotten before CLOSE", ((Outcomes, "remember", remember),), "endings")
 
 
 def _sameIncarnation() -> Mutant:
