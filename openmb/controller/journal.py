@@ -118,7 +118,7 @@ class SQLiteJournal:
         try:
             with _transaction(self._database):
                 self._write(entry)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *_NONSENSE) as error:
             raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path}: {error}") from error
 
     def _write(self, entry: Entry) -> None:

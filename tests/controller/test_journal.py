@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from openmb.controller.journal import REMEMBERED, SQLiteJournal
+from openmb.controller.journal import REMEMBERED, SQLiteJournal, _bringUpToDate, _connect
 from openmb.controller.journalfile import unfinishedIn
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.interfaces import Route
@@ -253,6 +253,13 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         self.assertTrue(self.path.with_name(f"{self.path.name}-wal").stat().st_size)
         self.refused("newer OpenMB .version 2, this one knows 1")
 
+    def test_versionWithoutLog(self) -> None:
+        """A new version is in the file itself as soon as it counts, not in the write-ahead log only."""
+        self.opened().close()
+        with closing(_connect(self.path)) as database:
+            _bringUpToDate(database, self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
+            self.refused("newer OpenMB .version 2, this one knows 1")
+
     def test_upgrade(self) -> None:
         """An older journal is brought up to date, with its content, in one step."""
         old = self.opened()
@@ -325,6 +332,15 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         journal._database.execute("PRAGMA max_page_count = 100000")
         journal.write(entry(9999, Step.OPEN))
         self.assertEqual(len(journal.unfinished()), kept + 1)
+
+    def test_unwritable(self) -> None:
+        """A text that cannot be stored is an error, and the next write works."""
+        journal = self.opened()
+        with self.assertRaises(OperationError) as caught:
+            journal.write(entry(1, Step.OPEN, reason="\udc80"))
+        self.assertEqual(caught.exception.refusal, Refusal.JOURNAL_FAILED)
+        journal.write(entry(2, Step.OPEN))
+        self.assertEqual(journal.unfinished(), (entry(2, Step.OPEN),))
 
     def test_noRoomForTheLog(self) -> None:
         """The write-ahead log itself cannot grow: an error, nothing lost, and the next write works when it can."""
