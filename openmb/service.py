@@ -11,7 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from openmb.controller.controller import Controller
@@ -19,15 +19,17 @@ from openmb.controller.southbound import ControllerReceiver
 from openmb.northbound.local import NorthboundVerbs
 from openmb.rpc.server import ServerFactory
 from openmb.rpc.unix import ILocalReactor, listenPrivately
-from openmb.southbound.certificates import Credentials
 from openmb.southbound.connection import Terms
 from openmb.southbound.link import Transport
+from openmb.southbound.live import LiveCredentials
 from openmb.southbound.server import ControllerFactory, listenSouthbound
 from openmb.southbound.tls import admitByCertificate
 from openmb.wire.messages import Hello
 
 #: Seconds that a stopping controller gives its operations, and between two looks at them.
 SETTLE, LOOK = 20.0, 0.02
+#: Seconds between two looks at files that may have changed, and at certificates that may not be valid any more.
+EXAMINE = 2.0
 
 
 class IServiceReactor(ILocalReactor, IReactorTCP):
@@ -59,12 +61,13 @@ class ControllerService(Service):
     log = Logger()
 
     def __init__(
-        self, controller: Controller, credentials: Credentials, places: ControllerPlaces, reactor: IServiceReactor
+        self, controller: Controller, credentials: LiveCredentials, places: ControllerPlaces, reactor: IServiceReactor
     ) -> None:
         self.controller = controller
         self._credentials, self._places, self._reactor = credentials, places, reactor
         self._ports: list[IListeningPort] = []
         self._opening: Deferred[None] | None = None
+        self._examining: LoopingCall | None = None
 
     def startService(self) -> None:
         """Listen."""
@@ -87,6 +90,9 @@ class ControllerService(Service):
         endpoint = TCP4ServerEndpoint(self._reactor, self._places.port, interface=self._places.interface)
         port = await listenSouthbound(endpoint, factory, self._credentials, self._reactor)
         self._ports.append(port)
+        self._examining = LoopingCall(factory.examine, self._credentials)
+        self._examining.clock = self._reactor
+        self._examining.start(EXAMINE)
         number = port.getHost().port  # type: ignore[attr-defined]
         self.log.info("listening for middleboxes at {host}:{port}", host=self._places.interface, port=number)
         if self._places.announce is not None:
@@ -104,6 +110,8 @@ class ControllerService(Service):
             await deferLater(self._reactor, LOOK)
         if self._opening is not None:
             self._opening.cancel()
+        if self._examining is not None:
+            self._examining.stop()
         stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
         self._ports = []
         result = await gatherResults(stopped)

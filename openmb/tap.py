@@ -16,7 +16,7 @@ from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError
 from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
-from openmb.southbound.certificates import loadCredentials
+from openmb.southbound.live import LiveCredentials
 
 
 class Options(usage.Options):
@@ -53,7 +53,7 @@ def makeService(options: Options) -> IService:
     steady(reactor)
     loop = cast(IServiceReactor, cast(Any, reactor))
     try:
-        credentials = loadCredentials(Path(options["certificates"]), options["name"])
+        credentials = LiveCredentials(Path(options["certificates"]), options["name"])
         journal = SQLiteJournal(Path(options["journal"]).absolute())
     except ConfigurationError as error:
         raise SystemExit(f"openmb: {error}") from error

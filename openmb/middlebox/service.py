@@ -12,7 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTCP
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from openmb.errors import OpenMBError, OutputFailed
@@ -20,16 +20,19 @@ from openmb.middlebox.agent import Agent
 from openmb.netctl.embedded.port import PortClient, connectPort
 from openmb.packets.batch import PacketBatch
 from openmb.rpc.unix import ILocalReactor
-from openmb.southbound.certificates import Credentials
 from openmb.southbound.client import MiddleboxFactory, SouthboundClient
 from openmb.southbound.connection import Terms
 from openmb.southbound.link import Link
+from openmb.southbound.live import Live, LiveCredentials
+from openmb.state.keyring import Keyring
 from openmb.wire.messages import Hello, Message, Welcome
 
 #: Seconds between two attempts to reach the switch.
 RETRY = 0.2
 #: Seconds that a stopping service gives its operations, and between two looks at them.
 SETTLE, LOOK = 20.0, 0.02
+#: Seconds between two looks at files that may have changed, and at certificates that may not be valid any more.
+EXAMINE = 2.0
 
 
 class IServiceReactor(ILocalReactor, IReactorTCP):
@@ -83,8 +86,12 @@ class MiddleboxService(Service):
 
     log = Logger()
 
-    def __init__(self, credentials: Credentials, places: MiddleboxPlaces, reactor: IServiceReactor) -> None:
-        self._credentials, self._places, self._reactor = credentials, places, reactor
+    def __init__(
+        self, credentials: LiveCredentials, keys: Live[Keyring], places: MiddleboxPlaces, reactor: IServiceReactor
+    ) -> None:
+        self._credentials, self._keys = credentials, keys
+        self._places, self._reactor = places, reactor
+        self._examining: LoopingCall | None = None
         self.link: Link | None = None
         self.agent: Agent
         self._client: ClientService | None = None
@@ -105,7 +112,22 @@ class MiddleboxService(Service):
         endpoint = TCP4ClientEndpoint(self._reactor, self._places.host, self._places.port)
         self._client = SouthboundClient(endpoint, factory, self._credentials, self._places.controller, self._reactor)
         self._client.startService()
+        self._examining = LoopingCall(self._examine, factory)
+        self._examining.clock = self._reactor
+        self._examining.start(EXAMINE)
         self._connectPort()
+
+    def _examine(self, factory: MiddleboxFactory) -> None:
+        """Is the controller still to be trusted?  Have the keys changed?  Operations keep those they began with."""
+        factory.examine(self._credentials)
+        if self._keys.refresh():
+            self._changeKeys(self._keys.value)
+
+    def _changeKeys(self, keyring: Keyring) -> None:
+        if keyring.kind == self.agent.host.kind:
+            self.agent.host.keyring = keyring
+        else:
+            self.log.error("the new keyring is for {kind} and not used", kind=keyring.kind)
 
     def _connectPort(self) -> None:
         self._connecting = Deferred.fromCoroutine(self._toPort())
@@ -159,6 +181,8 @@ class MiddleboxService(Service):
                 return
 
     async def _stop(self) -> None:
+        if self._examining is not None:
+            self._examining.stop()
         await self._settle()
         if self._port is not None:
             self._port.close()

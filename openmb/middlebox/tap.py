@@ -21,8 +21,7 @@ from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.service import IServiceReactor, MiddleboxPlaces, MiddleboxService
 from openmb.middlebox.settings import HostSettings
 from openmb.plugins.registry import allPlugins, findPlugin
-from openmb.southbound.certificates import loadCredentials
-from openmb.state.keyring import Keyring
+from openmb.southbound.live import LiveCredentials, liveKeyring
 
 
 def _positive(text: str) -> int:
@@ -123,25 +122,25 @@ def makeService(options: Options) -> IService:
     loop = cast(IServiceReactor, cast(Any, reactor))
     kind = str(options.subCommand)
     try:
-        credentials = loadCredentials(Path(options["certificates"]), options["name"])
-        keyring = Keyring.load(options["keys"])
+        credentials = LiveCredentials(Path(options["certificates"]), options["name"])
+        keys = liveKeyring(Path(options["keys"]))
         plugin = findPlugin(kind)
         if "append" in options.subOptions:
             options.subOptions["append"] = 1  # what a service wrote before it was started again is not to be lost
         engine = plugin.makeMiddlebox(options.subOptions)
     except ConfigurationError as error:
         raise SystemExit(f"openmb-middlebox: {error}") from error
-    if keyring.kind != kind:
-        raise SystemExit(f"openmb-middlebox: the keyring {options['keys']} is for {keyring.kind}, not {kind}")
+    if keys.value.kind != kind:
+        raise SystemExit(f"openmb-middlebox: the keyring {options['keys']} is for {keys.value.kind}, not {kind}")
     prepareKernels(plugin)
-    service = MiddleboxService(credentials, placesOf(options), loop)
+    service = MiddleboxService(credentials, keys, placesOf(options), loop)
     checksums = not options.subOptions.get("no-checksums")
     host = MiddleboxHost(
         options["name"],
         kind,
         os.urandom(16),
         engine,
-        keyring,
+        keys.value,
         service.send,
         loop.seconds,
         settingsOf(options),

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -32,7 +34,7 @@ from openmb.wire.formats import End
 VALIDITY = timedelta(days=825)
 #: Certificates are valid from a little before they are made, for clocks that lag.
 _LAG = timedelta(hours=1)
-_AUTHORITY = "authority"
+AUTHORITY = "authority"
 _URI = re.compile(r"openmb:(?:controller/(?P<controller>[^/]+)|middlebox/(?P<kind>[^/]+)/(?P<middlebox>[^/]+))")
 
 
@@ -50,11 +52,21 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What an end of a connection needs: its certificate and key, and the authority it trusts."""
+    """
+    What an end of a connection needs: its certificate and key, and the authority it trusts.
+
+    @ivar others: more authorities that are trusted, while one takes the place of another.
+    """
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
     authority: x509.Certificate
+    others: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def authorities(self) -> tuple[x509.Certificate, ...]:
+        """Every authority that is trusted."""
+        return (self.authority, *self.others)
 
 
 def controllerHost(name: str) -> str:
@@ -77,7 +89,7 @@ def makeAuthority(directory: Path) -> Path:
         .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return _store(directory, _AUTHORITY, builder.sign(key, hashes.SHA256()), key)
+    return _store(directory, AUTHORITY, builder.sign(key, hashes.SHA256()), key)
 
 
 def makeCertificate(directory: Path, role: End, name: str, kind: str = "") -> Path:
@@ -89,8 +101,8 @@ def makeCertificate(directory: Path, role: End, name: str, kind: str = "") -> Pa
     """
     identity = Identity(role, name, kind)
     _checkIdentity(identity)
-    authority = _readCertificate(directory / f"{_AUTHORITY}.pem")
-    authorityKey = _readKey(directory / f"{_AUTHORITY}.key")
+    authority = readCertificate(directory / f"{AUTHORITY}.pem")
+    authorityKey = readKey(directory / f"{AUTHORITY}.key")
     key = ec.generate_private_key(ec.SECP256R1())
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if role is End.CONTROLLER else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
@@ -105,17 +117,40 @@ def makeCertificate(directory: Path, role: End, name: str, kind: str = "") -> Pa
     return _store(directory, name, builder.sign(authorityKey, hashes.SHA256()), key)
 
 
+def renewCertificate(directory: Path, name: str) -> Path:
+    """
+    Make a new key and certificate for whom C{<name>.pem} in C{directory} speaks for, in the place of the old ones.
+
+    @return: the certificate's path.
+    @raise ConfigurationError: there is none, or it cannot be replaced; the old ones are then still there.
+    """
+    identity = identityOf(readCertificate(directory / f"{name}.pem"))
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".renew-") as draft:
+        for ending in ("pem", "key"):
+            os.link(directory / f"{AUTHORITY}.{ending}", Path(draft) / f"{AUTHORITY}.{ending}")
+        makeCertificate(Path(draft), identity.role, identity.name, identity.kind)
+        # a reader that comes between the two finds that they do not match, and reads again later
+        for ending in ("key", "pem"):
+            os.replace(Path(draft) / f"{name}.{ending}", directory / f"{name}.{ending}")
+    return directory / f"{name}.pem"
+
+
 def loadCredentials(directory: Path, name: str) -> Credentials:
     """
     The certificate and key C{name} in C{directory}, and the authority beside them.
 
     @raise ConfigurationError: a file is missing, damaged, or readable by others; or key and certificate do not match.
     """
-    certificate = _readCertificate(directory / f"{name}.pem")
-    key = _readKey(directory / f"{name}.key")
-    if certificate.public_key() != key.public_key():
+    certificate = readCertificate(directory / f"{name}.pem")
+    key = readKey(directory / f"{name}.key")
+    try:
+        matching = certificate.public_key() == key.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"{directory / name}.pem has a key of no known kind: {error}") from error
+    if not matching:
         raise ConfigurationError(f"{directory / name}.key is not the key of {name}.pem: make the certificate again")
-    return Credentials(certificate, key, _readCertificate(directory / f"{_AUTHORITY}.pem"))
+    authority, *others = _readCertificates(directory / f"{AUTHORITY}.pem")
+    return Credentials(certificate, key, authority, tuple(others))
 
 
 def identityOf(certificate: x509.Certificate) -> Identity:
@@ -153,8 +188,8 @@ def identityOfDER(data: bytes) -> Identity:
 def _checkIdentity(identity: Identity) -> None:
     if not NAME_PATTERN.fullmatch(identity.name) or len(identity.name) > NAME_LIMIT:
         raise ConfigurationError(f"{identity.name!r} cannot be a name: letters, digits, '.', '_' and '-' only")
-    if identity.name == _AUTHORITY:
-        raise ConfigurationError(f"{_AUTHORITY!r} is the name of the authority: choose another")
+    if identity.name == AUTHORITY:
+        raise ConfigurationError(f"{AUTHORITY!r} is the name of the authority: choose another")
     if (identity.role is End.CONTROLLER) != (identity.kind == ""):
         raise ConfigurationError("a middlebox has a kind, a controller has none")
     if identity.kind and (not NAME_PATTERN.fullmatch(identity.kind) or len(identity.kind) > KIND_LIMIT):
@@ -219,16 +254,30 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def _readCertificate(path: Path) -> x509.Certificate:
+def readCertificate(path: Path) -> x509.Certificate:
+    """
+    The certificate in C{path}, the first if there are several.
+
+    @raise ConfigurationError: there is none.
+    """
+    return _readCertificates(path)[0]
+
+
+def _readCertificates(path: Path) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; make it with 'openmb certs'") from error
     except (ValueError, x509.InvalidVersion) as error:
         raise ConfigurationError(f"{path} is not a certificate in PEM form") from error
 
 
-def _readKey(path: Path) -> ec.EllipticCurvePrivateKey:
+def readKey(path: Path) -> ec.EllipticCurvePrivateKey:
+    """
+    The private key in C{path}.
+
+    @raise ConfigurationError: there is none, or others can read it.
+    """
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
@@ -236,7 +285,7 @@ def _readKey(path: Path) -> ec.EllipticCurvePrivateKey:
             key = load_pem_private_key(file.read(), None)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; make it with 'openmb certs'") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{path} is not an unencrypted private key in PEM form") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigurationError(f"{path} is not an elliptic curve key")

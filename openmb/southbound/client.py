@@ -15,6 +15,7 @@ from openmb.southbound.certificates import Credentials
 from openmb.southbound.connection import Connection, Terms
 from openmb.southbound.factory import SouthboundFactory
 from openmb.southbound.link import Link, Receiver
+from openmb.southbound.live import LiveCredentials
 from openmb.southbound.protocol import SouthboundProtocol, unlessLogged
 from openmb.southbound.tls import ClientTLS
 from openmb.wire.formats import End
@@ -68,7 +69,7 @@ class SouthboundClient(ClientService):
         self,
         endpoint: IStreamClientEndpoint,
         factory: MiddleboxFactory,
-        credentials: Credentials,
+        credentials: Credentials | LiveCredentials,
         controller: str,
         clock: IReactorTime,
     ) -> None:

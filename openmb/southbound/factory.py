@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 
+from openmb.southbound.live import LiveCredentials
 from openmb.southbound.protocol import SouthboundProtocol
 
 Made = TypeVar("Made", bound=SouthboundProtocol)
@@ -18,6 +20,7 @@ class SouthboundFactory(Factory):
     """Keeps the protocols it made until their connections are lost."""
 
     noisy = False
+    _log = Logger()
 
     def __init__(self) -> None:
         self._alive: set[SouthboundProtocol] = set()
@@ -28,6 +31,16 @@ class SouthboundFactory(Factory):
         self._alive.add(protocol)
         protocol.whenLost().addCallback(lambda _: self._alive.discard(protocol))
         return protocol
+
+    def examine(self, credentials: LiveCredentials) -> None:
+        """Close every session whose peer must not be trusted any more; call it every few seconds."""
+        credentials.refresh()
+        for protocol in tuple(self._alive):
+            certificate = protocol.certificate
+            problem = credentials.objection(certificate) if certificate is not None else None
+            if problem is not None:
+                self._log.warn("closing the session with {peer}: {problem}", peer=protocol.peer, problem=problem)
+                protocol.close(problem)
 
     def closeAll(self, reason: str) -> Deferred[None]:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
@@ -110,6 +111,14 @@ class SouthboundProtocol(Protocol):
         """See L{Link}."""
         self.send(Goodbye(reason))
         self._end(reason, LINGER if self._opened else 0)
+
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        """The peer's, while its session is open and not closing."""
+        if not self._opened or self._reason is not None or self._lost:
+            return None
+        shown = self.transport.getPeerCertificate()
+        return None if shown is None else shown.to_cryptography()
 
     def whenOpen(self) -> Deferred[None]:
         """Fires when the session is open; fails with L{ConnectionFailed} when the connection ends before."""

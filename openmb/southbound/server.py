@@ -17,6 +17,7 @@ from openmb.southbound.certificates import Credentials
 from openmb.southbound.connection import Connection, Terms
 from openmb.southbound.factory import SouthboundFactory
 from openmb.southbound.link import Link, Receiver, Transport
+from openmb.southbound.live import LiveCredentials
 from openmb.southbound.protocol import SouthboundProtocol, unlessLogged
 from openmb.southbound.tls import ServerTLS, admitByCertificate
 from openmb.wire.formats import End
@@ -85,7 +86,10 @@ class _Cut(Protocol):
 
 
 def listenSouthbound(
-    endpoint: IStreamServerEndpoint, factory: ControllerFactory, credentials: Credentials, clock: IReactorTime
+    endpoint: IStreamServerEndpoint,
+    factory: ControllerFactory,
+    credentials: Credentials | LiveCredentials,
+    clock: IReactorTime,
 ) -> Deferred[IListeningPort]:
     """Listen for middleboxes at C{endpoint} (plain TCP; TLS is put on top)."""
     return endpoint.listen(TLSMemoryBIOFactory(ServerTLS(credentials), False, factory, clock))

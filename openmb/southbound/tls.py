@@ -4,6 +4,9 @@ TLS 1.3 for both ends, certificates on both sides.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from cryptography import x509
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from service_identity import CertificateError, VerificationError
@@ -16,51 +19,76 @@ from zope.interface import implementer
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.southbound.certificates import Credentials, Identity, controllerHost, identityOf
 from openmb.southbound.link import Transport
+from openmb.southbound.live import LiveCredentials
 from openmb.wire.formats import End
 from openmb.wire.messages import Hello
 
 _log = Logger()
+#: What OpenSSL's verification says in numbers (x509_vfy.h), in words that say what to do.
+_ERRORS = {
+    2: "its issuer is not the authority here: was it made by another one?",
+    7: "its signature is wrong",
+    9: "it is not valid yet: is the clock of one of the machines wrong?",
+    10: "it has expired: renew it",
+    18: "it is signed by itself, not by the authority",
+    19: "it is signed by an authority that is not trusted here",
+    20: "it is signed by an authority that is not trusted here",
+    21: "it is signed by an authority that is not trusted here",
+    24: "it is signed by a certificate that is no authority",
+    26: "it was made for the other end: middleboxes and controllers have certificates of different use",
+}
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTLS:
-    """The controller's end: takes any certificate of the authority; L{admitByCertificate} looks closer."""
+    """
+    The controller's end: takes any certificate of the authority that is not revoked; see L{admitByCertificate}.
+    """
 
-    def __init__(self, credentials: Credentials) -> None:
-        self._context = _context(credentials)
-        self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+    def __init__(self, credentials: Credentials | LiveCredentials) -> None:
+        self._contexts = _Contexts(credentials, SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
+
+    def _verify(self, connection: SSL.Connection, certificate: X509, error: int, depth: int, sound: int) -> bool:
+        """Called by OpenSSL for each certificate of the chain; must not raise.  Says whose was not taken, and why."""
+        problem = describe(error) if not sound else None if depth else self._contexts.objection(certificate)
+        if problem is not None:
+            _log.warn("a certificate is not taken: {whose}: {problem}", whose=whose(certificate), problem=problem)
+        return problem is None
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection that waits for a client."""
-        return SSL.Connection(self._context, None)
+        return SSL.Connection(self._contexts.current(), None)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTLS:
     """The middlebox's end: the certificate must be that of the controller C{controller}."""
 
-    def __init__(self, credentials: Credentials, controller: str) -> None:
+    def __init__(self, credentials: Credentials | LiveCredentials, controller: str) -> None:
         self._controller = controller
-        self._context = _context(credentials)
-        self._context.set_verify(SSL.VERIFY_PEER, self._verify)
+        self._contexts = _Contexts(credentials, SSL.VERIFY_PEER, self._verify)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection that asks for the controller by name."""
-        connection = SSL.Connection(self._context, None)
+        connection = SSL.Connection(self._contexts.current(), None)
         connection.set_tlsext_host_name(controllerHost(self._controller).encode("ascii"))
         return connection
 
     def _verify(self, connection: SSL.Connection, certificate: X509, error: int, depth: int, sound: int) -> bool:
         """Called by OpenSSL for each certificate of the chain, the peer's own (depth 0) last; must not raise."""
+        if not sound:
+            _log.warn(
+                "a certificate is not taken: {whose}: {problem}", whose=whose(certificate), problem=describe(error)
+            )
         if not sound or depth:
             return bool(sound)
         try:
             self._check(certificate)
-        except (VerificationError, CertificateError, ConfigurationError) as problem:
+        except (VerificationError, CertificateError, ConfigurationError, ValueError, x509.InvalidVersion) as objection:
             _log.warn(
                 "the certificate shown is not that of controller {controller}: {problem!r}",
                 controller=self._controller,
-                problem=problem,
+                problem=objection,
             )
             return False
         return True
@@ -70,6 +98,8 @@ class ClientTLS:
         verify_certificate_hostname(shown, controllerHost(self._controller))
         if (identity := identityOf(shown)) != Identity(End.CONTROLLER, self._controller):
             raise ConfigurationError(f"it is that of {identity}")
+        if (objection := self._contexts.objection(certificate)) is not None:
+            raise ConfigurationError(objection)
 
 
 def admitByCertificate(hello: Hello, transport: Transport) -> None:
@@ -80,14 +110,56 @@ def admitByCertificate(hello: Hello, transport: Transport) -> None:
     """
     certificate = transport.getPeerCertificate()
     if certificate is None:
-        raise OperationError(Refusal.BAD_REQUEST, "no certificate")
+        raise OperationError(Refusal.NOT_AUTHORISED, "no certificate")
     try:
         identity = identityOf(certificate.to_cryptography())
-    except ConfigurationError as error:
-        raise OperationError(Refusal.BAD_REQUEST, str(error)) from error
+    except (ConfigurationError, ValueError, x509.InvalidVersion) as error:
+        raise OperationError(Refusal.NOT_AUTHORISED, str(error)) from error
     claimed = Identity(End.MIDDLEBOX, hello.name, hello.kind)
     if identity != claimed:
-        raise OperationError(Refusal.BAD_REQUEST, f"HELLO of {claimed} with the certificate of {identity}")
+        raise OperationError(Refusal.NOT_AUTHORISED, f"HELLO of {claimed} with the certificate of {identity}")
+
+
+def whose(certificate: X509) -> str:
+    """Whom a certificate that may not be sound claims to speak for."""
+    try:
+        shown = certificate.to_cryptography()
+        return f"{identityOf(shown)}, signed by {shown.issuer.rfc4514_string()}"
+    except (ConfigurationError, ValueError, x509.InvalidVersion):
+        return f"nobody OpenMB knows ({certificate.get_subject().CN})"
+
+
+def describe(error: int) -> str:
+    """What OpenSSL has against a certificate, in words."""
+    return _ERRORS.get(error, f"error {error} of OpenSSL")
+
+
+class _Contexts:
+    """The TLS context after the credentials as they are now."""
+
+    def __init__(self, credentials: Credentials | LiveCredentials, verify: int, callback: Callable[..., bool]) -> None:
+        self._live = credentials if isinstance(credentials, LiveCredentials) else None
+        self._verify, self._callback = verify, callback
+        self._generation = self._live.generation if self._live is not None else 0
+        self._context = self._make(self._live.current if self._live is not None else credentials)  # type: ignore[arg-type]
+
+    def current(self) -> SSL.Context:
+        """For a new connection."""
+        if self._live is not None:
+            self._live.refresh()
+            if self._live.generation != self._generation:
+                self._context = self._make(self._live.current)
+                self._generation = self._live.generation
+        return self._context
+
+    def objection(self, certificate: X509) -> str | None:
+        """Why a certificate that is otherwise sound must not be trusted."""
+        return None if self._live is None else self._live.objection(certificate.to_cryptography())
+
+    def _make(self, credentials: Credentials) -> SSL.Context:
+        context = _context(credentials)
+        context.set_verify(self._verify, self._callback)
+        return context
 
 
 def _context(credentials: Credentials) -> SSL.Context:
@@ -101,5 +173,6 @@ def _context(credentials: Credentials) -> SSL.Context:
     store = context.get_cert_store()
     if store is None:
         raise ConfigurationError("OpenSSL gives no certificate store")
-    store.add_cert(X509.from_cryptography(credentials.authority))
+    for authority in credentials.authorities:
+        store.add_cert(X509.from_cryptography(authority))
     return context

@@ -149,8 +149,8 @@ class SessionTests(TLSTestCase):
     async def test_olderTLSIsRefused(self) -> None:
         lower = await self.openSession()
         creator = ClientTLS(self.credentials("bro2"), "main")
-        creator._context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        creator._context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        creator._contexts.current().set_min_proto_version(SSL.TLS1_2_VERSION)
+        creator._contexts.current().set_max_proto_version(SSL.TLS1_2_VERSION)
         peer = Raw(b"")
         await wrapClientTLS(creator, self.endpoint()).connect(Factory.forProtocol(lambda: peer))
         await peer.lost

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from openmb.southbound.certificates import makeAuthority, makeCertificate
+from openmb.southbound.certificates import makeAuthority, makeCertificate, renewCertificate
+from openmb.southbound.revocation import revoke
 from openmb.wire.formats import End
 
 directoryOption = click.option(
@@ -50,3 +51,19 @@ def controller(name: str, directory: Path) -> None:
 def middlebox(kind: str, name: str, directory: Path) -> None:
     """Make a certificate for the middlebox NAME of KIND."""
     click.echo(f"made {makeCertificate(directory, End.MIDDLEBOX, name, kind)}")
+
+
+@command.command("renew")
+@click.argument("name")
+@directoryOption
+def renew(name: str, directory: Path) -> None:
+    """Make a new key and certificate for NAME in the place of the old ones; running services read them again."""
+    click.echo(f"made {renewCertificate(directory, name)}; bring it and its key to the machine of {name}")
+
+
+@command.command("revoke")
+@click.argument("name")
+@directoryOption
+def revoked(name: str, directory: Path) -> None:
+    """Shut out whoever has the certificate NAME, its open sessions included, once every service has the list."""
+    click.echo(f"{revoke(directory, name)} has it now: bring that file to every machine, beside authority.pem")

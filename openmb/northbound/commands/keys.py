@@ -39,6 +39,24 @@ def rotate(file: Path) -> None:
     click.echo(f"{file}: key {keyring.current} is current; bring the file to every middlebox, then drop the old key")
 
 
+@command.command("add")
+@fileArgument
+def add(file: Path) -> None:
+    """Add a new key to FILE that opens but does not seal yet: the first step of a rotation while flows move."""
+    keyring = Keyring.load(file).extended()
+    keyring.save(file)
+    click.echo(f"{file}: key {max(keyring.keys)} is there; bring the file to every middlebox, then 'openmb keys use'")
+
+
+@command.command("use")
+@fileArgument
+@click.argument("identifier", type=int)
+def use(file: Path, identifier: int) -> None:
+    """Seal with the key IDENTIFIER of FILE from now on: the second step, once every middlebox has it."""
+    Keyring.load(file).using(identifier).save(file)
+    click.echo(f"{file}: key {identifier} is current; bring the file to every middlebox, then drop the old key")
+
+
 @command.command("drop")
 @fileArgument
 @click.argument("identifier", type=int)

@@ -23,7 +23,7 @@ from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.operations import journal
 from openmb.operations.values import Deadlines, MoveRequest, MoveSettings
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
-from openmb.southbound.certificates import loadCredentials
+from openmb.southbound.live import LiveCredentials
 from openmb.tap import Options
 from openmb.testing.survival.gate import Gate
 from openmb.testing.survival.points import BACK, Moment, Point, Step
@@ -159,7 +159,7 @@ def makeService(options: Options, gate: Gate, settings: MoveSettings) -> Control
     written = SQLiteJournal(Path(options["journal"]).absolute())
     controller = StoppingController(network, written, loop, settings)
     controller.gate = gate
-    credentials = loadCredentials(Path(options["certificates"]), options["name"])
+    credentials = LiveCredentials(Path(options["certificates"]), options["name"])
     announce = Path(options["announce"]) if options["announce"] else None
     places = ControllerPlaces(
         options["interface"], options["port"], Path(options["socket"]).absolute(), announce, KEEP_ALIVE

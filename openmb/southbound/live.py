@@ -1,0 +1,122 @@
+"""
+Files that services read again when they change: certificates, the list of revoked ones, keyrings.
+
+A change that cannot be used is told in the log, and what was in use stays in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from cryptography import x509
+from twisted.logger import Logger
+
+from openmb.errors import ConfigurationError
+from openmb.southbound.certificates import AUTHORITY, Credentials, loadCredentials
+from openmb.southbound.revocation import LIST, Revocations
+from openmb.state.keyring import Keyring
+
+Value = TypeVar("Value")
+
+
+class Live(Generic[Value]):
+    """
+    Something that is read from files.
+
+    @param load: reads it; raises L{ConfigurationError}.
+    @ivar value: as it was read last.
+    @ivar generation: how often it was read again.
+    """
+
+    log = Logger()
+
+    def __init__(self, paths: Sequence[Path], load: Callable[[], Value]) -> None:
+        """@raise ConfigurationError: it cannot be read at all."""
+        self._paths, self._load = tuple(paths), load
+        self._seen = self._look()
+        self.value = load()
+        self.generation = 0
+
+    def refresh(self) -> bool:
+        """Read it again if a file has changed; was there a change that could be used?"""
+        now = self._look()
+        if now == self._seen:
+            return False
+        try:
+            self.value = self._load()
+        except ConfigurationError as error:
+            if now != self._refused:
+                self.log.error("a change is not used, what was there before stays in use: {reason}", reason=error)
+            self._refused = now
+            return False
+        self._seen = now
+        self.generation += 1
+        self.log.info("read again: {paths}", paths=", ".join(str(path) for path in self._paths))
+        return True
+
+    _refused: tuple[tuple[int, int, int] | None, ...] | None = None
+
+    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+        return tuple(_mark(path) for path in self._paths)
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced or written."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class LiveCredentials:
+    """
+    The certificate C{name}, its key, the authorities, and what they have revoked, in one directory.
+
+    @ivar generation: grows with each change.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        """@raise ConfigurationError: something cannot be used."""
+        own = [directory / f"{name}.{ending}" for ending in ("pem", "key")]
+        shared = [directory / f"{AUTHORITY}.pem"]
+        self._own = Live([*own, *shared], lambda: loadCredentials(directory, name))
+        self._revoked = Live(
+            [*shared, directory / LIST], lambda: Revocations.load(directory, self._own.value.authorities)
+        )
+
+    def refresh(self) -> None:
+        """Read what has changed."""
+        self._own.refresh()
+        self._revoked.refresh()
+
+    @property
+    def current(self) -> Credentials:
+        """As they are now."""
+        return self._own.value
+
+    @property
+    def generation(self) -> int:
+        return self._own.generation
+
+    def objection(self, certificate: x509.Certificate, now: datetime | None = None) -> str | None:
+        """Why C{certificate} must not be trusted (any more); None if nothing is against it."""
+        now = now or datetime.now(UTC)
+        revoked = self._revoked.value.of(certificate)
+        if revoked is not None:
+            return f"its certificate was revoked on {revoked:%Y-%m-%d %H:%M} UTC"
+        if now >= certificate.not_valid_after_utc:
+            return f"its certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        return None
+
+
+def liveKeyring(path: Path) -> Live[Keyring]:
+    """
+    The keyring at C{path}.
+
+    @raise ConfigurationError: it cannot be used.
+    """
+    return Live([path], lambda: Keyring.load(path))
