@@ -50,7 +50,10 @@ class Dispatcher:
         elif isinstance(message, m.Close):
             self._close(identifier)
         elif isinstance(message, m.StreamFrame | m.Credit | m.Resume):
-            self._stream(message, self._operations.get(identifier))
+            operation = self._operations.get(identifier)
+            if isinstance(message, m.Resume):
+                self._repeatCredit(operation, identifier)
+            self._stream(message, operation)
         elif (operation := self._operations.get(identifier)) is not None:
             self._command(message, operation)
         elif (outcome := self._outcomes.get(identifier)) is not None:
@@ -70,6 +73,14 @@ class Dispatcher:
                 operation.sender.credited(message.number)
             else:
                 operation.sender.resume(message.number)
+
+    def _repeatCredit(self, operation: Operation | None, identifier: int) -> None:
+        """RESUME says that both ends are connected: credit that was repeated before found nobody at the other end."""
+        outcome = self._outcomes.get(identifier)
+        if operation is not None:
+            self._host.repeatCredit(operation)
+        elif outcome is not None and outcome.credit is not None:
+            self._host.send(outcome.credit)
 
     def _command(self, message: m.Message, operation: Operation) -> None:
         match message, operation:

@@ -190,6 +190,20 @@ class StreamsTests(SynchronousTestCase):
         pair.b.host.connectionMade()
         self.assertEqual([m.Credit(OP, m.Side.SOURCE, last)], pair.b.sent)
 
+    def test_creditRepeatedForBoth(self) -> None:
+        """RESUME says that the other end is there too: credit comes again, also of an operation that has ended."""
+        pair = Pair().installed()
+        last = pair.b.host.hello().operations[0].received
+        pair.b.host.timePassed(0.0)
+        pair.b.sent.clear()
+        pair.b.tell(m.Resume(OP, m.Side.DESTINATION, -1))
+        pair.b.host.timePassed(0.0)
+        self.assertEqual([m.Credit(OP, m.Side.SOURCE, last)], pair.b.sent)
+        pair.b.tell(m.Discard(OP, False))
+        pair.b.sent.clear()
+        pair.b.tell(m.Resume(OP, m.Side.DESTINATION, -1))
+        self.assertEqual([m.Credit(OP, m.Side.SOURCE, last)], pair.b.sent)
+
     def test_withheldStaysWithheld(self) -> None:
         """Neither a duplicate nor a new connection acknowledges what is still being withheld."""
         pair = Pair(redirectBytes=100).confirmed()
