@@ -115,7 +115,8 @@ class Controller:
         else:
             for message in reminders(status, report.stage is Stage.ABORTED):
                 session.send(message)
-        session.send(m.Close(status.operation))
+        if status.operation not in self._around.unclosed:
+            session.send(m.Close(status.operation))
 
     def sessionClosed(self, session: Session) -> None:
         """The connection of a middlebox is gone: its operations wait for it, within their deadlines."""

@@ -69,6 +69,11 @@ class End:
         ending = any(isinstance(command, ENDING) for command in self._commands)
         return self.engaged and not ending and self.status(operation) is None
 
+    def isOver(self, operation: int) -> bool:
+        """Did it say, when it connected last, that the operation is over there?"""
+        status = self.status(operation)
+        return status is not None and status.state == "ended"
+
     def away(self, grace: float, tooLong: Callable[[], None]) -> None:
         """It is not connected; call C{tooLong} unless L{returned} is called within C{grace} seconds."""
         self.returned()

@@ -5,7 +5,7 @@ Runs one move: performs what its machine asks for, and turns answers, deadlines 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from automat import NoTransition
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -29,15 +29,23 @@ from openmb.wire import messages as m
 #: States in which an application may still change its mind.
 UNDECIDED = frozenset({Stage.STARTED, Stage.INSTALLED, Stage.SWITCHING})
 
+#: Seconds until a CLOSED that could not be written is tried again.
+CLOSE_AGAIN = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every operation of one controller uses."""
+    """
+    What every operation of one controller uses.
+
+    @ivar unclosed: operations that are over, which the journal does not say yet.
+    """
 
     registry: Registry
     network: INetwork
     journal: IJournal
     clock: IReactorTime
+    unclosed: set[int] = field(default_factory=set)
 
 
 class MovePerformer:
@@ -173,7 +181,7 @@ class MovePerformer:
         """The same incarnation of one of the two is connected (again): go on where it broke."""
         end = self._end(name)
         end.returned()
-        if end.gaveUp(self.request.operation):
+        if end.gaveUp(self.request.operation) or (self._recovering and end.isOver(self.request.operation)):
             self.machine.abort(Refusal.WRONG_STATE, f"{name} had given the operation up")
         end.repeat()
         if self.source.present and self.destination.present:
@@ -237,9 +245,23 @@ class MovePerformer:
             self._around.journal.write(entry)
         except OperationError as error:
             self.log.critical("journal, {step} of {op:x}: {reason}", step=step.name, op=entry.operation, reason=error)
+            if step is Step.CLOSED:
+                self._around.unclosed.add(entry.operation)
+                self._around.clock.callLater(CLOSE_AGAIN, self._closeLater, entry)
             return False
         self._owned = self._owned or step is Step.COMMIT
         return True
+
+    def _closeLater(self, entry: Entry) -> None:
+        """Try again to write that it is over; only then may both ends forget it."""
+        try:
+            self._around.journal.write(entry)
+        except OperationError:
+            self._around.clock.callLater(CLOSE_AGAIN, self._closeLater, entry)
+            return
+        self._around.unclosed.discard(entry.operation)
+        for end in (self.source, self.destination):
+            end.send(m.Close(entry.operation))
 
     def toSource(self, message: m.Message) -> None:
         self.source.send(message)

@@ -52,9 +52,14 @@ def dropAtSource(core: MoveCore) -> None:
 
 
 def end(core: MoveCore, stage: Stage) -> None:
-    """Nothing more will happen: journal it, let both ends forget, tell the application."""
+    """
+    Nothing more will happen: journal it, let both ends forget, tell the application.
+
+    The ends forget only what the journal says is over: they must be able to answer a controller that is restarted from
+    an earlier entry.  The performer tells them when an entry that could not be written is written at last.
+    """
     core.actions.stopMarkers()
-    core.actions.journal(Step.CLOSED, stage.value)
-    core.actions.toSource(Close(core.request.operation))
-    core.actions.toDestination(Close(core.request.operation))
+    if core.actions.journal(Step.CLOSED, stage.value):
+        core.actions.toSource(Close(core.request.operation))
+        core.actions.toDestination(Close(core.request.operation))
     core.actions.reached(stage)

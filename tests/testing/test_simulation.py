@@ -148,6 +148,10 @@ class FocusedTests(SynchronousTestCase):
         """Full queues."""
         self.passes("bounds", {"stops for a full host": 100, "failed BUFFER_FULL": 10})
 
+    def test_disks(self) -> None:
+        """Journals that cannot be written for a while, and restarts after or meanwhile."""
+        self.passes("disks", {"disk full": 100, "journal full": 100, "recovered after commit": 3})
+
     def test_routes(self) -> None:
         """Answers of the network that are lost or late."""
         self.passes("routes", {"lost answers of routes": 50, "late routes": 20})

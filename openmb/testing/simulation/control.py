@@ -192,6 +192,7 @@ class Control:
     @param begun: told of each controller that was started again.
     @param ended: told when one has died, before anything else happens.
     @ivar life: the controller that is alive, or None.
+    @ivar fullUntil: until when no entry can be written.
     @ivar gone: none will be started any more.
     """
 
@@ -212,7 +213,7 @@ class Control:
         self.begun: Callable[[Life], None] = lambda life: None
         self.ended: Callable[[Life], None] = lambda life: None
         self.wrote: Callable[[Entry], None] = lambda entry: None
-        self.gone = False
+        self.gone, self.fullUntil = False, 0.0
         self.lives = 0
         self.life: Life | None = self._start()
 
@@ -228,17 +229,23 @@ class Control:
             token=lambda: self._rng.randbytes(16),
         )
         life.crash = self._crashes[0] if self._crashes else None
-        if self._faults.unwritable:
-            life.unwritable = self._isFull
+        life.unwritable = self._isFull
         return life
 
     def _isFull(self) -> bool:
-        full = self._luck.random() < self._faults.unwritable
+        full = self._clock.seconds() < self.fullUntil
+        if self._faults.unwritable:
+            full = full or self._luck.random() < self._faults.unwritable
         self._counts["journal full"] += full
         return full
 
     def _written(self, entry: Entry) -> None:
         self.wrote(entry)
+
+    def fill(self, seconds: float) -> None:
+        """The journal's disk is full from now on, for a while."""
+        self.fullUntil = max(self.fullUntil, self._clock.seconds() + seconds)
+        self._counts["disk full"] += 1
 
     def strike(self, crash: Crash) -> None:
         """The moment of a crash has come."""

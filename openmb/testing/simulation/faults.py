@@ -84,6 +84,15 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Full:
+    """The disk of the journal is full from a moment of a plan's move on, for so many seconds."""
+
+    plan: int
+    moment: Moment
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Faults:
     """
     The faults of one history.
@@ -92,6 +101,7 @@ class Faults:
     @ivar back: seconds after which a middlebox that died comes back as a new process; None: never.
     @ivar lying: @ivar late: of routes, see L{openmb.testing.simulation.network.NetworkBehaviour}.
     @ivar bounds: small queues; None: none is ever full.
+    @ivar full: when no journal entry at all can be written.
     @ivar rough: packets of the traffic itself are lost, repeated, late or damaged.
     """
 
@@ -103,6 +113,7 @@ class Faults:
     late: float = 0.0
     bounds: Bounds | None = None
     rough: bool = False
+    full: Full | None = None
 
     @property
     def brief(self) -> bool:
@@ -180,6 +191,16 @@ def focusOnLeases(rng: random.Random, plans: int) -> Faults:
     return Faults(crashes=(drawCrash(rng, plans, LONG, 0.4),))
 
 
+def focusOnDisks(rng: random.Random, plans: int) -> Faults:
+    """The journal's disk is full for a while, and the controller dies, perhaps meanwhile."""
+    plan = rng.randrange(plans)
+    stage = rng.choice((Stage.STARTED, Stage.SWITCHING, Stage.ROUTED, Stage.ROUTED, Stage.MERGED, Stage.ABORTED))
+    full = Full(plan, Moment(stage, rng.random() ** 2 * 0.1), drawAway(rng, (10, 40, 50, 0, 0)))
+    end = rng.choice((Stage.FINISHED, Stage.FINISHED, Stage.ABORTED, Stage.MOVED))
+    dies = Crash(plan, Moment(end, rng.random() * 0.1), Step.OPEN, 0, 0, drawAway(rng, BRIEF))
+    return Faults(crashes=(dies,), full=full)
+
+
 def focusOnBounds(rng: random.Random, plans: int) -> Faults:
     """Small queues, and sometimes a break besides."""
     breaks = (drawBreak(rng, plans, BRIEF),) if rng.random() < 0.3 else ()
@@ -203,6 +224,7 @@ FOCUSES: dict[str, Callable[[random.Random, int], Faults]] = {
     "restarts": focusOnRestarts,
     "leases": focusOnLeases,
     "returns": focusOnReturns,
+    "disks": focusOnDisks,
     "bounds": focusOnBounds,
     "routes": focusOnRoutes,
 }

@@ -164,6 +164,16 @@ def _ownWithoutMarker() -> Mutant:
     )
 
 
+def _closeFirst() -> Mutant:
+    """Both ends are told to forget an operation although the journal does not say that it is over."""
+    original = MovePerformer.journal
+
+    def journal(self: MovePerformer, step: Step, reason: str = "") -> bool:
+        return original(self, step, reason) or step is Step.CLOSED
+
+    return Mutant("forgotten before the journal says so", ((MovePerformer, "journal", journal),), "disks")
+
+
 MAKERS: tuple[Callable[[], Mutant], ...] = (
     _actFirst,
     _forgetCopies,
@@ -177,6 +187,7 @@ MAKERS: tuple[Callable[[], Mutant], ...] = (
     _noRepeat,
     _orphanForgets,
     _ownWithoutMarker,
+    _closeFirst,
 )
 
 #: Every mutant of survival; each must be noticed within the seeds that the suite gives it.

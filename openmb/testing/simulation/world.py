@@ -136,6 +136,9 @@ class World:
         plans, death = self.scenario.plans, self.scenario.death
         if death is not None and plans[death.plan] is plan and death.moment.stage is stage:
             self._soon(death.moment.delay, self._die, self._victim(move, death.ofSource))
+        full = self.faults.full
+        if full is not None and plans[full.plan] is plan and full.moment.stage is stage:
+            self._soon(full.moment.delay, self.control.fill, full.seconds)
         for number, broken in enumerate(self.faults.breaks):
             if plans[broken.plan] is plan and broken.moment.stage is stage and number not in self._struck:
                 self._struck.add(number)
@@ -221,15 +224,12 @@ class World:
         """Is everybody there who will be, and nothing under way?"""
         if self.control.gone:
             return True
-        life, there = self.control.life, [each for each in self.middleboxes.values() if each.alive]
+        life = self.control.life
+        if life is None or self._coming or self.application.waiting or life.controller.moves:
+            return False
+        there = [each for each in self.middleboxes.values() if each.alive]
         connected = all(each.connection is not None and each.host.connected for each in there)
-        return (
-            life is not None
-            and not self._coming
-            and connected
-            and not life.controller.moves
-            and not self.application.waiting
-        )
+        return connected and not life.clock.getDelayedCalls()
 
     def _unsettled(self) -> list[str]:
         """What should be over and is not, or has left something behind."""
@@ -241,7 +241,7 @@ class World:
         for entry in self.control.journal.unfinished():
             if self.control.gone:
                 self.accounts.unsettled(entry.operation)
-            elif not self.faults.unwritable:
+            elif not self.faults.unwritable and self.faults.full is None:
                 found.append(f"the journal ends with {entry.step.value}")
         back = self.faults.back
         brief = self.faults.brief and (not self.counts["deaths"] or (back is not None and back < SOON))
