@@ -52,6 +52,7 @@ class Accounts:
         self._leased: set[tuple[int, str]] = set()
         self._lost: dict[int, dict[type[Message], int]] = {}
         self._deleted: dict[int, int] = {}
+        self._abandoned: set[int] = set()
 
     # -- operations
 
@@ -77,6 +78,12 @@ class Accounts:
             self._leased.add((operation, role))
             self._troubled.add(operation)
             self._counts[f"lease of {role} ended when {state}"] += 1
+
+    def ended(self, report: MoveReport) -> None:
+        """One that failed after COMMIT because an end was not there says so: what that end had may be lost."""
+        if report.stage is Stage.FAILED and report.refusal in (Refusal.DEADLINE, Refusal.PEER_DIED):
+            self._abandoned.add(report.operation)
+            self._counts["operations that report a lost end"] += 1
 
     def unsettled(self, operation: int) -> None:
         """Nobody will ever say how this ended."""
@@ -121,8 +128,10 @@ class Accounts:
         for operation in (self._troubled & self._routed) | set(self._lost):
             entry = self.entries[operation]
             names = frozenset(self._names[index] for index in self._flowsOf(entry.flows))
-            lost = sum(self._lost.get(operation, {}).values())
-            found.append(Excuse(operation, names, None if names & self.tainted else lost))
+            lost: int | None = sum(self._lost.get(operation, {}).values())
+            if operation in self._abandoned or names & self.tainted:
+                lost = None
+            found.append(Excuse(operation, names, lost))
         return found
 
     # -- flows

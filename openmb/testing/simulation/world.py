@@ -266,6 +266,8 @@ class World:
         reference.process(Decoder(checksums=True).decode(packets), None)
         reference.finish()
         reference.flush()
+        for report in self.application.reports.values():
+            self.accounts.ended(report)
         excuses = self.accounts.excuses()
         self.counts["operations cut in two"] += len(excuses)
         excused = self.accounts.tainted.union(*(excuse.flows for excuse in excuses))
