@@ -24,6 +24,8 @@ from openmb.wire.messages import Goodbye, Hello, Message, Refused, Welcome
 
 #: Seconds between two looks at the clock.
 TICK = 0.5
+#: Seconds for which a peer may take nothing, and bytes that may wait for it meanwhile.
+STALL_LIMIT, PILE_LIMIT = 30.0, 64 << 20
 #: Seconds that a peer has to take the last bytes before the connection is cut.
 LINGER = 5.0
 
@@ -62,6 +64,8 @@ class SouthboundProtocol(Protocol):
         self._opened = False
         self._waiting: list[Deferred[None]] = []
         self._lost = False
+        self._piled = 0
+        self._stalledAt: float | None = None
         self._mourning: list[Deferred[None]] = []
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = clock
@@ -105,7 +109,20 @@ class SouthboundProtocol(Protocol):
     def send(self, message: Message) -> None:
         """See L{Link}."""
         if self._connection.state is not State.CLOSED and self._reason is None:
-            self.transport.write(self._connection.send(message))
+            data = self._connection.send(message)
+            self.transport.write(data)
+            if not self.writable:
+                self._pile(len(data))
+
+    def _pile(self, size: int) -> None:
+        """The peer takes nothing for now: what is sent waits in memory, but not without end."""
+        self._piled += size
+        if self._piled > PILE_LIMIT:
+            self.cut(f"it does not take what is sent: {self._piled >> 20} MiB wait")
+
+    def cut(self, reason: str) -> None:
+        """Drop the connection at once, with a line in the log."""
+        self._drop(reason, linger=0)
 
     def close(self, reason: str) -> None:
         """See L{Link}."""
@@ -140,10 +157,12 @@ class SouthboundProtocol(Protocol):
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
         self.writable = False
+        self._stalledAt = self._clock.seconds()
 
     def resumeProducing(self) -> None:
         """The transport's buffer has room."""
         self.writable = True
+        self._piled, self._stalledAt = 0, None
         self.whenWritable()
 
     def stopProducing(self) -> None:
@@ -190,6 +209,9 @@ class SouthboundProtocol(Protocol):
                 each.errback(ConnectionFailed(self._reason))
 
     def _tick(self) -> None:
+        if self._stalledAt is not None and self._clock.seconds() - self._stalledAt >= STALL_LIMIT:
+            self.cut(f"it has taken nothing of what is sent for {STALL_LIMIT:g} s")
+            return
         try:
             for data in self._connection.timePassed(self._clock.seconds()):
                 self.transport.write(data)

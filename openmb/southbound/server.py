@@ -4,13 +4,11 @@ The controller's end of southbound connections.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IStreamServerEndpoint
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from openmb.southbound.certificates import Credentials
@@ -34,10 +32,8 @@ class ControllerFactory(SouthboundFactory):
 
     @param makeReceiver: makes the receiver of a new link.
     @param admit: raises L{OperationError} when a HELLO is not to be welcomed.
-    @param halfOpenLimit: connections that one host may have without a session; more are cut at once.
+    @param halfOpenLimit: connections that one host may have without a session; with more the oldest is cut.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -50,39 +46,42 @@ class ControllerFactory(SouthboundFactory):
         super().__init__()
         self._terms, self._makeReceiver, self._clock, self._admit = terms, makeReceiver, clock, admit
         self._limit = halfOpenLimit
-        self._halfOpen: Counter[str] = Counter()
+        self._halfOpen: dict[str, dict[SouthboundProtocol, None]] = {}  # by host, the oldest first
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """The controller's end, or a protocol that cuts the connection because its host has too many half-open ones."""
+        """
+        The controller's end.
+
+        Where there are too many connections without a session the one that waits the longest is cut, and not the new
+        one: whoever only knocks must not keep those out who are quick to say who they are.
+        """
         host = str(getattr(addr, "host", addr))
-        if self._halfOpen[host] >= self._limit or self._halfOpen.total() >= HALF_OPEN_TOTAL:
-            self._log.warn("too many half-open connections of {host}: another is cut", host=host)
-            return _Cut()
+        mine = self._halfOpen.setdefault(host, {})
+        if len(mine) >= self._limit:
+            self._cut(host)
+        elif sum(map(len, self._halfOpen.values())) >= HALF_OPEN_TOTAL:
+            self._cut(max(self._halfOpen, key=lambda one: len(self._halfOpen[one])))
         connection = Connection(End.CONTROLLER, self._terms)
         protocol = SouthboundProtocol(connection, self._makeReceiver, self._clock, admit=self._admit)
         self._count(host, protocol)
         return self.adopt(protocol)
 
+    def _cut(self, host: str) -> None:
+        oldest = next(iter(self._halfOpen[host]))
+        self._settled(host, oldest)
+        oldest.cut(f"too many connections of {host} without a session")
+
     def _count(self, host: str, protocol: SouthboundProtocol) -> None:
-        self._halfOpen[host] += 1
-
-        def settled(_: object) -> None:
-            self._halfOpen[host] -= 1
-            if not self._halfOpen[host]:
-                del self._halfOpen[host]
-
+        self._halfOpen.setdefault(host, {})[protocol] = None
         opened = protocol.whenOpen()
         opened.addErrback(unlessLogged)
-        opened.addCallback(settled)
+        opened.addCallback(lambda _: self._settled(host, protocol))
 
-
-class _Cut(Protocol):
-    """Cuts its connection."""
-
-    transport: Transport  # type: ignore[assignment]
-
-    def connectionMade(self) -> None:
-        self.transport.abortConnection()
+    def _settled(self, host: str, protocol: SouthboundProtocol) -> None:
+        mine = self._halfOpen.get(host, {})
+        mine.pop(protocol, None)
+        if not mine:
+            self._halfOpen.pop(host, None)
 
 
 def listenSouthbound(

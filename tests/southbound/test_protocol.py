@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError, Refusal
+from openmb.southbound import protocol as protocols
 from openmb.southbound.client import MiddleboxFactory
 from openmb.southbound.connection import Terms
 from openmb.southbound.link import Transport
@@ -218,13 +219,54 @@ class PressureTests(Ends):
         self.assertIsNone(transport.producer)
 
     def test_halfOpenConnectionsAreLimited(self) -> None:
+        """The oldest has to go, and the newest, which may be an honest one, gets in."""
         waiting = [self.controller() for _ in range(3)]
-        transport = StringTransport()
         with capturedLogs() as logs:
-            self.factory.buildProtocol(_ADDRESS).makeConnection(transport)
-        self.assertTrue(transport.disconnected)
-        self.assertIn("half-open", logs[0]["log_format"])
-        self.assertFalse(any(other.disconnecting for _, other in waiting))
+            protocol, transport = self.controller()
+        self.clock.advance(0)
+        self.assertEqual([True, False, False], [other.disconnecting or other.disconnected for _, other in waiting])
+        self.assertIn("without a session", logs[0]["reason"])
+        protocol.dataReceived(encode(helloOf()))
+        self.assertFalse(transport.disconnecting)
+        self.assertEqual("bro1 (bro) at 192.0.2.1:1234", protocol.peer)
+
+    def test_peerThatTakesNothing(self) -> None:
+        """After a while it is cut, whatever waits."""
+        protocol, transport = self.opened()
+        protocol.pauseProducing()
+        for second in range(1, 32):
+            self.assertEqual(second > 30, transport.disconnecting, second)
+            self.clock.advance(1)
+            protocol.dataReceived(encode(Ping(1)))
+        self.assertEqual(["it has taken nothing of what is sent for 30 s"], [self.lostReason(protocol)])
+
+    def test_peerThatTakesSomething(self) -> None:
+        protocol, transport = self.opened()
+        for _ in range(5):
+            protocol.pauseProducing()
+            for _ in range(20):
+                self.clock.advance(1)
+                protocol.dataReceived(encode(Ping(1)))
+            protocol.resumeProducing()
+        self.assertFalse(transport.disconnecting)
+
+    def test_pile(self) -> None:
+        """What waits for a peer that takes nothing is bounded."""
+        self.patch(protocols, "PILE_LIMIT", 1000)
+        protocol, transport = self.opened()
+        for _ in range(100):
+            protocol.send(Ping(1))
+        self.assertFalse(transport.disconnecting)
+        protocol.pauseProducing()
+        for _ in range(100):
+            protocol.send(Ping(1))
+        self.assertTrue(transport.disconnecting)
+        self.assertLess(len(transport.value()), 100 * len(encode(Ping(1))) + 2000)
+
+    def lostReason(self, protocol: SouthboundProtocol) -> str:
+        self.lose(protocol)
+        (reason,) = self.receivers.receivers[0].reasons
+        return reason
 
     def test_limitIsOfOneHost(self) -> None:
         for _ in range(3):
@@ -236,7 +278,7 @@ class PressureTests(Ends):
             self.opened()
             self.lose(self.controller()[0])
         self.controller()
-        self.assertEqual(self.factory._halfOpen, {"192.0.2.1": 1})
+        self.assertEqual([1], [len(waiting) for waiting in self.factory._halfOpen.values()])
 
 
 class MiddleboxTests(Ends):
