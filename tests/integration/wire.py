@@ -152,7 +152,7 @@ class WireCase(TestCase):
             makeCertificate(self.folder, End.MIDDLEBOX, name, "counter")
         self.events: list[LogEvent] = []
         globalLogPublisher.addObserver(self.events.append)  # type: ignore[arg-type]
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)  # type: ignore[arg-type]
         self.network = DirectNetwork()
         self.controller = InterferingController(self.network, MemoryJournal(), LOOP)
         self.factory = ControllerFactory(Terms(epoch=1), lambda link: ControllerReceiver(self.controller, link), LOOP)
