@@ -68,6 +68,7 @@ class ControllerService(Service):
         self._ports: list[IListeningPort] = []
         self._opening: Deferred[None] | None = None
         self._examining: LoopingCall | None = None
+        self._factory: ControllerFactory | None = None
 
     def startService(self) -> None:
         """Listen."""
@@ -84,19 +85,24 @@ class ControllerService(Service):
 
     async def _listen(self) -> None:
         terms = Terms(epoch=self.controller.epoch, keepAlive=self._places.keepAlive)
-        factory = ControllerFactory(
+        self._factory = factory = ControllerFactory(
             terms, lambda link: ControllerReceiver(self.controller, link), self._reactor, self._admit
         )
         endpoint = TCP4ServerEndpoint(self._reactor, self._places.port, interface=self._places.interface)
         port = await listenSouthbound(endpoint, factory, self._credentials, self._reactor)
         self._ports.append(port)
-        self._examining = LoopingCall(factory.examine, self._credentials)
+        self._examining = LoopingCall(self.examine)
         self._examining.clock = self._reactor
         self._examining.start(EXAMINE)
         number = port.getHost().port  # type: ignore[attr-defined]
         self.log.info("listening for middleboxes at {host}:{port}", host=self._places.interface, port=number)
         if self._places.announce is not None:
             _writeWhole(self._places.announce, f"{number}\n")
+
+    def examine(self) -> None:
+        """Read files that have changed, and close the sessions of whoever must not be trusted any more."""
+        if self._factory is not None:
+            self._factory.examine(self._credentials)
 
     def stopService(self) -> Deferred[object]:
         """Abort what can be aborted, let the rest come to its end for a while, and listen no more."""

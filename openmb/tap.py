@@ -14,6 +14,7 @@ from openmb.clock import steady
 from openmb.controller.controller import Controller
 from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError
+from openmb.hangup import onHangup
 from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
 from openmb.southbound.live import LiveCredentials
@@ -60,4 +61,6 @@ def makeService(options: Options) -> IService:
     network = EmbeddedNetwork(Path(options["switch"]) / "control.sock", loop)
     announce = Path(options["announce"]) if options["announce"] else None
     places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute(), announce)
-    return ControllerService(Controller(network, journal, loop), credentials, places, loop)
+    service = ControllerService(Controller(network, journal, loop), credentials, places, loop)
+    onHangup(reactor, service.examine)
+    return service

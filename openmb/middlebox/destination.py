@@ -313,7 +313,8 @@ class DestinationOperation:
         self.state = DestinationState.RETURNING
         nonce = self.nonce + self.receiver.salt
         context = contextOf(self._host.kind, self.request, Side.DESTINATION, nonce)
-        self._givingBack = GivingBack(self._host, self.identifier, context, self.request.window)
+        keyring = self.receiver.keyring
+        self._givingBack = GivingBack(self._host, self.identifier, keyring, context, self.request.window)
         if held is not None:
             self._givingBack.take(self._host.decodeEvents(held))
 

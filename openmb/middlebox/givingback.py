@@ -7,6 +7,7 @@ from __future__ import annotations
 from openmb.middlebox.environment import Environment
 from openmb.middlebox.stream import StreamSender
 from openmb.packets.headers import Decoded
+from openmb.state.keyring import Keyring
 from openmb.wire.messages import Side, StreamType
 from openmb.wire.stream import ReturnDone, packPart
 
@@ -15,13 +16,14 @@ class GivingBack:
     """
     Packets of flows that the source keeps go to the source; those of flows of its own are processed here.
 
+    @param keyring: the one of the operation, which may not be the middlebox's any more.
     @ivar sender: the stream.
     @ivar returned: packets sent so far.
     """
 
-    def __init__(self, host: Environment, operation: int, context: bytes, window: int) -> None:
+    def __init__(self, host: Environment, operation: int, keyring: Keyring, context: bytes, window: int) -> None:
         self._host = host
-        self.sender = StreamSender(operation, Side.DESTINATION, host.keyring, context, window, host.send)
+        self.sender = StreamSender(operation, Side.DESTINATION, keyring, context, window, host.send)
         self.returned = 0
 
     def take(self, packets: Decoded) -> None:

@@ -92,6 +92,7 @@ class MiddleboxService(Service):
         self._credentials, self._keys = credentials, keys
         self._places, self._reactor = places, reactor
         self._examining: LoopingCall | None = None
+        self._factory: MiddleboxFactory | None = None
         self.link: Link | None = None
         self.agent: Agent
         self._client: ClientService | None = None
@@ -106,20 +107,21 @@ class MiddleboxService(Service):
     def startService(self) -> None:
         """Connect to the switch and to the controller."""
         super().startService()
-        factory = MiddleboxFactory(
+        self._factory = factory = MiddleboxFactory(
             Terms(), lambda link: AgentReceiver(self, link), self.agent.host.hello, self._reactor
         )
         endpoint = TCP4ClientEndpoint(self._reactor, self._places.host, self._places.port)
         self._client = SouthboundClient(endpoint, factory, self._credentials, self._places.controller, self._reactor)
         self._client.startService()
-        self._examining = LoopingCall(self._examine, factory)
+        self._examining = LoopingCall(self.examine)
         self._examining.clock = self._reactor
         self._examining.start(EXAMINE)
         self._connectPort()
 
-    def _examine(self, factory: MiddleboxFactory) -> None:
+    def examine(self) -> None:
         """Is the controller still to be trusted?  Have the keys changed?  Operations keep those they began with."""
-        factory.examine(self._credentials)
+        if self._factory is not None:
+            self._factory.examine(self._credentials)
         if self._keys.refresh():
             self._changeKeys(self._keys.value)
 

@@ -153,10 +153,12 @@ class StreamReceiver:
     @ivar received: number of the newest frame opened, -1 before the first.
     @ivar credited: number of the newest frame acknowledged, -1 before the first.
     @ivar salt: of the other end's sealer, empty before its first frame.
+    @ivar keyring: to answer with: from the first frame on it seals with the key that the other end has used, whatever
+        becomes the current one meanwhile.
     """
 
     def __init__(self, keyring: Keyring, context: bytes) -> None:
-        self._keyring, self._context = keyring, context
+        self.keyring, self._context = keyring, context
         self._opener: TransferOpener | None = None
         self.received = self.credited = -1
         self.salt = b""
@@ -174,8 +176,8 @@ class StreamReceiver:
             if frame.type is not StreamType.OPENED:
                 raise OperationError(Refusal.BAD_REQUEST, "the stream does not begin with OPENED")
             opened = unpackPart(Opened, frame.clear)
-            self._opener = TransferOpener(self._keyring, opened.keyID, opened.salt, self._context)
-            self.salt = opened.salt
+            self._opener = TransferOpener(self.keyring, opened.keyID, opened.salt, self._context)
+            self.salt, self.keyring = opened.salt, self.keyring.using(opened.keyID)
         bound = associatedData(frame.operation, frame.side, frame.number, frame.type, frame.clear)
         plain = self._opener.open(frame.number, bound, frame.sealed)
         self.received = frame.number

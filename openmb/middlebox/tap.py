@@ -15,6 +15,7 @@ from twisted.python import usage
 
 from openmb.clock import steady
 from openmb.errors import ConfigurationError
+from openmb.hangup import onHangup
 from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.agent import Agent
 from openmb.middlebox.host import MiddleboxHost
@@ -148,4 +149,5 @@ def makeService(options: Options) -> IService:
         Path(options["set-aside"]).absolute(),
     )
     service.agent = Agent(host, loop, wallTime=options["stamps"] == "arrival")
+    onHangup(reactor, service.examine)
     return service

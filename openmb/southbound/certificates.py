@@ -35,7 +35,9 @@ VALIDITY = timedelta(days=825)
 #: Certificates are valid from a little before they are made, for clocks that lag.
 _LAG = timedelta(hours=1)
 AUTHORITY = "authority"
-_URI = re.compile(r"openmb:(?:controller/(?P<controller>[^/]+)|middlebox/(?P<kind>[^/]+)/(?P<middlebox>[^/]+))")
+_URI = re.compile(
+    r"openmb:(?:controller/(?P<controller>[\w.-]+)|middlebox/(?P<kind>[\w.-]+)/(?P<middlebox>[\w.-]+))", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def loadCredentials(directory: Path, name: str) -> Credentials:
         raise ConfigurationError(f"{directory / name}.pem has a key of no known kind: {error}") from error
     if not matching:
         raise ConfigurationError(f"{directory / name}.key is not the key of {name}.pem: make the certificate again")
-    authority, *others = _readCertificates(directory / f"{AUTHORITY}.pem")
+    authority, *others = readAuthorities(directory)
     return Credentials(certificate, key, authority, tuple(others))
 
 
@@ -261,6 +263,15 @@ def readCertificate(path: Path) -> x509.Certificate:
     @raise ConfigurationError: there is none.
     """
     return _readCertificates(path)[0]
+
+
+def readAuthorities(directory: Path) -> list[x509.Certificate]:
+    """
+    Every authority in C{authority.pem} of C{directory}, the one whose key is used here first.
+
+    @raise ConfigurationError: there is none.
+    """
+    return _readCertificates(directory / f"{AUTHORITY}.pem")
 
 
 def _readCertificates(path: Path) -> list[x509.Certificate]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from OpenSSL.crypto import X509
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IPushProducer
 
 from openmb.wire.messages import Hello, Message, Welcome
@@ -73,3 +74,14 @@ class Transport(Protocol):
 
     def getPeerCertificate(self) -> X509 | None:
         """(TLS) the other end's certificate."""
+
+
+def printable(text: str) -> str:
+    """C{text} of somebody else in one line of a log: no control characters, and no more than 300 characters."""
+    return "".join(each if each.isprintable() else "?" for each in text[:300])
+
+
+def addressOf(transport: Transport) -> str:
+    """Where the other end of C{transport} is, for log lines."""
+    peer = transport.getPeer()
+    return f"{peer.host}:{peer.port}" if isinstance(peer, IPv4Address | IPv6Address) else str(peer)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from twisted.logger import Logger
 
 from openmb.errors import ConfigurationError
@@ -79,19 +80,41 @@ class LiveCredentials:
     @ivar generation: grows with each change.
     """
 
+    log = Logger()
+
     def __init__(self, directory: Path, name: str) -> None:
         """@raise ConfigurationError: something cannot be used."""
         own = [directory / f"{name}.{ending}" for ending in ("pem", "key")]
         shared = [directory / f"{AUTHORITY}.pem"]
+        self._list = directory / LIST
+        self._known = Revocations()
+        self._warned: datetime | None = None
         self._own = Live([*own, *shared], lambda: loadCredentials(directory, name))
-        self._revoked = Live(
-            [*shared, directory / LIST], lambda: Revocations.load(directory, self._own.value.authorities)
-        )
+        self._revoked = Live([*shared, self._list], self._loadList)
+        self._warnOfAge()
+
+    def _loadList(self) -> Revocations:
+        found = Revocations.load(self._list.parent, self._own.value.authorities)
+        if found.due is None and self._known.dates:
+            raise ConfigurationError(f"{self._list} is gone, which lets nobody in again: bring it back")
+        self._known = found
+        return found
 
     def refresh(self) -> None:
         """Read what has changed."""
         self._own.refresh()
         self._revoked.refresh()
+        self._warnOfAge()
+
+    def _warnOfAge(self) -> None:
+        due = self._known.due
+        if due is not None and due != self._warned and datetime.now(UTC) >= due:
+            self._warned = due
+            self.log.warn(
+                "{path} was to be made again by {due}: it stays in force, but is there a newer one?",
+                path=self._list,
+                due=f"{due:%Y-%m-%d}",
+            )
 
     @property
     def current(self) -> Credentials:
@@ -105,12 +128,22 @@ class LiveCredentials:
     def objection(self, certificate: x509.Certificate, now: datetime | None = None) -> str | None:
         """Why C{certificate} must not be trusted (any more); None if nothing is against it."""
         now = now or datetime.now(UTC)
-        revoked = self._revoked.value.of(certificate)
+        revoked = self._known.of(certificate)
         if revoked is not None:
             return f"its certificate was revoked on {revoked:%Y-%m-%d %H:%M} UTC"
         if now >= certificate.not_valid_after_utc:
             return f"its certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        if not any(_issued(authority, certificate) for authority in self.current.authorities):
+            return "its certificate is signed by an authority that is not trusted any more"
         return None
+
+
+def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def liveKeyring(path: Path) -> Live[Keyring]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from cryptography import x509
 from OpenSSL import SSL
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -19,7 +18,7 @@ from zope.interface import implementer
 
 from openmb.errors import OpenMBError, OperationError, ProtocolError
 from openmb.southbound.connection import Connection, State
-from openmb.southbound.link import Link, Receiver, Transport
+from openmb.southbound.link import Link, Receiver, Transport, addressOf, printable
 from openmb.wire.messages import Goodbye, Hello, Message, Refused, Welcome
 
 #: Seconds between two looks at the clock.
@@ -73,7 +72,7 @@ class SouthboundProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Start the clock of the hand-shake; a middlebox sends HELLO."""
-        self.peer = _address(self.transport)
+        self.peer = addressOf(self.transport)
         self.transport.registerProducer(self, True)
         self._ticker.start(TICK)
         if self._hello is not None:
@@ -176,9 +175,9 @@ class SouthboundProtocol(Protocol):
             case Welcome():
                 self._open(message)
             case Goodbye(reason):
-                self._end(f"the peer said goodbye: {reason}")
+                self._end(f"the peer said goodbye: {printable(reason)}")
             case Refused(reason=reason) if not self._opened:
-                self._drop(f"refused by the peer: {reason}")
+                self._drop(f"refused by the peer: {printable(reason)}")
             case _:
                 self._receiver.messageReceived(message)
 
@@ -246,13 +245,14 @@ def describeLoss(reason: Failure) -> str:
     """Why a transport closed, in words: what TLS complained about rather than its numbers."""
     error = reason.value
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
-        return "TLS: " + ", ".join(entry[-1] for entry in error.args[0])
+        return _explain("TLS: " + ", ".join(entry[-1] for entry in error.args[0]))
     return str(reason.getErrorMessage())
 
 
-def _address(transport: Transport) -> str:
-    peer = transport.getPeer()
-    return f"{peer.host}:{peer.port}" if isinstance(peer, IPv4Address | IPv6Address) else str(peer)
+def _explain(text: str) -> str:
+    """TLS tells who was refused no more than that."""
+    refused = "alert" in text and ("certificate" in text or "unknown ca" in text)
+    return f"{text} (the peer does not take the certificate of this end; its log says why)" if refused else text
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from openmb.errors import ConfigurationError
@@ -19,41 +20,56 @@ from openmb.southbound.certificates import AUTHORITY, VALIDITY, readCertificate,
 LIST = f"{AUTHORITY}.crl"
 
 
+_END = b"-----END X509 CRL-----"
+
+
 class Revocations:
     """
     What was revoked, by serial number.
 
     @ivar dates: when, for each serial number.
+    @ivar due: when the authority should have made a new list, None without any.
     """
 
-    def __init__(self, dates: dict[int, datetime]) -> None:
-        self.dates = dates
+    def __init__(self, lists: Iterable[x509.CertificateRevocationList] = ()) -> None:
+        lists = tuple(lists)
+        self.dates = {each.serial_number: each.revocation_date_utc for one in lists for each in one}
+        self.due = min((one.next_update_utc for one in lists if one.next_update_utc is not None), default=None)
 
     @classmethod
     def load(cls, directory: Path, authorities: Iterable[x509.Certificate]) -> Revocations:
         """
-        The list in C{directory}; none is an empty one.
+        What stands in C{directory}; without a list nothing is revoked.
 
         A list does not expire: to take an old one for none would let in who was shut out.
 
-        @raise ConfigurationError: it cannot be read, or none of C{authorities} has signed it.
+        @raise ConfigurationError: it cannot be read, or holds a list that none of C{authorities} has signed.
         """
-        path = directory / LIST
-        try:
-            found = x509.load_pem_x509_crl(path.read_bytes())
-        except FileNotFoundError:
-            return cls({})
-        except OSError as error:
-            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, x509.InvalidVersion) as error:
-            raise ConfigurationError(f"{path} is not a list of revoked certificates in PEM form") from error
-        if not any(_signed(found, authority) for authority in authorities):
-            raise ConfigurationError(f"{path} is not signed by the authority: copy the right one")
-        return cls({entry.serial_number: entry.revocation_date_utc for entry in found})
+        path, authorities = directory / LIST, tuple(authorities)
+        lists = _lists(path)
+        for each in lists:
+            if not any(_signed(each, authority) for authority in authorities):
+                raise ConfigurationError(f"{path} is not signed by the authority: copy the right one")
+        return cls(lists)
 
     def of(self, certificate: x509.Certificate) -> datetime | None:
         """When C{certificate} was revoked; None if it was not."""
         return self.dates.get(certificate.serial_number)
+
+
+def _lists(path: Path) -> list[x509.CertificateRevocationList]:
+    """The lists in C{path}, one of each authority; none without such a file."""
+    try:
+        *parts, rest = path.read_bytes().split(_END)
+        if rest.strip() or not parts:
+            raise ValueError("something that is no list")
+        return [x509.load_pem_x509_crl(part + _END) for part in parts]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, x509.InvalidVersion) as error:
+        raise ConfigurationError(f"{path} is not a list of revoked certificates in PEM form") from error
 
 
 def _signed(revoked: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
@@ -67,23 +83,41 @@ def revoke(directory: Path, name: str) -> Path:
     """
     Put the certificate C{name} in C{directory} on the list there, signed by the authority there.
 
+    Lists of other authorities in the same file, as there are while one authority takes the place of another, stay.
+
     @return: the list's path; it has to be brought to every machine.
     @raise ConfigurationError: a file cannot be used, or the list cannot be written.
     """
     certificate = readCertificate(directory / f"{name}.pem")
     authority = readCertificate(directory / f"{AUTHORITY}.pem")
     key = readKey(directory / f"{AUTHORITY}.key")
+    path = directory / LIST
+    lists = _lists(path)
+    own = [each for each in lists if _signed(each, authority)]
+    made = _sign(authority, key, {certificate.serial_number: datetime.now(UTC)} | Revocations(own).dates)
+    others = [each for each in lists if each not in own]
+    _replace(path, b"".join(each.public_bytes(Encoding.PEM) for each in (made, *others)))
+    return path
+
+
+def _sign(
+    authority: x509.Certificate, key: ec.EllipticCurvePrivateKey, dates: dict[int, datetime]
+) -> x509.CertificateRevocationList:
+    if authority.public_key() != key.public_key():
+        raise ConfigurationError(f"{AUTHORITY}.key is not the key of the first certificate in {AUTHORITY}.pem")
     now = datetime.now(UTC)
-    dates = {certificate.serial_number: now} | Revocations.load(directory, [authority]).dates
     builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
     builder = builder.last_update(now).next_update(now + VALIDITY)
     for serial, date in sorted(dates.items()):
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(date)
         builder = builder.add_revoked_certificate(entry.build())
-    path, draft = directory / LIST, directory / f".{LIST}.new"
+    return builder.sign(key, hashes.SHA256())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}.new")
     try:
-        draft.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        draft.write_bytes(data)
         os.replace(draft, path)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
-    return path

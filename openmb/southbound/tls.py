@@ -18,25 +18,13 @@ from zope.interface import implementer
 
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.southbound.certificates import Credentials, Identity, controllerHost, identityOf
-from openmb.southbound.link import Transport
+from openmb.southbound.link import Transport, addressOf
 from openmb.southbound.live import LiveCredentials
+from openmb.southbound.verification import checkUse, describe, whose
 from openmb.wire.formats import End
 from openmb.wire.messages import Hello
 
 _log = Logger()
-#: What OpenSSL's verification says in numbers (x509_vfy.h), in words that say what to do.
-_ERRORS = {
-    2: "its issuer is not the authority here: was it made by another one?",
-    7: "its signature is wrong",
-    9: "it is not valid yet: is the clock of one of the machines wrong?",
-    10: "it has expired: renew it",
-    18: "it is signed by itself, not by the authority",
-    19: "it is signed by an authority that is not trusted here",
-    20: "it is signed by an authority that is not trusted here",
-    21: "it is signed by an authority that is not trusted here",
-    24: "it is signed by a certificate that is no authority",
-    26: "it was made for the other end: middleboxes and controllers have certificates of different use",
-}
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -52,12 +40,12 @@ class ServerTLS:
         """Called by OpenSSL for each certificate of the chain; must not raise.  Says whose was not taken, and why."""
         problem = describe(error) if not sound else None if depth else self._contexts.objection(certificate)
         if problem is not None:
-            _log.warn("a certificate is not taken: {whose}: {problem}", whose=whose(certificate), problem=problem)
+            _refuse(connection, certificate, problem)
         return problem is None
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection that waits for a client."""
-        return SSL.Connection(self._contexts.current(), None)
+        return self._contexts.connection(tlsProtocol)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -70,34 +58,33 @@ class ClientTLS:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection that asks for the controller by name."""
-        connection = SSL.Connection(self._contexts.current(), None)
+        connection = self._contexts.connection(tlsProtocol)
         connection.set_tlsext_host_name(controllerHost(self._controller).encode("ascii"))
         return connection
 
     def _verify(self, connection: SSL.Connection, certificate: X509, error: int, depth: int, sound: int) -> bool:
         """Called by OpenSSL for each certificate of the chain, the peer's own (depth 0) last; must not raise."""
-        if not sound:
-            _log.warn(
-                "a certificate is not taken: {whose}: {problem}", whose=whose(certificate), problem=describe(error)
-            )
-        if not sound or depth:
-            return bool(sound)
+        problem = describe(error) if not sound else None if depth else self._problem(certificate)
+        if problem is not None:
+            _refuse(connection, certificate, problem)
+        return problem is None
+
+    def _problem(self, certificate: X509) -> str | None:
+        """What is against a certificate that the authority has signed."""
         try:
             self._check(certificate)
-        except (VerificationError, CertificateError, ConfigurationError, ValueError, x509.InvalidVersion) as objection:
-            _log.warn(
-                "the certificate shown is not that of controller {controller}: {problem!r}",
-                controller=self._controller,
-                problem=objection,
-            )
-            return False
-        return True
+        except ConfigurationError as error:
+            return str(error)
+        except (VerificationError, CertificateError, ValueError, x509.InvalidVersion) as error:
+            return f"it is not that of {controllerHost(self._controller)} ({error!r})"
+        return None
 
     def _check(self, certificate: X509) -> None:
         shown = certificate.to_cryptography()
-        verify_certificate_hostname(shown, controllerHost(self._controller))
         if (identity := identityOf(shown)) != Identity(End.CONTROLLER, self._controller):
-            raise ConfigurationError(f"it is that of {identity}")
+            raise ConfigurationError(f"it is not that of controller {self._controller}, but of {identity}")
+        verify_certificate_hostname(shown, controllerHost(self._controller))
+        checkUse(shown, End.CONTROLLER)
         if (objection := self._contexts.objection(certificate)) is not None:
             raise ConfigurationError(objection)
 
@@ -112,7 +99,9 @@ def admitByCertificate(hello: Hello, transport: Transport) -> None:
     if certificate is None:
         raise OperationError(Refusal.NOT_AUTHORISED, "no certificate")
     try:
-        identity = identityOf(certificate.to_cryptography())
+        shown = certificate.to_cryptography()
+        checkUse(shown, End.MIDDLEBOX)
+        identity = identityOf(shown)
     except (ConfigurationError, ValueError, x509.InvalidVersion) as error:
         raise OperationError(Refusal.NOT_AUTHORISED, str(error)) from error
     claimed = Identity(End.MIDDLEBOX, hello.name, hello.kind)
@@ -120,18 +109,15 @@ def admitByCertificate(hello: Hello, transport: Transport) -> None:
         raise OperationError(Refusal.NOT_AUTHORISED, f"HELLO of {claimed} with the certificate of {identity}")
 
 
-def whose(certificate: X509) -> str:
-    """Whom a certificate that may not be sound claims to speak for."""
-    try:
-        shown = certificate.to_cryptography()
-        return f"{identityOf(shown)}, signed by {shown.issuer.rfc4514_string()}"
-    except (ConfigurationError, ValueError, x509.InvalidVersion):
-        return f"nobody OpenMB knows ({certificate.get_subject().CN})"
-
-
-def describe(error: int) -> str:
-    """What OpenSSL has against a certificate, in words."""
-    return _ERRORS.get(error, f"error {error} of OpenSSL")
+def _refuse(connection: SSL.Connection, certificate: X509, problem: str) -> None:
+    """Say which certificate is not taken, who showed it, and why."""
+    protocol = connection.get_app_data()
+    _log.warn(
+        "a certificate is not taken: {whose}, shown by {peer}: {problem}",
+        whose=whose(certificate),
+        peer=addressOf(protocol.transport),
+        problem=problem,
+    )
 
 
 class _Contexts:
@@ -142,6 +128,12 @@ class _Contexts:
         self._verify, self._callback = verify, callback
         self._generation = self._live.generation if self._live is not None else 0
         self._context = self._make(self._live.current if self._live is not None else credentials)  # type: ignore[arg-type]
+
+    def connection(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """A new connection; L{_refuse} finds C{protocol} in it."""
+        connection = SSL.Connection(self.current(), None)
+        connection.set_app_data(protocol)
+        return connection
 
     def current(self) -> SSL.Context:
         """For a new connection."""

@@ -7,6 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL.crypto import X509
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,8 +21,9 @@ from openmb.southbound.certificates import loadCredentials, makeAuthority, makeC
 from openmb.southbound.client import MiddleboxFactory, SouthboundClient
 from openmb.southbound.connection import Terms
 from openmb.southbound.live import LiveCredentials, liveKeyring
-from openmb.southbound.revocation import LIST, Revocations, revoke
+from openmb.southbound.revocation import revoke
 from openmb.southbound.server import ControllerFactory, listenSouthbound
+from openmb.southbound.verification import checkUse, whose
 from openmb.state.keyring import Keyring
 from openmb.wire.formats import End
 from tests.southbound.fakes import Everybody, helloOf
@@ -92,79 +98,82 @@ class DateTests(LiveTestCase):
         self.assertIn("its certificate expired on", lower.receivers[0].reasons[0])
 
 
-class RevocationTests(LiveTestCase):
-    """A certificate that somebody may have stolen."""
+class UseTests(LiveTestCase):
+    """Certificates that the authority has signed, but for something else, or for anything."""
 
-    async def test_beforeItConnects(self) -> None:
-        revoke(self.directory, "bro2")
+    def sign(self, name: str, *extensions: x509.ExtensionType) -> None:
+        """The certificate C{name} in the place of its own, with these extensions and its names."""
+        old = loadCredentials(self.directory, name)
+        key = certificates.readKey(self.directory / "authority.key")
+        builder = x509.CertificateBuilder().subject_name(old.certificate.subject).issuer_name(old.authority.subject)
+        builder = builder.public_key(old.key.public_key()).serial_number(x509.random_serial_number())
+        now = datetime.now(UTC)
+        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+        names = old.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        for each in (names, *extensions):
+            builder = builder.add_extension(each, critical=False)
+        made = builder.sign(key, hashes.SHA256())
+        (self.directory / f"{name}.pem").write_bytes(made.public_bytes(Encoding.PEM))
+
+    async def refused(self, words: str) -> None:
+        """C{bro2} is told, and the controller says, why it is not taken; C{bro1} does not notice."""
         await self.listenLive()
         _, _, good = self.join("bro1")
+        await self.opened(good)
         _, _, bad = self.join("bro2")
-        await self.until(lambda: self.warnings("a certificate is not taken: middlebox bro2 of kind bro"))
-        self.assertTrue(self.warnings("its certificate was revoked on"))
-        await self.opened(good)
+        await self.until(lambda: self.warnings(f"refused by the peer: {words}"))
+        self.assertTrue([line for line in self.warnings(words) if line.startswith("dropping 127.0.0.1:")])
         self.assertFalse(any(receiver.peers for receiver in bad.receivers))
-
-    async def test_whileItIsConnected(self) -> None:
-        """The open session is closed, and does not come back; the other one goes on."""
-        credentials = await self.listenLive()
-        (_, _, good), (_, _, bad) = self.join("bro1"), self.join("bro2")
-        await self.opened(good)
-        await self.opened(bad)
-        self.factory.examine(credentials)
-        revoke(self.directory, "bro2")
-        self.factory.examine(credentials)
-        await self.until(lambda: bad.receivers[0].reasons)
-        self.assertIn("its certificate was revoked on", bad.receivers[0].reasons[0])
-        await self.until(lambda: self.warnings("a certificate is not taken: middlebox bro2"))
         self.assertEqual([[]], [receiver.reasons for receiver in good.receivers])
 
-    async def test_controller(self) -> None:
-        """Middleboxes do not talk to a controller that was revoked."""
+    async def test_forAnything(self) -> None:
+        """OpenSSL takes what does not say what it is for; OpenMB does not."""
+        self.sign("bro2")
+        await self.refused("a certificate that does not say what it is for")
+
+    def test_each(self) -> None:
+        """Each part of what a certificate says it is for is needed."""
+        no, yes = x509.BasicConstraints(ca=False, path_length=None), x509.BasicConstraints(ca=True, path_length=None)
+        sign, usage = certificates._usage(authority=True), certificates._usage(authority=False)
+        client = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        bad = (
+            (no, usage),
+            (no, client),
+            (usage, client),
+            (yes, usage, client),
+            (no, sign, client),
+            (no, usage, server),
+        )
+        for extensions in bad:
+            self.sign("bro1", *extensions)
+            certificate = loadCredentials(self.directory, "bro1").certificate
+            self.assertRaises(ConfigurationError, checkUse, certificate, End.MIDDLEBOX)
+        self.sign("bro1", no, usage, client)
+        checkUse(loadCredentials(self.directory, "bro1").certificate, End.MIDDLEBOX)
+        self.assertRaises(
+            ConfigurationError, checkUse, loadCredentials(self.directory, "bro1").certificate, End.CONTROLLER
+        )
+
+    async def test_controllerForAnything(self) -> None:
+        """A middlebox does not take such a one from a controller."""
+        self.sign("main")
         await self.listenLive()
-        _, factory, lower = self.join("bro1")
-        await self.opened(lower)
-        credentials = LiveCredentials(self.directory, "bro1")
-        revoke(self.directory, "main")
-        credentials.refresh()
-        factory.examine(credentials)
-        await self.until(lambda: lower.receivers[0].reasons)
-        await self.until(lambda: self.warnings("is not that of controller main: ConfigurationError('its cert"))
+        _, _, lower = self.join("bro1")
+        await self.until(lambda: self.warnings("shown by 127.0.0.1:"))
+        self.assertIn("does not say what it is for", self.warnings("shown by 127.0.0.1:")[0])
+        self.assertFalse(any(receiver.peers for receiver in lower.receivers))
 
-    def test_list(self) -> None:
-        """Several names, each once, with the first date; signed by the authority, or not used."""
-        revoke(self.directory, "bro1")
-        first = Revocations.load(self.directory, [loadCredentials(self.directory, "bro1").authority])
-        revoke(self.directory, "bro2")
-        revoke(self.directory, "bro1")
-        authority = loadCredentials(self.directory, "bro1").authority
-        both = Revocations.load(self.directory, [authority])
-        own = loadCredentials(self.directory, "bro1").certificate
-        self.assertEqual((1, 2), (len(first.dates), len(both.dates)))
-        self.assertEqual(first.of(own), both.of(own))
-        self.assertIsNone(both.of(authority))
-
-    def test_forged(self) -> None:
-        """A list of another authority, or none, is an error, and no empty list."""
-        elsewhere = Path(self.mktemp())
-        makeAuthority(elsewhere)
-        makeCertificate(elsewhere, End.MIDDLEBOX, "x", "bro")
-        forged = revoke(elsewhere, "x").read_bytes()
-        for content in (forged, b"nonsense", forged[:-40]):
-            (self.directory / LIST).write_bytes(content)
-            self.assertRaises(ConfigurationError, LiveCredentials, self.directory, "main")
-
-    def test_damagedLater(self) -> None:
-        """A list that is damaged while it is in use does not let anybody in again."""
-        revoke(self.directory, "bro2")
-        credentials = LiveCredentials(self.directory, "main")
-        (self.directory / LIST).write_bytes(b"nonsense")
-        credentials.refresh()
-        shut = loadCredentials(self.directory, "bro2").certificate
-        self.assertIn("revoked", str(credentials.objection(shut)))
-        self.assertEqual(1, len([e for e in self.events if "a change is not used" in str(e.get("log_format"))]))
-        credentials.refresh()
-        self.assertEqual(1, len([e for e in self.events if "a change is not used" in str(e.get("log_format"))]))
+    def test_namesOfStrangers(self) -> None:
+        """What a stranger's certificate says is in the log on one line, without control characters."""
+        evil = "x" * 10 + "\n\x1b[2Jsession with bro1 is open"
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, evil)])
+        key = loadCredentials(self.directory, "bro2").key
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        builder = builder.serial_number(7).not_valid_before(now).not_valid_after(now + timedelta(hours=1))
+        shown = whose(X509.from_cryptography(builder.sign(key, hashes.SHA256())))
+        self.assertEqual("nobody OpenMB knows (xxxxxxxxxx??[2Jsession with bro1 is open)", shown)
 
 
 class RenewalTests(LiveTestCase):
@@ -209,6 +218,27 @@ class RenewalTests(LiveTestCase):
         for name, directory in (("bro1", self.directory), ("bro2", elsewhere)):
             _, _, lower = self.join(name, directory)
             await self.opened(lower)
+
+    async def test_authorityDropped(self) -> None:
+        """Once the old authority is not trusted any more, sessions with its certificates end too."""
+        elsewhere = Path(self.mktemp())
+        makeAuthority(elsewhere)
+        makeCertificate(elsewhere, End.MIDDLEBOX, "bro2", "bro")
+        makeCertificate(elsewhere, End.CONTROLLER, "main")
+        old, new = ((each / "authority.pem").read_bytes() for each in (self.directory, elsewhere))
+        (self.directory / "authority.pem").write_bytes(old + new)
+        (elsewhere / "authority.pem").write_bytes(new + old)
+        credentials = await self.listenLive()
+        (_, _, first), (_, _, second) = self.join("bro1"), self.join("bro2", elsewhere)
+        await self.opened(first)
+        await self.opened(second)
+        for ending in ("pem", "key"):
+            (self.directory / f"main.{ending}").write_bytes((elsewhere / f"main.{ending}").read_bytes())
+        (self.directory / "authority.pem").write_bytes(new)
+        self.factory.examine(credentials)
+        await self.until(lambda: first.receivers[0].reasons)
+        self.assertIn("an authority that is not trusted any more", first.receivers[0].reasons[0])
+        self.assertEqual([], second.receivers[0].reasons)
 
     def test_damaged(self) -> None:
         """A replacement that cannot be used is told once, and the old one stays; a good one is taken then."""

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import click
 
-from openmb.southbound.certificates import makeAuthority, makeCertificate, renewCertificate
-from openmb.southbound.revocation import revoke
+from openmb.southbound.certificates import (
+    makeAuthority,
+    makeCertificate,
+    readAuthorities,
+    readCertificate,
+    renewCertificate,
+)
+from openmb.southbound.revocation import Revocations, revoke
 from openmb.wire.formats import End
 
 directoryOption = click.option(
@@ -67,3 +73,13 @@ def renew(name: str, directory: Path) -> None:
 def revoked(name: str, directory: Path) -> None:
     """Shut out whoever has the certificate NAME, its open sessions included, once every service has the list."""
     click.echo(f"{revoke(directory, name)} has it now: bring that file to every machine, beside authority.pem")
+
+
+@command.command("revoked")
+@directoryOption
+def listed(directory: Path) -> None:
+    """Show what is revoked: when, the serial number, and the name if its certificate is still in the directory."""
+    found = Revocations.load(directory, readAuthorities(directory))
+    names = {readCertificate(path).serial_number: path.stem for path in directory.glob("*.pem")}
+    for serial, date in sorted(found.dates.items(), key=lambda entry: entry[1]):
+        click.echo(f"{date:%Y-%m-%d %H:%M} UTC  {serial:x}  {names.get(serial, '-')}")
