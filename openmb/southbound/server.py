@@ -4,6 +4,7 @@ The controller's end of southbound connections.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -26,6 +27,19 @@ HALF_OPEN_LIMIT = 64
 HALF_OPEN_TOTAL = 1024
 
 
+def halfOpenTotal(descriptors: int | None = None) -> int:
+    """
+    How many connections may be without a session: never more than a quarter of the descriptors of this process.
+
+    @param descriptors: how many the process may have; asked from the operating system if not given.
+    """
+    if descriptors is None:
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if descriptors == resource.RLIM_INFINITY:
+        return HALF_OPEN_TOTAL
+    return max(1, min(HALF_OPEN_TOTAL, descriptors // 4))
+
+
 class ControllerFactory(SouthboundFactory):
     """
     Makes the controller's end of each connection.
@@ -45,7 +59,7 @@ class ControllerFactory(SouthboundFactory):
     ) -> None:
         super().__init__()
         self._terms, self._makeReceiver, self._clock, self._admit = terms, makeReceiver, clock, admit
-        self._limit = halfOpenLimit
+        self._limit, self._total = halfOpenLimit, halfOpenTotal()
         self._halfOpen: dict[str, dict[SouthboundProtocol, None]] = {}  # by host, the oldest first
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -59,7 +73,7 @@ class ControllerFactory(SouthboundFactory):
         mine = self._halfOpen.setdefault(host, {})
         if len(mine) >= self._limit:
             self._cut(host)
-        elif sum(map(len, self._halfOpen.values())) >= HALF_OPEN_TOTAL:
+        elif sum(map(len, self._halfOpen.values())) >= self._total:
             self._cut(max(self._halfOpen, key=lambda one: len(self._halfOpen[one])))
         connection = Connection(End.CONTROLLER, self._terms)
         protocol = SouthboundProtocol(connection, self._makeReceiver, self._clock, admit=self._admit)

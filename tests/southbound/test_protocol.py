@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -16,7 +18,7 @@ from openmb.southbound.client import MiddleboxFactory
 from openmb.southbound.connection import Terms
 from openmb.southbound.link import Transport
 from openmb.southbound.protocol import LINGER, ConnectionFailed, SouthboundProtocol
-from openmb.southbound.server import ControllerFactory
+from openmb.southbound.server import ControllerFactory, halfOpenTotal
 from openmb.wire.codec import decodeAll, encode
 from openmb.wire.messages import (
     Goodbye,
@@ -51,10 +53,10 @@ class Ends(SynchronousTestCase):
         self.receivers = Everybody()
         self.factory = ControllerFactory(Terms(epoch=4), self.receivers, self.clock, admitBro, halfOpenLimit=3)
 
-    def controller(self) -> tuple[SouthboundProtocol, StringTransport]:
+    def controller(self, address: IPv4Address = _ADDRESS) -> tuple[SouthboundProtocol, StringTransport]:
         """A controller's end, connected."""
-        transport = StringTransport(peerAddress=_ADDRESS)
-        protocol = self.factory.buildProtocol(_ADDRESS)
+        transport = StringTransport(peerAddress=address)
+        protocol = self.factory.buildProtocol(address)
         protocol.makeConnection(transport)
         assert isinstance(protocol, SouthboundProtocol)
         return protocol, transport
@@ -262,6 +264,21 @@ class PressureTests(Ends):
             protocol.send(Ping(1))
         self.assertTrue(transport.disconnecting)
         self.assertLess(len(transport.value()), 100 * len(encode(Ping(1))) + 2000)
+
+    def test_halfOpenOnesOfAllHosts(self) -> None:
+        """With too many together, the oldest of the host that has the most has to go."""
+        self.patch(self.factory, "_total", 4)
+        waiting = [self.controller(IPv4Address("TCP", f"192.0.2.{host}", 1)) for host in (1, 2, 3, 3, 4)]
+        self.clock.advance(0)
+        gone = [transport.disconnecting or transport.disconnected for _, transport in waiting]
+        self.assertEqual([False, False, True, False, False], gone)
+
+    def test_descriptors(self) -> None:
+        """Connections without a session never take all the descriptors of a process."""
+        self.assertEqual(
+            [1, 16, 256, 1024, 1024],
+            [halfOpenTotal(limit) for limit in (3, 64, 1024, 1 << 20, resource.RLIM_INFINITY)],
+        )
 
     def lostReason(self, protocol: SouthboundProtocol) -> str:
         self.lose(protocol)
