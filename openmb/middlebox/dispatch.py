@@ -4,6 +4,8 @@ What the controller's messages mean to the operations of one middlebox.
 
 from __future__ import annotations
 
+from twisted.logger import Logger
+
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal, SealBroken
 from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.environment import Environment
@@ -25,6 +27,8 @@ class Dispatcher:
     @param operations: those under way, by id; shared with the host.
     """
 
+    log = Logger()
+
     def __init__(self, host: Environment, who: m.Peer, operations: dict[int, Operation], outcomes: Outcomes) -> None:
         self._host, self._who = host, who
         self._operations, self._outcomes = operations, outcomes
@@ -38,6 +42,7 @@ class Dispatcher:
                 self._dispatch(message, identifier)
         except SealBroken as error:
             self._host.counts.refusedFrames += 1
+            self.log.warn("a frame of operation {op:x} is not taken: {reason}", op=identifier, reason=error)
             self._host.send(m.Refused(identifier, 0, Refusal.SEAL_BROKEN, str(error)))
         except OperationError as error:
             self._host.send(m.Refused(identifier, request, error.refusal, error.reason))

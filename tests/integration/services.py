@@ -41,10 +41,14 @@ class RunningServices(TestCase):
         self.rpc = RPCClient(self.deployment.socket, LOOP)
         self.addCleanup(self.rpc.close)
         self.children.start("switch", self.deployment.switchArguments(("in", "bro1", "bro2")))
-        self.controller = self.children.start("controller", self.deployment.controllerArguments())
+        self.startController()
         await self.children.until("the controller's port", self._announced)
         self.boxes = {name: self._middlebox(name) for name in ("bro1", "bro2")}
         await self.children.until("registration", lambda: self._registered("bro1", "bro2"))
+
+    def startController(self) -> None:
+        """Hook: a controller that announces its port."""
+        self.controller = self.children.start("controller", self.deployment.controllerArguments())
 
     def _middlebox(self, name: str) -> Child:
         return self.children.start(name, self.deployment.middleboxArguments(name, self.deployment.root / name))
