@@ -93,7 +93,8 @@ def judge(truth: Mapping[Flow, Known], live: Sequence[Row], fates: Mapping[Class
 
 def _progress(truth: Mapping[Flow, Known], kind: Class, fate: Lost) -> int:
     """How many packets the dead one has processed at least: those before the last row that was written."""
-    return max((place for known in truth.values() for row, place in known.rows if row in fate.written), default=0)
+    rows = (each for known in truth.values() for each in known.rows)
+    return max((place - SLACK[row.log] for row, place in rows if row in fate.written), default=0)
 
 
 def _checkRepeated(found: Judgement, flow: Flow, known: Known, rows: list[Row]) -> None:

@@ -35,6 +35,8 @@ SOON = 0.02
 #: Seconds within which everything must be settled: the longest chain of deadlines of the launcher's settings.
 BOUND = 25.0
 PATIENCE = 30.0
+#: Seconds for connections that were lost while this process judged, and did not hand on what it should, to come again.
+SETTLE = 0.25
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Trial:
         self._before: list[Row] = []
         self._places: dict[str, int] = {}
         self._last = emptyBatch()
+        self._refused: OperationError | None = None
         self._known: set[str] = set()
         self._ends: dict[Party, str] = {}
 
@@ -93,6 +96,7 @@ class Trial:
 
     async def run(self) -> Result:
         """All of it."""
+        await pause(theReactor(), SETTLE)
         await self._stage.everybody()
         feed = self._stage.feed
         feed.recorder = self._sent.append
@@ -119,7 +123,7 @@ class Trial:
         self._stage.gate.arm(self._point)
         moving = Deferred.fromCoroutine(self._move(source, destination, self._point.step is Step.ABORTING))
         moving.addErrback(self._expected)
-        await self._stage.until(f"{self._point} is reached", self._stage.gate.reached, 15.0)
+        await self._stage.until(f"{self._point} is reached", self._reached, 15.0)
         if self._point.moment is Moment.AFTER:
             await pause(theReactor(), self._random.uniform(0, SOON))
         began = theReactor().seconds()
@@ -129,6 +133,17 @@ class Trial:
         self._mark("settled")
         await self._makeWhole()
         await moving
+
+    def _reached(self) -> bool:
+        """
+        Does the move stand where it is to be disturbed?
+
+        @raise OperationError: it has failed before.
+        """
+        reached = self._stage.gate.reached()
+        if self._refused is not None and not reached:
+            raise self._refused
+        return reached
 
     def _over(self) -> Any:
         return self._stage.idle()
@@ -171,10 +186,10 @@ class Trial:
     def _notice(self, report: Mapping[str, Any]) -> None:
         self._mark(str(report["stage"]))
 
-    @staticmethod
-    def _expected(failure: Any) -> None:
+    def _expected(self, failure: Any) -> None:
         """The application is told that the operation failed, or that the controller is gone."""
         failure.trap(OperationError)
+        self._refused = failure.value
 
     # -- afterwards
 
