@@ -80,6 +80,7 @@ class MovePerformer:
         self._markers = Markers(request.operation, request.token, around.network, around.clock)
         self._owned = False  # the destination may have been told to commit
         self._recovering = False
+        self._unmarked = False  # the source has said that it goes on, with what was given back
         self._routed = False  # the new route is in effect, and the destination is not there to be told to commit
         self.machine = moveMachine(MoveCore(request, self))
 
@@ -131,6 +132,7 @@ class MovePerformer:
         end = self.source if fromSource else self.destination
         end.engaged = True
         earlier, self.report = self.report, self.report.with_(message)
+        self._unmarked = self._unmarked or isinstance(message, m.Unmarked)
         try:
             tell(self.machine, end.side, message)
         except NoTransition:
@@ -321,6 +323,8 @@ class MovePerformer:
     def reached(self, stage: Stage) -> None:
         if stage is Stage.FINISHED and self.report.refusal is not None:
             stage = Stage.FAILED
+        elif stage is Stage.ABORTED and not self._unmarked:  # nobody knows whether what was given back has arrived
+            self.report = replace(self.report, lost=self.report.lost + self.report.returned)
         self.report = replace(self.report, stage=stage)
         # whoever waits may switch over at once, and gives the route only then
         known = self._change.route is not None

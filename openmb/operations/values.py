@@ -11,6 +11,7 @@ from openmb.errors import ConfigurationError, Refusal
 from openmb.state.taxonomy import PER_FLOW_CELLS, Cell
 from openmb.wire.messages import (
     Deleted,
+    Discarded,
     DivertConfirmed,
     Installed,
     Merged,
@@ -103,7 +104,8 @@ class MoveReport:
     What a move did, complete when it has finished.
 
     Counts of packets: C{reprocessed} (events before the switch-over), C{redirected}, C{held} (direct packets that
-    waited), C{late} (after the merge), C{lost}.  C{longestHold} in microseconds.
+    waited), C{late} (after the merge), C{lost} (or perhaps lost), C{returned} (given back to the source by an abort).
+    C{longestHold} in microseconds.
 
     @ivar recovered: the controller was restarted meanwhile; counts from before are not known any more.
     """
@@ -122,6 +124,7 @@ class MoveReport:
     refusal: Refusal | None = None
     reason: str = ""
     recovered: bool = False
+    returned: int = 0
 
     def with_(self, answer: Message) -> MoveReport:
         """This report with the counts of an answer entered, if it has any."""
@@ -143,6 +146,8 @@ class MoveReport:
                 return replace(self, deleted=answer.records)
             case WindowClosed():
                 return replace(self, late=self.late + answer.late, lost=self.lost + answer.lost)
+            case Discarded():
+                return replace(self, returned=answer.returned)
             case Unmarked():
                 return replace(self, lost=self.lost + answer.lost)
             case _:

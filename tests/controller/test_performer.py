@@ -113,6 +113,20 @@ class PerformerTests(SynchronousTestCase):
         self.rig.says("a", m.Unmarked(OP, 0, 0))
         self.assertEqual(Refusal.ABORTED, self.successResultOf(self.moved).refusal)
 
+    def test_returnedUnheard(self) -> None:
+        """What was given back to a source that never says it has it may be lost; the report says so."""
+        for answers, lost in (((), 7), ((m.Unmarked(OP, 7, 2),), 2)):
+            self.setUp()
+            self.rig.routing()
+            self.move.abort("changed my mind")
+            self.rig.network.asked[0][2].callback(None)
+            self.rig.network.asked[1][2].callback(None)
+            self.rig.says("a", *answers)
+            self.rig.says("b", m.Discarded(OP, 7))
+            self.rig.clock.advance(100)
+            report = self.move.report
+            self.assertEqual((Stage.ABORTED, 7, lost), (report.stage, report.returned, report.lost))
+
     def test_setBackAgain(self) -> None:
         """A network that cannot be reached for a while is asked again; meanwhile the source does not go on."""
         old = self.rig.network.present = routeTo("a")

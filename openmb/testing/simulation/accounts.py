@@ -12,7 +12,7 @@ from openmb.controller.performer import MovePerformer
 from openmb.errors import Refusal
 from openmb.operations.journal import Entry, Step
 from openmb.operations.values import MoveReport, Stage
-from openmb.packets.headers import Decoded
+from openmb.packets.headers import Decoded, Kind
 from openmb.state.headers import HeaderFieldList
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Excuse
@@ -53,6 +53,7 @@ class Accounts:
         self._lost: dict[int, dict[type[Message], int]] = {}
         self._deleted: dict[int, int] = {}
         self._abandoned: set[int] = set()
+        self._admitted: dict[int, int] = {}
 
     # -- operations
 
@@ -80,7 +81,12 @@ class Accounts:
             self._counts[f"lease of {role} ended when {state}"] += 1
 
     def ended(self, report: MoveReport) -> None:
-        """One that failed after COMMIT because an end was not there says so: what that end had may be lost."""
+        """
+        What a report admits.
+
+        One that failed after COMMIT because an end was not there says so: what that end had may be lost.
+        """
+        self._admitted[report.operation] = report.lost
         if report.stage is Stage.FAILED and report.refusal in (Refusal.DEADLINE, Refusal.PEER_DIED):
             self._abandoned.add(report.operation)
             self._counts["operations that report a lost end"] += 1
@@ -128,7 +134,8 @@ class Accounts:
         for operation in (self._troubled & self._routed) | set(self._lost):
             entry = self.entries[operation]
             names = frozenset(self._names[index] for index in self._flowsOf(entry.flows))
-            lost: int | None = sum(self._lost.get(operation, {}).values())
+            told = sum(self._lost.get(operation, {}).values())
+            lost: int | None = max(told, self._admitted.get(operation, 0))
             if operation in self._abandoned or names & self.tainted:
                 lost = None
             found.append(Excuse(operation, names, lost))
@@ -137,7 +144,8 @@ class Accounts:
     # -- flows
 
     def _flowsOf(self, flows: str) -> set[int]:
-        matching = HeaderFieldList.parse(flows).matchHeaders(self._decoded.headers)
+        headers = self._decoded.headers
+        matching = HeaderFieldList.parse(flows).matchHeaders(headers) & (headers["kind"] != Kind.FRAGMENT)
         return {self._traffic.flows[index] for index in np.flatnonzero(matching)}
 
     def given(self, flows: str, destination: str) -> None:
