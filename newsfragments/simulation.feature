@@ -1,1 +1,1 @@
-Simulation: `openmb simulate` also draws lost connections, controllers that die and recover from the journal, ended leases, full queues and disks, rough traffic; `--focus` puts one sort of fault into every history.
+Simulation: `openmb simulate` also draws lost connections, controllers that die and recover from the journal, ended leases, full queues and disks, rough traffic, IPv6, VLAN tags and fragments; `--focus` puts one sort of fault into every history.

@@ -69,6 +69,10 @@ MINIMA = {
     "late routes": 10,
     "lost answers of routes": 20,
     "stops for a full host": 100,
+    "histories of rough traffic": 500,
+    "histories over IPv6": 300,
+    "datagrams of fragments": 20_000,
+    "operations cut in two": 150,
 }
 MINIMA |= {f"break of {role} when {stage}": 10 for role in ("source", "destination") for stage in BREAKS}
 MINIMA |= {f"recovered after {step.value}": 5 for step in Step if step is not Step.CLOSED}

@@ -94,7 +94,7 @@ class RowLog:
 @lru_cache(maxsize=4096)
 def flowOf(source: str, sourcePort: str, destination: str, destinationPort: str, protocol: str) -> str:
     """The canonical flow of a row."""
-    number = {"tcp": 6, "udp": 17, "icmp": 1}[protocol]
+    number = {"tcp": 6, "udp": 17, "icmp": 58 if ":" in source else 1}[protocol]
     return flowText(flowKey(source, int(sourcePort), destination, int(destinationPort), number))
 
 

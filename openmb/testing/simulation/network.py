@@ -5,6 +5,7 @@ A network whose two directions change path at different moments: what C{INetwork
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from zope.interface import implementer
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
-from openmb.packets.headers import Decoded
+from openmb.packets.headers import Decoded, Status
 from openmb.packets.marker import buildMarker
 from openmb.testing.simulation.clock import SimulatedClock
 from openmb.testing.simulation.traffic import Traffic, stampOf
@@ -136,6 +137,9 @@ class SimulatedNetwork:
         self._changes: list[Change] = []
         self._rules: tuple[Route, ...] = ()
         self._lastStamp = 0
+        self._incomplete: defaultdict[int, list[int]] = defaultdict(list)
+        self._whole = (decoded.headers["status"] & Status.REASSEMBLED).astype(bool)
+        self.reassembled = 0
         self.stamps: list[int] = [0] * len(traffic.packets)
         self.visited: list[set[str]] = [set() for _ in range(traffic.flowCount)]
         self.failures = 0
@@ -151,11 +155,28 @@ class SimulatedNetwork:
     # -- packets
 
     def ingress(self, index: int) -> None:
-        """Packet C{index} of the traffic has reached the switch."""
-        stamp = self.stamps[index] = self._nextStamp()
-        for name in self._pathOf(index):
-            self.visited[self._traffic.flows[index]].add(name)
-            self.paths[name].send(self._traffic.packets[index], stamp)
+        """
+        Packet C{index} of the traffic has reached the switch.
+
+        Fragments wait until their datagram is complete, and go where its ports say, one after the other.
+        """
+        datagram = self._traffic.datagrams[index] if self._traffic.datagrams else -1
+        if datagram < 0:
+            self._forward([index], index)
+            return
+        self._incomplete[datagram].append(index)
+        if self._whole[index]:
+            self.reassembled += 1
+            self._forward(self._incomplete.pop(datagram), index)
+
+    def _forward(self, packets: list[int], deciding: int) -> None:
+        """Send packets where the path of C{deciding} leads."""
+        path = self._pathOf(deciding)
+        for index in packets:
+            stamp = self.stamps[index] = self._nextStamp()
+            for name in path:
+                self.visited[self._traffic.flows[index]].add(name)
+                self.paths[name].send(self._traffic.packets[index], stamp)
 
     def _nextStamp(self) -> int:
         self._lastStamp = max(self._lastStamp + 1, stampOf(self._clock.seconds()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openmb.packets.batch import PacketBatch, packetBatch
 
@@ -128,6 +128,7 @@ class Traffic:
     @ivar packets: the frames; C{stamps} are only filled in by the switch.
     @ivar flows: which flow (conversation) each packet belongs to.
     @ivar fromClient: which direction it goes.
+    @ivar datagrams: for a fragment, the number of its datagram, else -1; empty: there are no fragments.
     """
 
     times: list[float]
@@ -135,6 +136,7 @@ class Traffic:
     flows: list[int]
     fromClient: list[bool]
     flowCount: int
+    datagrams: list[int] = field(default_factory=list)
 
     def batch(self) -> PacketBatch:
         """Every packet, stamped with its time of arrival."""

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from openmb.controller.performer import MovePerformer
 from openmb.interfaces import Route
 from openmb.operations.values import Deadlines, MoveSettings, Stage
+from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.state.headers import EVERYTHING
 from openmb.state.keyring import Keyring
 from openmb.testing.simulation.accounts import Accounts
 from openmb.testing.simulation.application import Application
 from openmb.testing.simulation.clock import SimulatedClock
+from openmb.testing.simulation.clothing import Clothes, drawClothes, dressed, flowsOverSix
 from openmb.testing.simulation.control import Control, Life
 from openmb.testing.simulation.faults import DESTINATION_LEASE, GRACE, SOURCE_LEASE, Break, drawFaults
 from openmb.testing.simulation.kind import SimulatedKind
@@ -63,6 +65,7 @@ class World:
 
     def __init__(self, seed: int, kind: SimulatedKind, focus: str = "") -> None:
         self.rng, self.luck = random.Random(seed), random.Random(f"faults of {seed}")
+        clothing = random.Random(f"clothes of {seed}")
         self.kind = kind
         self.scenario: Scenario = drawScenario(seed, self.rng)
         self.faults = drawFaults(self.luck, len(self.scenario.plans), focus)
@@ -74,6 +77,7 @@ class World:
         self.traffic = makeTraffic(self.rng, self.scenario.span, self.scenario.flows, SERVERS)
         if self.faults.rough:
             self.traffic = roughen(self.luck, self.traffic, self.scenario.span)
+        self.clothes = self._dress(Clothes() if focus else drawClothes(clothing), clothing)
         self.decoded = Decoder(checksums=True).decode(self.traffic.batch())
         behaviour = replace(self.scenario.network, lying=self.faults.lying, late=self.faults.late)
         self.network = SimulatedNetwork(self.clock, self.rng, self.luck, self.traffic, self.decoded, behaviour)
@@ -88,6 +92,15 @@ class World:
         )
         self._struck: set[int] = set()
         self._coming = 0
+
+    def _dress(self, clothes: Clothes, rng: random.Random) -> Clothes:
+        """The traffic in other clothes, and what is to be moved."""
+        if clothes != Clothes():
+            self.traffic = dressed(rng, self.traffic, clothes, self.scenario.span)
+        if clothes.six:
+            plans = tuple(replace(plan, flows=flowsOverSix(plan.flows)) for plan in self.scenario.plans)
+            self.scenario = replace(self.scenario, plans=plans)
+        return clothes
 
     def _makeControl(self) -> Control:
         settings = MoveSettings(
@@ -256,14 +269,14 @@ class World:
         host = middlebox.host
         states = [status.state for status in host.hello().operations]
         found = [f"operation {state}" for state in states if state != "ended" or not self.control.gone]
+        failed = host.counts.failedPackets
+        found += [f"the engine threw on {failed} packets"] if failed else []
         return found + self.kind.leftovers(host.engine)
 
     def _compare(self) -> tuple[str, ...]:
         expected: list[Row] = []
         reference = self.kind.engine(expected.append)
-        packets = replace(self.decoded.packets)
-        packets.stamps[:] = self.network.stamps
-        reference.process(Decoder(checksums=True).decode(packets), None)
+        reference.process(Decoder(checksums=True).decode(self._forwarded()), None)
         reference.finish()
         reference.flush()
         for report in self.application.reports.values():
@@ -273,11 +286,20 @@ class World:
         excused = self.accounts.tainted.union(*(excuse.flows for excuse in excuses))
         return (*differences(expected, self.rows, frozenset(excused)), *miscounts(expected, self.rows, excuses))
 
+    def _forwarded(self) -> PacketBatch:
+        """What the switch has let through, in the order of its stamps; fragments of incomplete datagrams are not."""
+        stamps = self.network.stamps
+        sent = sorted((index for index, stamp in enumerate(stamps) if stamp), key=stamps.__getitem__)
+        return packetBatch([self.traffic.packets[index] for index in sent], [stamps[index] for index in sent])
+
     def _count(self) -> None:
         counts = self.counts
         counts["packets"] += len(self.traffic.times)
         counts["flows"] += self.traffic.flowCount
         counts["histories of rough traffic"] += self.faults.rough
+        counts["histories over IPv6"] += self.clothes.six
+        counts["datagrams of fragments"] += self.network.reassembled
+        counts["fragments"] += sum(number >= 0 for number in self.traffic.datagrams)
         counts["rows"] += len(self.rows)
         counts["route failures"] += self.network.failures
         counts["lost answers of routes"] += self.network.lies
