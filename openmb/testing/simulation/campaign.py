@@ -12,6 +12,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
 
+from twisted.logger import globalLogBeginner
+
 from openmb.testing.simulation.kinds import kindNamed
 from openmb.testing.simulation.world import Outcome, simulate
 
@@ -43,6 +45,11 @@ class Campaign:
             self.wrong.append(outcome)
 
 
+def logNothing() -> None:
+    """In a worker: what is logged before logging begins is kept, and with it every history that logged it."""
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+
+
 def runSeed(kind: str, seed: int, focus: str = "") -> Outcome:
     """One history; what it raises becomes part of its outcome, with the seed that replays it."""
     try:
@@ -66,7 +73,7 @@ def outcomes(kind: str, first: int, count: int, processes: int | None = None, fo
             yield from runSeeds(kind, focus, chunk)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=logNothing) as pool:
         for result in pool.map(runSeeds, repeat(kind), repeat(focus), chunks):
             yield from result
 
