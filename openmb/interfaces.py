@@ -25,9 +25,9 @@ from openmb.state.taxonomy import Cell
 @dataclass(frozen=True, slots=True)
 class Failed:
     """
-    A packet on which the engine threw.
+    What the engine threw on one packet.
 
-    @ivar index: its place in the batch.
+    @ivar index: its place in the batch; -1: no packet was at fault, but a row is missing, say.
     @ivar reason: what was thrown, for the log.
     """
 
@@ -92,7 +92,12 @@ class IEngine(Interface):
         """Packet time has reached C{now} without a packet: run what is due.  Never goes back."""
 
     def finish() -> None:
-        """The input ends: report everything unreported, except records that are marked or provisional."""
+        """
+        The input ends: report everything unreported, except records that are marked or provisional.
+
+        @raise OutputFailed: as L{flush}; may be called again.
+        @raise Exception: something could not be reported; everything else was.
+        """
 
     def flush() -> None:
         """

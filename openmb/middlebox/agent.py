@@ -94,7 +94,7 @@ class Agent:
             self.host.engine.flush()
         except OutputFailed as error:
             if not self._blocked:
-                self.log.error("no packets are read until this can be written: {reason}", reason=error)
+                self.log.error("no packets are read until output can be written: {reason}", reason=error)
             self._blocked = True
             return
         if self._blocked:
@@ -154,7 +154,8 @@ class Agent:
         self._ticking = self._clock.callLater(BUSY_TICK if self.host.operations else IDLE_TICK, self._tick)
         self.host.timePassed(self._clock.seconds())
         if self._wallTime and self._idle:
-            self.host.engine.advance(time.time_ns())
+            with self.host.setAside.enduring("letting time pass"):
+                self.host.engine.advance(time.time_ns())
         self._idle = True
         self._flush()
         self._afterwards()

@@ -275,7 +275,7 @@ class DestinationOperation:
         self._merge.finish()
         self._inlet.release()
         self.state = DestinationState.MERGED
-        self._host.engine.thaw(self.identifier)
+        self._thaw()
         merge = self._merge
         longest = int(merge.longest * 1e6)
         self._merged = Merged(self.identifier, merge.redirected, merge.held, self._late, longest, self.lost)
@@ -298,8 +298,9 @@ class DestinationOperation:
 
     def _discard(self, giveBack: bool) -> None:
         self._look = None
-        self._host.engine.discard(self.identifier)
-        self._host.engine.thaw(self.identifier)
+        with self._host.setAside.enduring("dropping provisional records"):
+            self._host.engine.discard(self.identifier)
+        self._thaw()
         held = self._merge.abandon()
         if giveBack:
             self._giveBack(held)
@@ -308,6 +309,10 @@ class DestinationOperation:
         if held is not None:
             self._host.reinject(held)
         self._host.send(self._discarded)
+
+    def _thaw(self) -> None:
+        with self._host.setAside.enduring("the end of a hand-over"):
+            self._host.engine.thaw(self.identifier)
 
     def _giveBack(self, held: PacketBatch | None) -> None:
         self.state = DestinationState.RETURNING

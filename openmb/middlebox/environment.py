@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openmb.interfaces import IMiddlebox
+from openmb.middlebox.faults import SetAside
 from openmb.middlebox.outcomes import Answers
 from openmb.middlebox.settings import HostSettings
 from openmb.middlebox.stream import StreamReceiver
@@ -55,6 +56,7 @@ class Environment(Protocol):
     @ivar keyring: the kind's keys.
     @ivar settings: bounds and shares.
     @ivar counts: what happened so far.
+    @ivar setAside: packets and calls on which the engine threw.
     @ivar send: takes a message for the controller.
     @ivar now: monotonic time in seconds.
     """
@@ -64,6 +66,7 @@ class Environment(Protocol):
     keyring: Keyring
     settings: HostSettings
     counts: HostCounts
+    setAside: SetAside
     send: Callable[[Message], None]
     now: Callable[[], float]
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from twisted.logger import Logger
 
-from openmb.errors import OpenMBError, OperationError, Refusal
+from openmb.errors import OpenMBError, OperationError, OutputFailed, Refusal
+from openmb.interfaces import Failed
 from openmb.packets.batch import PacketBatch
 from openmb.packets.pcap import writeRecords
 from openmb.packets.stream import PcapStreamWriter
@@ -31,36 +34,50 @@ class SetAside:
     @param directory: where it is written; None: packets are only counted.
     @ivar packets: how many there were.
     @ivar kept: how many of them are in a capture.
+    @ivar faults: how often the engine threw, with packets or without.
     """
 
     log = Logger()
 
     def __init__(self, name: str, directory: Path | None) -> None:
-        self.packets = self.kept = 0
+        self.packets = self.kept = self.faults = 0
         self._name, self._directory = name, directory
         self._room = KEPT
-        self._told = 0
         self._begun: set[int] = set()
 
     def add(self, packets: PacketBatch, reason: str) -> None:
         """The engine threw C{reason} on C{packets}."""
-        if not len(packets):
-            return
         self.packets += len(packets)
-        kept = self._keep(packets)
+        kept = self._keep(packets) if len(packets) else 0
         self.kept += kept
-        self._tell(len(packets), kept, reason)
+        whole = f"{len(packets)} packets set aside ({kept} of them kept, {self.packets} so far)"
+        self.tell(f"{whole}: {reason}" if len(packets) else f"the engine threw: {reason}")
 
-    def _tell(self, packets: int, kept: int, reason: str) -> None:
-        self._told += 1
-        if self._told <= TOLD or self._told & (self._told - 1) == 0:
-            self.log.error(
-                "{packets} packets set aside ({kept} of them kept, {total} so far): {reason}",
-                packets=packets,
-                kept=kept,
-                total=self.packets,
-                reason=reason,
-            )
+    def addAll(self, packets: PacketBatch, failed: Sequence[Failed]) -> NDArray[np.int64]:
+        """
+        What an engine says of a batch, each reason told once; without a place in it: something else has failed.
+
+        @return: the places of the packets set aside.
+        """
+        for reason in dict.fromkeys(each.reason for each in failed):
+            self.add(packets.select(_places(each for each in failed if each.reason == reason)), reason)
+        return _places(failed)
+
+    def tell(self, text: str) -> None:
+        """Log a fault, unless too many have been: then each time their number has doubled."""
+        self.faults += 1
+        if self.faults <= TOLD or self.faults & (self.faults - 1) == 0:
+            self.log.error("{text} (fault {number})", text=text, number=self.faults)
+
+    @contextmanager
+    def enduring(self, what: str) -> Iterator[None]:
+        """Around calls after which one must go on although the engine throws; output that waits is no such fault."""
+        try:
+            yield
+        except OutputFailed:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is: packets must not wait for ever because of it
+            self.tell(f"the engine threw at {what}: {describe(error)}")
 
     def _keep(self, packets: PacketBatch) -> int:
         """Append to the capture as much as there is room for, at once and whole; how many packets."""
@@ -91,6 +108,10 @@ class SetAside:
     def _path(self, link: int) -> Path:
         assert self._directory is not None
         return self._directory / f"set-aside-{self._name}-{link}.pcap"
+
+
+def _places(failed: Iterable[Failed]) -> NDArray[np.int64]:
+    return np.unique(np.array([each.index for each in failed if each.index >= 0], np.int64))
 
 
 @contextmanager

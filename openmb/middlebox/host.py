@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from twisted.logger import Logger
 
 from openmb.errors import OperationError, ProtocolError, Refusal
 from openmb.interfaces import IMiddlebox
@@ -42,8 +41,6 @@ class MiddleboxHost:
     @param now: monotonic time in seconds.
     @param setAside: directory for captures of packets on which the engine threw; None: they are only counted.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -156,14 +153,14 @@ class MiddleboxHost:
         try:
             processed = self.engine.process(decoded, self._births(decoded, taps) if taps else None)
         except OperationError as error:
-            self._overwhelmed(error, len(decoded))
+            self._overwhelmed(error, decoded)
             return
         except Exception as error:  # noqa: BLE001 - an engine's own fault, whatever it is, ends nothing but these packets
-            self._failed(decoded, describe(error))
+            self.setAside.add(decoded.packets, describe(error))
+            self._failed(decoded)
             return
         if processed.failed:
-            places = np.array([failed.index for failed in processed.failed if failed.index >= 0], np.int64)
-            self._failed(decoded.select(np.unique(places)), processed.failed[0].reason)
+            self._failed(decoded.select(self.setAside.addAll(decoded.packets, processed.failed)))
         for operation in taps:
             touched = np.flatnonzero(processed.marks == operation.identifier)
             if len(touched):
@@ -171,17 +168,21 @@ class MiddleboxHost:
         if processed.forward is not None:
             self.forward(processed.forward)
 
-    def _failed(self, decoded: Decoded, reason: str) -> None:
-        """The engine threw on these packets: set them aside; operations that they concern say how many."""
+    def _failed(self, decoded: Decoded) -> None:
+        """The engine threw on these packets."""
         self.counts.failedPackets += len(decoded)
-        self.setAside.add(decoded.packets, reason)
+        self._lost(decoded)
+
+    def _lost(self, decoded: Decoded) -> None:
+        """Operations that these packets concern say how many were lost."""
         for operation in self._operations.values():
             operation.lost += int(np.count_nonzero(operation.flows.matchHeaders(decoded.headers)))
 
-    def _overwhelmed(self, error: OperationError, packets: int) -> None:
+    def _overwhelmed(self, error: OperationError, decoded: Decoded) -> None:
         """The engine has no room, perhaps for records that operations keep in place: end those that can be ended."""
-        self.counts.lostPackets += packets
-        self.log.error("{count} packets lost: {reason}", count=packets, reason=error.reason)
+        self.counts.lostPackets += len(decoded)
+        self.setAside.tell(f"{len(decoded)} packets lost ({self.counts.lostPackets} so far): {error.reason}")
+        self._lost(decoded)
         for operation in tuple(self._operations.values()):
             if isinstance(operation, SourceOperation) and operation.tapping:
                 operation.giveUp(error.refusal, error.reason)
@@ -258,14 +259,16 @@ class MiddleboxHost:
         """Call every few milliseconds."""
         self._credits.flush()
         for operation in tuple(self._operations.values()):
-            operation.timePassed(now)
+            with self.setAside.enduring(f"what was due for operation {operation.identifier:x}"):
+                operation.timePassed(now)
         if self._aloneSince is not None:
             self._checkLeases(now - self._aloneSince)
 
     def _checkLeases(self, alone: float) -> None:
         for operation in tuple(self._operations.values()):
             if alone >= operation.request.lease / 1000:
-                operation.leaseEnded()
+                with self.setAside.enduring(f"the end of the lease of operation {operation.identifier:x}"):
+                    operation.leaseEnded()
 
     @property
     def connected(self) -> bool:
@@ -303,6 +306,8 @@ class MiddleboxHost:
     def finish(self) -> None:
         """The input ends for good: settle what is provisional or marked, then let the engine report the rest."""
         for operation in tuple(self._operations.values()):
-            operation.orphaned()
-        self.engine.finish()
+            with self.setAside.enduring(f"the end of operation {operation.identifier:x}"):
+                operation.orphaned()
+        with self.setAside.enduring("the last report"):
+            self.engine.finish()
         self.engine.flush()

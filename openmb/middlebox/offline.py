@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from openmb.errors import OpenMBError
 from openmb.interfaces import IMiddlebox
 from openmb.middlebox.faults import SetAside, describe
@@ -24,12 +22,14 @@ class OfflineRun:
     @ivar decoded: what the decoder met.
     @ivar remarks: what reading met that is worth telling, each with its capture's path.
     @ivar failed: packets on which the engine threw.
+    @ivar faults: how often it threw, also where no packet was at fault.
     """
 
     packets: int
     decoded: DecodeCounts
     remarks: tuple[str, ...] = field(default=())
     failed: int = 0
+    faults: int = 0
 
 
 def runOffline(
@@ -57,9 +57,10 @@ def runOffline(
                 packets += len(batch)
             remarks.extend(f"{capture.path}: {remark}" for remark in capture.remarks)
     finally:
-        middlebox.finish()
+        with faults.enduring("the last report"):
+            middlebox.finish()
         middlebox.flush()
-    return OfflineRun(packets, decoder.counts, tuple(remarks), faults.packets)
+    return OfflineRun(packets, decoder.counts, tuple(remarks), faults.packets, faults.faults)
 
 
 def _process(middlebox: IMiddlebox, decoded: Decoded, faults: SetAside) -> None:
@@ -71,5 +72,4 @@ def _process(middlebox: IMiddlebox, decoded: Decoded, faults: SetAside) -> None:
         faults.add(decoded.packets, describe(error))
         return
     if failed:
-        places = np.array([each.index for each in failed if each.index >= 0], np.int64)
-        faults.add(decoded.packets.select(np.unique(places)), failed[0].reason)
+        faults.addAll(decoded.packets, failed)

@@ -98,9 +98,10 @@ class SourceOperation:
     def giveUp(self, refusal: Refusal, reason: str) -> None:
         """Before the vote: go on as if never asked, and say why."""
         refused = Refused(self.identifier, 0, refusal, reason)
-        untouched = (Unmarked(self.identifier, 0, 0),)
+        untouched = (Unmarked(self.identifier, 0, self.lost),)
         self._host.ended(self, {Get: (refused,), Divert: (refused,), Unmark: untouched})
-        self._host.engine.unmark(self.identifier)
+        with self._host.setAside.enduring("freeing records"):
+            self._host.engine.unmark(self.identifier)
         self._host.send(refused)
 
     def _exportSlice(self) -> None:
@@ -194,8 +195,11 @@ class SourceOperation:
 
     def _deleteRecords(self) -> None:
         """Drop records and copies in silence."""
-        self._deleted = self._host.engine.delPerflow(self.identifier, self.flows)
-        self._host.engine.thaw(self.identifier)
+        engine, setAside = self._host.engine, self._host.setAside
+        with setAside.enduring("deleting records"):
+            self._deleted = engine.delPerflow(self.identifier, self.flows)
+        with setAside.enduring("the end of a hand-over"):
+            engine.thaw(self.identifier)
         self._kept.clear()
 
     def closeWindow(self) -> None:
@@ -226,12 +230,15 @@ class SourceOperation:
         """Process what was kept and returned, in the order of the stamps, and everything from here on."""
         host = self._host
         packets = PacketQueue.merge(self._kept.drain(), self._returned.drain())
-        answer = Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied + self.lost)
-        host.ended(self, {Unmark: (answer,)})
-        host.engine.unmark(self.identifier)
-        host.engine.thaw(self.identifier)
+        self.state = SourceState.CLOSING  # takes no packets any more, but counts those that are lost
+        with host.setAside.enduring("freeing records"):
+            host.engine.unmark(self.identifier)
+        with host.setAside.enduring("the end of a hand-over"):
+            host.engine.thaw(self.identifier)
         if packets is not None:
             host.reinject(packets)
+        answer = Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied + self.lost)
+        host.ended(self, {Unmark: (answer,)})
         host.send(answer)
 
     def streamed(self, frame: StreamFrame) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from openmb.errors import OperationError, Refusal
-from openmb.middlebox.faults import KEPT, SetAside
+from openmb.errors import OperationError, OutputFailed, Refusal
+from openmb.interfaces import Failed
+from openmb.middlebox.faults import KEPT, TOLD, SetAside
 from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.capture import openCapture
 from openmb.testing.adapters import START, manyFlows
@@ -146,13 +148,77 @@ class ThrowingAdapterTests(SynchronousTestCase):
         for name, command in (
             ("prepare", lambda pair: pair.b.tell(pair.prepare)),
             ("freeze", lambda pair: pair.b.tell(pair.prepare, m.Hold(OP, b"the markers' own"))),
-            ("discard", lambda pair: pair.b.tell(pair.prepare, m.Discard(OP, False))),
             ("usage", lambda pair: pair.b.tell(m.Stats(5, "udp"))),
         ):
             pair = Pair()
             self.throwing(name, pair.b)
             command(pair)
             self.assertEqual(Refusal.ENGINE_FAILED, pair.b.refusal(), name)
+
+    def test_discard(self) -> None:
+        """The operation ends all the same: packets must not wait for it for ever."""
+        for name in ("discard", "thaw"):
+            pair = Pair().confirmed()
+            pair.b.feed(manyFlows((8,), START + 10**8, 1))
+            self.throwing(name, pair.b)
+            pair.b.tell(m.Discard(OP, False))
+            self.assertEqual([m.Discarded(OP, 0)], pair.b.take(m.Discarded))
+            self.assertEqual((0, 1), (pair.b.host.operations, pair.b.host.setAside.faults))
+
+    def test_goingOn(self) -> None:
+        """The source goes on with its copies though its records cannot be freed."""
+        for name in ("unmark", "thaw"):
+            pair = Pair().confirmed()
+            pair.a.feed(manyFlows((8,), START + 10**8, 1))
+            self.throwing(name, pair.a)
+            pair.a.tell(m.Unmark(OP, False))
+            self.assertEqual([m.Unmarked(OP, 1, 0)], pair.a.take(m.Unmarked))
+            self.assertEqual((0, 1), (pair.a.host.operations, pair.a.host.setAside.faults))
+
+    def test_deleting(self) -> None:
+        """Records that cannot be deleted stay marked: they are not reported a second time."""
+        pair = Pair().merged()
+        self.throwing("delPerflow", pair.a)
+        pair.a.tell(m.Delete(OP, 0))
+        self.assertEqual([m.Deleted(OP, 0, 0)], pair.a.take(m.Deleted))
+        pair.tick(1.0)
+        pair.tick(1.0)
+        self.assertEqual(0, pair.a.host.operations)
+        self.assertEqual(single(manyFlows()), pair.finish())
+
+    def test_leaseEnded(self) -> None:
+        """One operation whose end throws does not keep others from theirs."""
+        pair = Pair().confirmed()
+        self.throwing("commit", pair.b)
+        self.throwing("discard", pair.b)
+        pair.b.host.connectionLost()
+        pair.clock.advance(61)
+        pair.b.host.timePassed(pair.clock.seconds())
+        self.assertEqual((0, 1), (pair.b.host.operations, pair.b.host.setAside.faults))
+
+    def test_lastReport(self) -> None:
+        """What throws at the end is told, and the service ends."""
+        end = End("one")
+        self.throwing("finish", end)
+        end.feed(manyFlows())
+        end.host.finish()
+        self.assertEqual(1, end.host.setAside.faults)
+
+    def test_fullTable(self) -> None:
+        """Packets for which there is no room are counted with the operation, whose source gives up."""
+
+        def full(*arguments: Any) -> None:
+            raise OperationError(Refusal.BUFFER_FULL, "no room")
+
+        pair = Pair().installed()
+        process = pair.a.engine.process
+        self.patch(pair.a.engine, "process", full)
+        pair.a.feed(manyFlows((8,), START + 10**8, 1))
+        self.patch(pair.a.engine, "process", process)
+        self.assertEqual([Refusal.BUFFER_FULL], [refused.refusal for refused in pair.a.take(m.Refused)])
+        self.assertEqual(1, pair.a.host.counts.lostPackets)
+        pair.a.tell(m.Unmark(OP, False))
+        self.assertEqual([m.Unmarked(OP, 0, 1)], pair.a.take(m.Unmarked))
 
     def test_wholeBatch(self) -> None:
         """An engine that cannot say what it processed loses the batch; the next one is processed."""
@@ -218,6 +284,45 @@ class SetAsideTests(SynchronousTestCase):
         aside.add(packetBatch([b"abc"], [1]), "why")
         self.assertEqual((2, 1), (aside.packets, aside.kept))
         self.assertGreater(size, 0)
+
+
+class TellingTests(SynchronousTestCase):
+    """What is logged."""
+
+    def setUp(self) -> None:
+        self.aside = SetAside("x", None)
+        self.told: list[str] = []
+        observer = cast(ILogObserver, self.observe)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def observe(self, event: LogEvent) -> None:
+        if event.get("log_source") is self.aside:
+            self.told.append(formatEvent(event))
+
+    def test_seldom(self) -> None:
+        """The first ones each, then less and less often."""
+        for _ in range(1000):
+            self.aside.add(packetBatch([b"abc"], [1]), "why")
+        self.assertEqual(TOLD + 5, len(self.told))
+        self.assertIn("512 so far", self.told[-1])
+
+    def test_reasons(self) -> None:
+        """Each reason in a batch is told, and what is about no packet too."""
+        batch = packetBatch([b"a", b"b", b"c", b"d"], [1, 2, 3, 4])
+        failed = [Failed(2, "one"), Failed(0, "other"), Failed(2, "other"), Failed(-1, "row")]
+        self.assertEqual([0, 2], self.aside.addAll(batch, failed).tolist())
+        self.assertEqual(3, len(self.told))
+        for text, part in zip(self.told, ("1 packets", "2 packets", "the engine threw: row"), strict=True):
+            self.assertTrue(text.startswith(part), text)
+
+    def test_enduring(self) -> None:
+        """What is thrown is told, but output that waits is for the caller."""
+        with self.aside.enduring("something"):
+            raise ZeroDivisionError("zero")
+        self.assertIn("the engine threw at something: ZeroDivisionError: zero in test_faults.py", self.told[0])
+        with self.assertRaises(OutputFailed), self.aside.enduring("something"):
+            raise OutputFailed("full")
 
 
 class ErrorTests(SynchronousTestCase):

@@ -36,8 +36,8 @@ def report(ran: OfflineRun) -> None:
         f"{ran.packets} packets: {counts.malformed} malformed, {counts.ignored} not IP, "
         f"{counts.badChecksums} with a bad checksum, {counts.reassembled} datagrams reassembled"
     )
-    if ran.failed:
-        click.echo(f"openmb: the engine threw on {ran.failed} packets, which were set aside", err=True)
+    if ran.faults:
+        click.echo(f"openmb: the engine threw {ran.faults} times; {ran.failed} packets were set aside", err=True)
 
 
 class RunCommand(click.Command):
@@ -92,4 +92,4 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
     decoder = Decoder(checksums=not own.get("no-checksums", False))
     ran = runOffline(plugin.makeMiddlebox(own), decoder, opened, setAside=SetAside(kind, aside))
     report(ran)
-    return 1 if ran.failed else 0
+    return 1 if ran.faults else 0

@@ -29,17 +29,16 @@ class BroEngine(BroCore):
     def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         """See C{IEngine}."""
         marks = self._own.process(packets, births, self._makeRoom)
-        failed = tuple(self._own.failed)
         if len(packets):
             self.advance(int(packets.packets.stamps.max()))
-        return Processed(marks, failed=failed)
+        return Processed(marks, failed=self._own.takeFailed())
 
     def reprocess(self, operation: int, packets: Decoded) -> None:
         """See C{IEngine}."""
         tracker = self._provisionalOf(operation)
         tracker.process(packets, None)
-        if tracker.failed:
-            raise OperationError(Refusal.ENGINE_FAILED, tracker.failed[0].reason)
+        if failed := tracker.takeFailed():
+            raise OperationError(Refusal.ENGINE_FAILED, failed[0].reason)
 
     def advance(self, now: int) -> None:
         """See C{IEngine}."""
@@ -62,6 +61,8 @@ class BroEngine(BroCore):
         order = np.argsort(self._own.table.rows["start"][slots], kind="stable")
         self._own.finish(slots[order])
         self.logs.close()
+        if failed := self._own.takeFailed():
+            raise OperationError(Refusal.ENGINE_FAILED, f"{len(failed)} rows are missing: {failed[0].reason}")
 
     def flush(self) -> None:
         """See C{IEngine}."""

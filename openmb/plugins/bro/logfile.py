@@ -11,6 +11,8 @@ from pathlib import Path
 from openmb.errors import OutputFailed
 from openmb.plugins.bro.logs import Column, JSONFormat, TSVFormat, Value
 
+_BLOCK = 1 << 16
+
 
 class LogFile:
     """
@@ -29,6 +31,7 @@ class LogFile:
         self._rows: list[str] = []
         self._unwritten = b""  # what the operating system has not taken yet, to the byte
         self._descriptor: int | None = None
+        self._written = self._lines = 0  # rows that are written; lines since then, those that are no rows below 0
         self._ended = False
         self.count = 0
 
@@ -37,6 +40,16 @@ class LogFile:
         if self._file is not None:
             self._rows += [self._format.row(values) for values in rows]
         self.count += len(rows)
+
+    @property
+    def waiting(self) -> int:
+        """How many rows the operating system does not have, or not whole."""
+        return 0 if self._file is None else self.count - self._written - max(self._lines, 0)
+
+    def _frame(self, text: str) -> None:
+        """Lines that are no rows; every row so far is either written or comes after them."""
+        self._written, self._lines = self.count - len(self._rows), -text.count("\n")
+        self._unwritten += text.encode()
 
     def flush(self) -> None:
         """
@@ -53,21 +66,25 @@ class LogFile:
             try:
                 taken = os.write(self._descriptor, self._unwritten)
             except OSError as error:
-                raise OutputFailed(
-                    f"cannot write {self._file}: {error.strerror}; {len(self._unwritten)} bytes wait"
-                ) from error
+                raise self._failure(error) from error
+            self._lines += self._unwritten.count(b"\n", 0, taken)
             self._unwritten = self._unwritten[taken:]
 
     def _open(self) -> None:
         assert self._file is not None
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self._again else os.O_TRUNC)
         try:
+            if self._again and self._file.is_file():
+                dropPartOfLine(self._file)
             self._descriptor = os.open(self._file, flags, 0o666)
         except OSError as error:
-            raise OutputFailed(f"cannot write {self._file}: {error.strerror}") from error
+            raise self._failure(error) from error
         self._again = True  # rows that come after the end, if ever, join the others
         self._ended = False
-        self._unwritten += self._format.header(time.time()).encode()
+        self._frame(self._format.header(time.time()))
+
+    def _failure(self, error: OSError) -> OutputFailed:
+        return OutputFailed(f"{self._file}: {error.strerror}, {self.waiting} rows are not written")
 
     def close(self) -> None:
         """
@@ -82,7 +99,23 @@ class LogFile:
             return
         if not self._ended:
             self._ended = True
-            self._unwritten += self._format.footer(time.time()).encode()
+            self._frame(self._format.footer(time.time()))
         self.flush()
         os.close(self._descriptor)
         self._descriptor = None
+
+
+def dropPartOfLine(file: Path) -> None:
+    """Cut off the part of a row at the end of C{file}: a process left it there that was killed, or had no room."""
+    with file.open("r+b") as log:
+        size = end = log.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(0, end - _BLOCK)
+            log.seek(begin)
+            place = log.read(end - begin).rfind(b"\n")
+            if place >= 0:
+                end = begin + place + 1
+                break
+            end = begin
+        if end < size:
+            log.truncate(end)

@@ -4,12 +4,14 @@ What an engine reports: conn.log and http.log.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openmb.errors import OutputFailed
 from openmb.plugins.bro.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
 from openmb.plugins.bro.http_rows import HTTPRow
 from openmb.plugins.bro.logfile import LogFile
@@ -60,11 +62,29 @@ class BroLogs:
         )
 
     def flush(self) -> None:
-        """Hand all rows to the operating system."""
-        self.conn.flush()
-        self.http.flush()
+        """
+        Hand all rows to the operating system.
+
+        @raise OutputFailed: it does not take those of one log, or of both; they are kept.
+        """
+        _all(self.conn.flush, self.http.flush)
 
     def close(self) -> None:
-        """End the files."""
-        self.conn.close()
-        self.http.close()
+        """
+        End the files.
+
+        @raise OutputFailed: as L{flush}; may be called again.
+        """
+        _all(self.conn.close, self.http.close)
+
+
+def _all(*calls: Callable[[], None]) -> None:
+    """Each of C{calls}, whatever the others raise."""
+    failed: list[str] = []
+    for call in calls:
+        try:
+            call()
+        except OutputFailed as error:
+            failed.append(str(error))
+    if failed:
+        raise OutputFailed("; ".join(failed))

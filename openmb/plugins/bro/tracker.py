@@ -63,15 +63,13 @@ class Tracker:
     """
     @param maximum: records at most.
     @param output: takes what is to be reported; None: nothing is.
-    @ivar failed: packets on which a parser or a log threw, since the last L{process} began; their connections go on
-        without that parser.
     """
 
     def __init__(self, maximum: int, output: IOutput | None, capacity: int = 1024) -> None:
         self.table = FlowTable(ROW, capacity=capacity, maximum=maximum)
         self.work = makeWork()
         self.sessions: dict[int, Session] = {}
-        self.failed: list[Failed] = []
+        self._failed: list[Failed] = []
         self._output = output
 
     def process(
@@ -84,7 +82,6 @@ class Tracker:
         @return: C{uint64[n]}, the mark of the record that each packet met.
         @raise OperationError: C{BUFFER_FULL}, the table is full and no room can be made.
         """
-        self.failed = []
         marks = np.zeros(len(packets), np.uint64)
         data, offsets, lengths = plainArrays(packets.packets)[:3]
         born = _NONE if births is None else births
@@ -113,6 +110,11 @@ class Tracker:
                 )
                 self.drain(data, offsets)
         return marks
+
+    def takeFailed(self) -> tuple[Failed, ...]:
+        """What a parser or a log threw since the last call; such connections go on without that parser."""
+        failed, self._failed = tuple(self._failed), []
+        return failed
 
     def expired(self, now: int) -> NDArray[np.int64]:
         """The slots whose records have ended at C{now} (microseconds)."""
@@ -176,7 +178,7 @@ class Tracker:
 
     def _threw(self, packet: int, error: Exception) -> None:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        self.failed.append(Failed(packet, f"{error!r} at {where.name}:{where.lineno}"))
+        self._failed.append(Failed(packet, f"{error!r} at {where.name}:{where.lineno}"))
 
     def _feed(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         touched: dict[int, int] = {}
@@ -200,7 +202,7 @@ class Tracker:
                     identity = Identity(np.array(key, np.uint64).tobytes(), start, bool(swapped))
                     self._output.requests(identity, rows)
             except Exception as error:  # noqa: BLE001 - whatever a parser throws: only its connection loses it
-                self._threw(packet, error)
+                self._threw(packet if packet < len(offsets) else -1, error)
                 if kind != PIECE_REMOVED:
                     self.sessions[slot] = Session.silent(analyzer)
         for slot in touched:

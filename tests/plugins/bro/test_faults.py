@@ -106,8 +106,39 @@ class ThrowingLogTests(SynchronousTestCase):
 
         self.patch(engine.logs.conn, "writeAll", writeAll)
         engine.process(decoded([frame for port in (1, 7777, 3) for frame in conversation(port, b"/")]), None)
-        engine.finish()
+        with self.assertRaises(OperationError) as caught:
+            engine.finish()
+        self.assertIn("1 rows are missing: ValueError('made up')", caught.exception.reason)
         self.assertEqual(2, sum(row.log == "conn" for row in rows))
+        engine.finish()  # it is told once
+
+    def test_expired(self) -> None:
+        """A row that was due while no packet came is told with the next batch, about none of its packets."""
+        rows: list[Row] = []
+        engine = BroKind().engine(rows.append)
+        assert isinstance(engine, BroMiddlebox)
+
+        def writeAll(some: list[Any]) -> None:
+            raise ValueError("made up")
+
+        engine.process(decoded(conversation(1, b"/")), None)
+        self.patch(engine.logs.conn, "writeAll", writeAll)
+        engine.advance(10**15)
+        failed = engine.process(decoded([]), None).failed
+        self.assertEqual([(-1, True)], [(each.index, "made up" in each.reason) for each in failed])
+
+    def test_expiredParser(self) -> None:
+        """The same if it is the parser that throws at a connection's end."""
+
+        def removed(parser: HTTPParser, now: int) -> Any:
+            raise ValueError("made up")
+
+        rows: list[Row] = []
+        engine = BroKind().engine(rows.append)
+        engine.process(decoded(conversation(1, b"/")), None)
+        self.patch(HTTPParser, "removed", removed)
+        engine.advance(10**15)
+        self.assertEqual([-1], [each.index for each in engine.process(decoded([]), None).failed])
 
 
 class HeavyParserTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OutputFailed
-from openmb.plugins.bro.logfile import LogFile
+from openmb.plugins.bro.logfile import LogFile, dropPartOfLine
 from openmb.plugins.bro.logs import Column
 
 COLUMNS = (Column("number", "count"), Column("text", "string"))
@@ -68,7 +69,7 @@ class FullDiskTests(SynchronousTestCase):
                 try:
                     self.log.flush()
                 except OutputFailed as error:
-                    self.assertIn("bytes wait", str(error))
+                    self.assertIn("rows are not written", str(error))
         self.log.close()
         self.assertEqual([str(number) for number in range(400)], self.rows())
 
@@ -88,3 +89,61 @@ class FullDiskTests(SynchronousTestCase):
         self.folder.with_name("elsewhere").rename(self.folder)
         self.log.close()
         self.assertEqual(["1"], self.rows())
+
+    def test_waiting(self) -> None:
+        """It says how many rows are not there as a whole, wherever the disk is full."""
+        for asJSON in (False, True):
+            log = LogFile(self.folder, f"json{asJSON}", COLUMNS, asJSON)
+            path = self.folder / f"json{asJSON}.log"
+            for number in range(40):
+                log.writeAll([[number, "x" * 60]])
+            for size in (0, 100, 500, 501, 1500, 1510, 2000):
+                with room(size), self.assertRaises(OutputFailed) as caught:
+                    log.flush()
+                text = path.read_text() if path.exists() else ""
+                whole = sum(not line.startswith("#") and line.endswith("\n") for line in text.splitlines(keepends=True))
+                self.assertEqual((40 - whole, True), (log.waiting, f" {log.waiting} rows" in str(caught.exception)))
+            log.flush()
+            self.assertEqual(0, log.waiting)
+            with room(path.stat().st_size + (0 if asJSON else 3)):
+                self.assertEqual(asJSON, self.closes(log))
+            self.assertEqual(0, log.waiting)
+            log.writeAll([[40, "after the end"]])
+            self.assertEqual(1, log.waiting)
+            log.close()
+            self.assertEqual(0, log.waiting)
+
+    def closes(self, log: LogFile) -> bool:
+        try:
+            log.close()
+        except OutputFailed:
+            return False
+        return True
+
+
+class PartOfLineTests(SynchronousTestCase):
+    """A log that goes on begins with whole rows."""
+
+    def test_cut(self) -> None:
+        path = Path(self.mktemp())
+        for before, after in ((b"", b""), (b"ab", b""), (b"ab\n", b"ab\n"), (b"ab\nc", b"ab\n"), (b"\n\nc", b"\n\n")):
+            for tail in (b"", b"x" * 70_000, b"x" * (1 << 16), b"x" * 200_000):
+                path.write_bytes(before + tail)
+                dropPartOfLine(path)
+                expected = after if not tail or not before.endswith(b"\n") else before
+                self.assertEqual(expected, path.read_bytes())
+
+    def test_appended(self) -> None:
+        """The process that had no room for its last row was killed; the next one writes none of its rows into it."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        first = LogFile(folder, "some", COLUMNS, asJSON=True)
+        for number in range(3):
+            first.writeAll([[number, "z" * 50]])
+        with room(170):
+            self.assertRaises(OutputFailed, first.flush)
+        again = LogFile(folder, "some", COLUMNS, asJSON=True, append=True)
+        again.writeAll([[7, "new"]])
+        again.close()
+        rows = [json.loads(line)["number"] for line in (folder / "some.log").read_text().splitlines()]
+        self.assertEqual([0, 1, 7], rows)
