@@ -27,7 +27,7 @@ class Gate:
     """
 
     def __init__(self, directory: Path, make: bool = False) -> None:
-        self._directory = directory
+        self._directory, self._closed = directory, False
         if make:
             directory.mkdir(mode=0o700)
             for name in (REACHED, GO):
@@ -35,9 +35,11 @@ class Gate:
         self._reached, self._go = (os.open(directory / name, os.O_RDWR | os.O_NONBLOCK) for name in (REACHED, GO))
 
     def close(self) -> None:
-        """Let go of the pipes."""
-        os.close(self._reached)
-        os.close(self._go)
+        """Let go of the pipes; once more does no harm."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._reached)
+            os.close(self._go)
 
     # -- the harness
 

@@ -52,8 +52,6 @@ class Standstill(Outage):
         self._mark("killed")
         party = self._stage.parties[self._ends[self._party]]
         party.signal(signal.SIGSTOP)
-        if self._party is Party.CONTROLLER:
-            self._stage.controller.close()
         self._stage.gate.release()
         await pause(theReactor(), self.seconds)
         party.signal(signal.SIGCONT)
