@@ -85,7 +85,7 @@ class Rig:
 
     def restart(self) -> None:
         """The controller is killed; another one takes up its journal.  Nobody is connected."""
-        for call in self.clock.getDelayedCalls():
+        for call in list(self.clock.getDelayedCalls()):
             call.cancel()
         self.sessions.clear()
         for sent in self.sent.values():
