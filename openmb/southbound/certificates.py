@@ -94,10 +94,11 @@ def makeAuthority(directory: Path) -> Path:
     return _store(directory, AUTHORITY, builder.sign(key, hashes.SHA256()), key)
 
 
-def makeCertificate(directory: Path, role: End, name: str, kind: str = "") -> Path:
+def makeCertificate(directory: Path, role: End, name: str, kind: str = "", target: Path | None = None) -> Path:
     """
     Make C{<name>.pem} and C{<name>.key} in C{directory}, signed by the authority there.
 
+    @param target: where to put them instead.
     @return: the certificate's path.
     @raise ConfigurationError: no authority, a name that cannot be used, or files that are there already.
     """
@@ -116,7 +117,7 @@ def makeCertificate(directory: Path, role: End, name: str, kind: str = "") -> Pa
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authorityKey.public_key()), critical=False)
     )
-    return _store(directory, name, builder.sign(authorityKey, hashes.SHA256()), key)
+    return _store(target or directory, name, builder.sign(authorityKey, hashes.SHA256()), key)
 
 
 def renewCertificate(directory: Path, name: str) -> Path:
@@ -127,13 +128,16 @@ def renewCertificate(directory: Path, name: str) -> Path:
     @raise ConfigurationError: there is none, or it cannot be replaced; the old ones are then still there.
     """
     identity = identityOf(readCertificate(directory / f"{name}.pem"))
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".renew-") as draft:
-        for ending in ("pem", "key"):
-            os.link(directory / f"{AUTHORITY}.{ending}", Path(draft) / f"{AUTHORITY}.{ending}")
-        makeCertificate(Path(draft), identity.role, identity.name, identity.kind)
-        # a reader that comes between the two finds that they do not match, and reads again later
-        for ending in ("key", "pem"):
-            os.replace(Path(draft) / f"{name}.{ending}", directory / f"{name}.{ending}")
+    if identity.name != name:
+        raise ConfigurationError(f"{directory / name}.pem is that of {identity}: rename it first")
+    try:
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".renew-") as draft:
+            makeCertificate(directory, identity.role, name, identity.kind, Path(draft))
+            # a reader that comes between the two finds that they do not match, and reads again later
+            for ending in ("key", "pem"):
+                os.replace(Path(draft) / f"{name}.{ending}", directory / f"{name}.{ending}")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write in {directory}: {error.strerror}") from error
     return directory / f"{name}.pem"
 
 

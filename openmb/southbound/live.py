@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from twisted.logger import Logger
 
 from openmb.errors import ConfigurationError
 from openmb.southbound.certificates import AUTHORITY, Credentials, loadCredentials
 from openmb.southbound.revocation import LIST, Revocations
+from openmb.southbound.verification import issued
 from openmb.state.keyring import Keyring
 
 Value = TypeVar("Value")
@@ -133,17 +133,9 @@ class LiveCredentials:
             return f"its certificate was revoked on {revoked:%Y-%m-%d %H:%M} UTC"
         if now >= certificate.not_valid_after_utc:
             return f"its certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        if not any(_issued(authority, certificate) for authority in self.current.authorities):
+        if not any(issued(authority, certificate) for authority in self.current.authorities):
             return "its certificate is signed by an authority that is not trusted any more"
         return None
-
-
-def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def liveKeyring(path: Path) -> Live[Keyring]:

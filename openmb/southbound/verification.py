@@ -5,6 +5,7 @@ What makes a certificate good for its end of a connection, and words for what do
 from __future__ import annotations
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL.crypto import X509
 from OpenSSL.crypto import Error as SSLError
@@ -48,6 +49,15 @@ def checkUse(certificate: x509.Certificate, end: End) -> None:
         raise ConfigurationError("a certificate of an authority, which must not be used by a service")
     if not usage.digital_signature or _PURPOSES[end] not in purposes:
         raise ConfigurationError(f"a certificate that was not made for a {end.value}")
+
+
+def issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Has C{authority} signed C{certificate}?"""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def whose(certificate: X509) -> str:

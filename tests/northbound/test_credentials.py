@@ -44,6 +44,41 @@ class CertificateTests(SynchronousTestCase):
         self._certs("authority")
         self.assertEqual(self._certs("middlebox", "bro", "no/slashes"), 3)
 
+    def test_renew(self) -> None:
+        """The same name and kind, with another key; of nobody, or without the authority's key, nothing."""
+        for words in (("authority",), ("middlebox", "bro", "bro1"), ("renew", "bro1")):
+            before = {path.name: path.read_bytes() for path in self.folder.glob("*")} if self.folder.exists() else {}
+            self.assertEqual(self._certs(*words), 0)
+        found = loadCredentials(self.folder, "bro1")
+        self.assertEqual(identityOf(found.certificate), Identity(End.MIDDLEBOX, "bro1", "bro"))
+        self.assertEqual({"bro1.pem", "bro1.key"}, {n for n, data in before.items() if self._read(n) != data})
+        self.assertEqual(self._certs("renew", "bro2"), 3)
+        (self.folder / "authority.key").unlink()
+        self.assertEqual(self._certs("renew", "bro1"), 3)
+
+    def _read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+    def test_revoke(self) -> None:
+        """Who was shut out is listed with the time, by name as long as the certificate is there."""
+        for words in (("authority",), ("middlebox", "bro", "bro1"), ("middlebox", "bro", "bro2"), ("revoke", "bro1")):
+            self.assertEqual(self._certs(*words), 0)
+        serial = loadCredentials(self.folder, "bro1").certificate.serial_number
+        said = command("certs", "revoked", "--directory", str(self.folder))
+        self.assertEqual((said.status, said.output.count("\n")), (0, 1))
+        self.assertRegex(said.output, rf"^20..-..-.. ..:.. UTC  {serial:x}  bro1$")
+        self._certs("renew", "bro1")
+        self.assertIn(f"{serial:x}  -", command("certs", "revoked", "--directory", str(self.folder)).output)
+        self.assertEqual(self._certs("revoke", "bro3"), 3)
+
+    def test_damagedList(self) -> None:
+        """A list that cannot be read is not replaced: whoever is on it would be let in again."""
+        for words in (("authority",), ("middlebox", "bro", "bro1")):
+            self._certs(*words)
+        (self.folder / "authority.crl").write_bytes(b"nonsense")
+        self.assertEqual((self._certs("revoke", "bro1"), self._certs("revoked")), (3, 3))
+        self.assertEqual(b"nonsense", (self.folder / "authority.crl").read_bytes())
+
 
 class KeyTests(SynchronousTestCase):
     """C{openmb keys}."""
@@ -72,6 +107,15 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual((rotated.current, rotated.keys[1]), (2, old))
         self.assertEqual(command("keys", "drop", str(self.file), "1").status, 0)
         self.assertEqual(list(Keyring.load(self.file).keys), [2])
+
+    def test_twoSteps(self) -> None:
+        """A new key is there before it is used; one that is not there cannot be used."""
+        self.assertEqual(command("keys", "use", str(self.file), "2").status, 3)
+        self.assertEqual(command("keys", "add", str(self.file)).status, 0)
+        added = Keyring.load(self.file)
+        self.assertEqual((sorted(added.keys), added.current), ([1, 2], 1))
+        self.assertEqual(command("keys", "use", str(self.file), "2").status, 0)
+        self.assertEqual(Keyring.load(self.file), added.using(2))
 
     def test_dropRefused(self) -> None:
         """The current key and keys that are not there cannot be dropped."""

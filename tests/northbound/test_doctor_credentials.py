@@ -15,6 +15,7 @@ from openmb.northbound.doctor.credentials import checkCertificates, checkKeyring
 from openmb.northbound.doctor.finding import Finding, Level
 from openmb.southbound.certificates import makeAuthority, makeCertificate
 from openmb.southbound.keys import makeKeyring, rotateKeyring
+from openmb.southbound.revocation import LIST, revoke
 from openmb.state.keyring import Keyring
 from openmb.wire.formats import End
 from tests.northbound.doctoring import DoctorCase
@@ -53,6 +54,31 @@ class CertificateTests(DoctorCase):
 
     def look(self, *names: str, now: datetime | None = None) -> list[Finding]:
         return list(checkCertificates(self.folder, names, self.kinds, now))
+
+    def test_revoked(self) -> None:
+        """A certificate on the list, and a list that is none of the authority here."""
+        (self.folder / "authority.key").write_bytes(self.signer.read_bytes())
+        (self.folder / "authority.key").chmod(0o600)
+        revoke(self.folder, "bro1")
+        (self.folder / "authority.key").unlink()
+        self.has(self.look("bro1"), Level.WRONG, "bro1.pem: revoked on")
+        self.assertEqual({}, self.kinds)
+        (self.folder / LIST).write_bytes(b"nonsense")
+        self.has(self.look(), Level.WRONG, "authority.crl: ")
+
+    def test_twoAuthorities(self) -> None:
+        """While one takes the place of the other, certificates of either are good."""
+        elsewhere = Path(self.mktemp())
+        makeAuthority(elsewhere)
+        makeCertificate(elsewhere, End.MIDDLEBOX, "bro2", "bro")
+        for ending in ("pem", "key"):
+            path = self.folder / f"bro2.{ending}"
+            path.write_bytes((elsewhere / path.name).read_bytes())
+            path.chmod(0o600)
+        self.has(self.look("bro2"), Level.WRONG, "another authority has signed it")
+        with (self.folder / "authority.pem").open("ab") as file:
+            file.write((elsewhere / "authority.pem").read_bytes())
+        self.assertEqual(Level.OK, self.worst(self.look()))
 
     def test_well(self) -> None:
         self.assertEqual(Level.OK, self.worst(self.look()))

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from openmb.errors import ConfigurationError
 from openmb.northbound.doctor.finding import Findings, ok, warning, wrong
 from openmb.southbound.certificates import Identity, identityOf, loadCredentials
+from openmb.southbound.revocation import LIST, Revocations
+from openmb.southbound.verification import checkUse, issued
 from openmb.state.keyring import Keyring
 from openmb.wire.formats import End
 
@@ -39,18 +39,24 @@ def checkCertificates(
     if folder.stat().st_mode & 0o022:
         yield wrong(folder, f"others can write here: run 'chmod go-w {folder}'")
     try:
-        authority = x509.load_pem_x509_certificate((folder / f"{_AUTHORITY}.pem").read_bytes())
+        authority, *others = authorities = x509.load_pem_x509_certificates((folder / f"{_AUTHORITY}.pem").read_bytes())
     except (OSError, ValueError) as error:
         yield wrong(folder / f"{_AUTHORITY}.pem", f"cannot be used ({error}): make one with 'openmb certs authority'")
         return
-    yield from _checkAuthority(folder, authority, now)
+    for each in (authority, *others):
+        yield from _checkAuthority(folder, each, now)
+    revoked = Revocations()
+    try:
+        revoked = Revocations.load(folder, authorities)
+    except ConfigurationError as error:
+        yield wrong(folder / LIST, str(error))
     found = sorted(path.stem for path in folder.glob("*.pem") if path.stem != _AUTHORITY)
     if not (names or found):
         yield warning(
             folder, "only an authority: make certificates with 'openmb certs controller' and 'certs middlebox'"
         )
     for name in names or found:
-        yield from _checkCertificate(folder, name, authority, kinds, now)
+        yield from _checkCertificate(folder, name, revoked, kinds, now)
 
 
 def _checkAuthority(folder: Path, authority: x509.Certificate, now: datetime) -> Findings:
@@ -73,9 +79,7 @@ def _checkAuthority(folder: Path, authority: x509.Certificate, now: datetime) ->
         )
 
 
-def _checkCertificate(
-    folder: Path, name: str, authority: x509.Certificate, kinds: dict[str, str], now: datetime
-) -> Findings:
+def _checkCertificate(folder: Path, name: str, revoked: Revocations, kinds: dict[str, str], now: datetime) -> Findings:
     path = folder / f"{name}.pem"
     try:
         credentials = loadCredentials(folder, name)
@@ -83,33 +87,25 @@ def _checkCertificate(
     except ConfigurationError as error:
         yield wrong(path, str(error))
         return
-    try:
-        credentials.certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    if not any(issued(authority, credentials.certificate) for authority in credentials.authorities):
         yield wrong(path, "another authority has signed it: make it again here, or copy the authority.pem it came with")
         return
     if identity.name != name:
         yield wrong(path, f"it is that of {identity}, not of {name}: rename the file, or make the right one")
         return
+    if (date := revoked.of(credentials.certificate)) is not None:
+        yield wrong(path, f"revoked on {date:%Y-%m-%d}: run 'openmb certs renew {name}', if it is to be trusted again")
+        return
     if identity.role is End.MIDDLEBOX:
         kinds[name] = identity.kind
-    if not _serves(credentials.certificate, identity.role):
-        yield wrong(path, f"its key usage is not that of a {identity.role.value}: make it again with 'openmb certs'")
+    try:
+        checkUse(credentials.certificate, identity.role)
+    except ConfigurationError as error:
+        yield wrong(
+            path, f"its key usage is not that of a {identity.role.value} ({error}): make it again with 'openmb certs'"
+        )
         return
     yield from _checkDates(path, credentials.certificate, now, identity)
-
-
-def _serves(certificate: x509.Certificate, role: End) -> bool:
-    """May the certificate be used for C{role}, as TLS sees it?"""
-    purpose = ExtendedKeyUsageOID.SERVER_AUTH if role is End.CONTROLLER else ExtendedKeyUsageOID.CLIENT_AUTH
-    extensions = certificate.extensions
-    try:
-        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return False
-    return purpose in purposes and usage.digital_signature and not constraints.ca
 
 
 def _checkDates(path: Path, certificate: x509.Certificate, now: datetime, identity: Identity | None = None) -> Findings:
@@ -117,7 +113,7 @@ def _checkDates(path: Path, certificate: x509.Certificate, now: datetime, identi
     if now < begins:
         yield wrong(path, f"valid only from {begins:%Y-%m-%d %H:%M} UTC on: is the clock of this machine right?")
     elif now >= ends:
-        yield wrong(path, f"expired on {ends:%Y-%m-%d}: make it again (remove the .pem and .key first)")
+        yield wrong(path, f"expired on {ends:%Y-%m-%d}: run 'openmb certs renew {path.stem}'")
     elif now >= ends - SOON:
         yield warning(path, f"expires on {ends:%Y-%m-%d}: make a new one in time")
     else:
