@@ -82,16 +82,24 @@ class StoppingPerformer(MovePerformer):
 
     gate: Gate | None = None
     point: Point | None = None
+    _acted = False  # what the step does was done; what it sends may still be on its way out
 
     def stopAt(self, gate: Gate, point: Point) -> None:
         """Stop there."""
         self.gate, self.point = gate, point
 
     def _enter(self, step: Step) -> None:
-        """A step begins here."""
+        """A step begins here, so the one before has been answered."""
+        if self._acted and self.point is not None:
+            self._pass(self.point)
         self._pass(Point(step, Moment.BEFORE))
-        if self.point == Point(step, Moment.AFTER):
-            self._afterwards(TURNS, lambda: self._pass(Point(step, Moment.AFTER)))
+
+    def _act(self, step: Step) -> None:
+        """What a step does is being done."""
+        point = Point(step, Moment.AFTER)
+        if self.point == point:
+            self._acted = True
+            self._afterwards(TURNS, lambda: self._pass(point))
 
     def _afterwards(self, turns: int, act: Callable[[], None]) -> None:
         self._around.clock.callLater(0, self._afterwards if turns else act, *((turns - 1, act) if turns else ()))
@@ -104,13 +112,12 @@ class StoppingPerformer(MovePerformer):
     def journal(self, step: journal.Step, reason: str = "") -> bool:
         """As L{MovePerformer.journal}."""
         entered = _ENTRIES[step]
-        if entered is not Step.ROUTING:
+        if entered is not Step.ROUTING:  # which was entered when the route was to be looked up
             self._enter(entered)
-        elif self.point == Point(Step.ROUTING, Moment.AFTER):
-            self._afterwards(TURNS, lambda: self._pass(Point(Step.ROUTING, Moment.AFTER)))
         elif self.point is not None and self.point.step in BACK:
             # somebody changes their mind when the network has been asked and has not answered
             self._afterwards(0, lambda: self.machine.abort(Refusal.ABORTED, "changed their mind"))
+        self._act(entered)
         written = super().journal(step, reason)
         self._pass(Point(entered, Moment.DECIDED))
         return written
@@ -119,17 +126,19 @@ class StoppingPerformer(MovePerformer):
         """As L{MovePerformer.expect}."""
         if wait in _WAITS:
             self._enter(_WAITS[wait])
+            self._act(_WAITS[wait])
         super().expect(wait)
 
     def setRoute(self) -> None:
         """As L{MovePerformer.setRoute}."""
-        self._pass(Point(Step.ROUTING, Moment.BEFORE))
+        self._enter(Step.ROUTING)
         super().setRoute()
 
     def startMarkers(self, back: bool) -> None:
         """As L{MovePerformer.startMarkers}."""
         if back:
             self._enter(Step.RETURNING)
+            self._act(Step.RETURNING)
         super().startMarkers(back)
 
 
