@@ -99,7 +99,7 @@ class HistoriesTests(SynchronousTestCase):
         """The histories contain what they are for."""
         result = self.campaign()
         self.assertEqual(result.seeds, SEEDS)
-        enough = {name: least * SEEDS // WHOLE // 2 for name, least in MINIMA.items()}
+        enough = {name: max(least * SEEDS // WHOLE // 2, 1) for name, least in MINIMA.items()}
         short = {name: result.counts[name] for name, least in enough.items() if result.counts[name] < least}
         self.assertEqual(short, {})
         self.assertGreaterEqual(result.smallest["flows"], FLOWS)
