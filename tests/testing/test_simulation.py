@@ -146,6 +146,11 @@ class FocusedTests(SynchronousTestCase):
         minima |= {f"lease of destination ended when {state}": 5 for state in ("receiving", "confirmed", "merged")}
         self.passes("leases", minima)
 
+    def test_givingBack(self) -> None:
+        """Nobody answers while packets are given back."""
+        minima = {f"lease of {role} ended when returning": 5 for role in ("source", "destination")}
+        self.passes("givingBack", {"frames returned": 15, "controller deaths": 60, **minima})
+
     def test_returns(self) -> None:
         """New processes of old names."""
         self.passes("returns", {"returns": 100})

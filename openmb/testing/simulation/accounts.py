@@ -17,7 +17,7 @@ from openmb.state.headers import HeaderFieldList
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Excuse
 from openmb.testing.simulation.traffic import Traffic
-from openmb.wire.messages import Deleted, Merged, Message, Unmarked, WindowClosed
+from openmb.wire.messages import Deleted, Discarded, Merged, Message, Unmarked, WindowClosed
 
 #: Reasons for an end that only a long absence explains.
 STRANGE = (
@@ -54,6 +54,8 @@ class Accounts:
         self._deleted: dict[int, int] = {}
         self._abandoned: set[int] = set()
         self._admitted: dict[int, int] = {}
+        self._returned: dict[int, int] = {}
+        self._stranded: set[int] = set()
 
     # -- operations
 
@@ -79,6 +81,8 @@ class Accounts:
             self._leased.add((operation, role))
             self._troubled.add(operation)
             self._counts[f"lease of {role} ended when {state}"] += 1
+            if state == "returning":  # what was given back and not yet received is lost: nobody can say how many
+                self._stranded.add(operation)
 
     def ended(self, report: MoveReport) -> None:
         """
@@ -104,6 +108,8 @@ class Accounts:
         """A middlebox reports what it lost, whether or not anybody hears it; repeated answers count once."""
         if isinstance(message, Deleted):
             self._deleted[message.operation] = max(self._deleted.get(message.operation, 0), message.records)
+        if isinstance(message, Discarded):
+            self._returned[message.operation] = max(self._returned.get(message.operation, 0), message.returned)
         if isinstance(message, Merged | WindowClosed | Unmarked) and message.lost:
             reports = self._lost.setdefault(message.operation, {})
             reports[type(message)] = max(reports.get(type(message), 0), message.lost)
@@ -135,6 +141,7 @@ class Accounts:
             entry = self.entries[operation]
             names = frozenset(self._names[index] for index in self._flowsOf(entry.flows))
             told = sum(self._lost.get(operation, {}).values())
+            told += self._returned.get(operation, 0) if operation in self._stranded else 0
             lost: int | None = max(told, self._admitted.get(operation, 0))
             if operation in self._abandoned or names & self.tainted:
                 lost = None

@@ -191,6 +191,16 @@ def focusOnLeases(rng: random.Random, plans: int) -> Faults:
     return Faults(crashes=(drawCrash(rng, plans, LONG, 0.4),))
 
 
+def focusOnGivingBack(rng: random.Random, plans: int) -> Faults:
+    """The route is set back, and while packets are given back the controller dies, or the source's line breaks."""
+    plan = rng.randrange(plans)
+    if rng.random() < 0.3:
+        broken = Break(plan, True, Moment(Stage.SWITCHING, rng.random() * 0.3), (drawAway(rng, LONG),))
+        return Faults(breaks=(broken,), lying=0.6)
+    away = None if rng.random() < 0.3 else drawAway(rng, LONG)
+    return Faults(crashes=(Crash(plan, None, Step.BACK, rng.randrange(2, 9), 0, away),), lying=0.6)
+
+
 def focusOnDisks(rng: random.Random, plans: int) -> Faults:
     """The journal's disk is full for a while, and the controller dies, perhaps meanwhile."""
     plan = rng.randrange(plans)
@@ -223,6 +233,7 @@ FOCUSES: dict[str, Callable[[random.Random, int], Faults]] = {
     "endings": focusOnEndings,
     "restarts": focusOnRestarts,
     "leases": focusOnLeases,
+    "givingBack": focusOnGivingBack,
     "returns": focusOnReturns,
     "disks": focusOnDisks,
     "bounds": focusOnBounds,

@@ -174,6 +174,17 @@ def _closeFirst() -> Mutant:
     return Mutant("forgotten before the journal says so", ((MovePerformer, "journal", journal),), "disks")
 
 
+def _forgetReturned() -> Mutant:
+    """A source that goes on has forgotten what was given back to it."""
+    original = SourceOperation.goOn
+
+    def goOn(self: SourceOperation) -> None:
+        self._returned.clear()
+        original(self)
+
+    return Mutant("forget what was given back", ((SourceOperation, "goOn", goOn),), "givingBack")
+
+
 MAKERS: tuple[Callable[[], Mutant], ...] = (
     _actFirst,
     _forgetCopies,
@@ -188,6 +199,7 @@ MAKERS: tuple[Callable[[], Mutant], ...] = (
     _orphanForgets,
     _ownWithoutMarker,
     _closeFirst,
+    _forgetReturned,
 )
 
 #: Every mutant of survival; each must be noticed within the seeds that the suite gives it.
