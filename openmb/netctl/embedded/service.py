@@ -22,6 +22,7 @@ from openmb.errors import ConfigurationError
 from openmb.interfaces import Route
 from openmb.netctl.embedded.backpressure import BackPressure
 from openmb.netctl.embedded.control import CONTROL
+from openmb.netctl.embedded.heap import trimHeap
 from openmb.netctl.embedded.socketport import SocketPort
 from openmb.netctl.embedded.stamps import StampMode
 from openmb.netctl.embedded.switch import Switch, Switched
@@ -31,8 +32,8 @@ from openmb.packets.batch import PacketBatch
 from openmb.rpc.server import ServerFactory
 from openmb.rpc.unix import ILocalReactor, listenPrivately
 
-#: Seconds between two looks at what has waited too long.
-SWEEP = 1.0
+#: Seconds between two looks at what has waited too long, and such looks between two at the heap.
+SWEEP, TRIM = 1.0, 60
 
 #: Seconds that what is queued may take to be written when the switch stops.
 FAREWELL = 5.0
@@ -73,6 +74,7 @@ class SwitchService(Service):
         self._listening: dict[str, IListeningPort] = {}
         self._pressure = BackPressure(self._ports)
         self._sweeping = LoopingCall(self._sweep)
+        self._sweeps = 0
         self._sweeping.clock = clock
         self._ending: dict[str, Deferred[None]] = {}
 
@@ -197,6 +199,9 @@ class SwitchService(Service):
             port.queue.timePassed(self.now())
             self._deliver(self._switch.timePassed(name, now))
         self._pressure.relieve()
+        self._sweeps += 1
+        if self._sweeps % TRIM == 0:
+            trimHeap()
 
     def _sweepFailed(self, failure: Failure) -> None:
         self.log.failure("the switch's sweep has ended", failure=failure)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from openmb.demo.memory import residentOf
 from openmb.netctl.embedded.service import SwitchService, SwitchSettings
 from openmb.netctl.embedded.socketport import PortConnection, SocketPort
 from openmb.packets.batch import LinkType
@@ -138,3 +141,17 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual([], self.seen(peer))
         self.pass_(2)
         self.assertEqual([first], self.seen(peer))
+
+    def test_heap(self) -> None:
+        """Memory that was freed between blocks which are still used goes back once a minute."""
+        if platform.libc_ver()[0] != "glibc":
+            raise SkipTest("only glibc's malloc can be told to")
+        blocks = [bytearray(60_000) for _ in range(4000)]
+        kept = blocks[::50]
+        blocks.clear()
+        before = residentOf(os.getpid()) or 0
+        self.pass_(59)
+        self.assertGreater(residentOf(os.getpid()) or 0, before - 50_000)
+        self.pass_(1)
+        self.assertLess(residentOf(os.getpid()) or 0, before - 150_000)
+        self.assertEqual(80, len(kept))
