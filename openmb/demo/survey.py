@@ -14,7 +14,7 @@ from openmb.errors import CaptureError
 from openmb.packets.capture import Capture
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Kind
-from openmb.plugins.bro.connections import addressText
+from openmb.plugins.bro.reporting.connections import addressText
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from openmb.interfaces import CellUsage
 from openmb.packets.headers import Decoded, Kind
 from openmb.plugins.bro.core import BroCore
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
-from openmb.plugins.bro.tracker import Tracker
+from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.plugins.bro.transfer import adopt, exportSlots, importBatch, meetings
 from openmb.state.flowkey import flowKeys
 from openmb.state.headers import HeaderFieldList

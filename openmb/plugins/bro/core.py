@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
-from openmb.plugins.bro.output import BroLogs
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
-from openmb.plugins.bro.tracker import Tracker
-from openmb.plugins.bro.uid import DEFAULT_KEY, ConnectionIDs
+from openmb.plugins.bro.reporting.output import BroLogs
+from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, ConnectionIDs
+from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.state.headers import HeaderFieldList
 
 #: Changes with every change of the rules by which records live and end.

@@ -11,7 +11,7 @@ from twisted.python import usage
 
 from openmb.errors import ConfigurationError
 from openmb.plugins.bro.core import BroSettings
-from openmb.plugins.bro.uid import DEFAULT_KEY, readKey
+from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, readKey
 
 
 class BroOptions(usage.Options):

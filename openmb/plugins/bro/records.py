@@ -27,7 +27,7 @@ from construct import (
     Terminated,
 )
 
-from openmb.plugins.bro.states import HISTORY_LIMIT
+from openmb.plugins.bro.tracking.states import HISTORY_LIMIT
 from openmb.state.layout import RecordLayout
 from openmb.state.taxonomy import Cell
 

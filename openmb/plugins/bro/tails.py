@@ -10,10 +10,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from openmb.plugins.bro.analyzers.sessions import Session
 from openmb.plugins.bro.reading import Reader, text
-from openmb.plugins.bro.sessions import Session
-from openmb.plugins.bro.states import BLOCK_LIMIT
-from openmb.plugins.bro.work import FREE_RANGE, USED_RANGES, Work
+from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
+from openmb.plugins.bro.tracking.work import FREE_RANGE, USED_RANGES, Work
 
 _VERSION = 1
 _COUNT, _PAIR, _PLACE = struct.Struct("<H"), struct.Struct("<qq"), struct.Struct("<q")

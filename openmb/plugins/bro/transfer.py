@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
-from openmb.plugins.bro.expiry import isExpired
 from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING
-from openmb.plugins.bro.states import HISTORY_LIMIT, NEVER, Analyzer, EndpointState
 from openmb.plugins.bro.tails import Tail, hangRanges, packTail, parseTail, rangesOf
-from openmb.plugins.bro.tracker import Tracker
-from openmb.plugins.bro.work import reserveRanges
+from openmb.plugins.bro.tracking.expiry import isExpired
+from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, NEVER, Analyzer, EndpointState
+from openmb.plugins.bro.tracking.tracker import Tracker
+from openmb.plugins.bro.tracking.work import reserveRanges
 from openmb.state.flowkey import FLOW_KEY
 from openmb.state.layout import RecordLayout
 from openmb.state.records import RecordBatch

@@ -11,8 +11,8 @@ from pathlib import Path
 from openmb.errors import CaptureError, OperationError, ProtocolError
 from openmb.packets.capture import openCapture
 from openmb.packets.stream import PcapStreamReader, writeCapture
-from openmb.plugins.bro.http import HTTPParser
-from openmb.plugins.bro.ssh import SSHWatcher
+from openmb.plugins.bro.analyzers.http.parser import HTTPParser
+from openmb.plugins.bro.analyzers.ssh import SSHWatcher
 from openmb.testing.fuzzing.target import Target
 from openmb.testing.simulation.traffic import makeTraffic
 

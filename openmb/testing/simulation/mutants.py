@@ -23,7 +23,7 @@ from openmb.packets.batch import PacketBatch, joinBatches
 from openmb.plugins.bro.adapter import BroAdapter
 from openmb.plugins.bro.core import BroCore
 from openmb.plugins.bro.engine import BroEngine
-from openmb.plugins.bro.tracker import Tracker
+from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.state.table import FlowTable
 from openmb.wire.messages import StreamFrame, StreamType
 from openmb.wire.stream import unpackEvents

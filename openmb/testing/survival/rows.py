@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from openmb.plugins.bro.connections import CONNECTION_COLUMNS
-from openmb.plugins.bro.output import HTTP_COLUMNS
+from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS
+from openmb.plugins.bro.reporting.output import HTTP_COLUMNS
 from openmb.testing.survival.traffic import Class
 
 LOGS = ("conn", "http")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from openmb.packets.batch import PacketBatch, joinBatches
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
-from openmb.plugins.bro.connections import addressText
+from openmb.plugins.bro.reporting.connections import addressText
 from openmb.plugins.registry import findPlugin
 from openmb.testing.survival.rows import Flow, LogFolder, Row
 from openmb.testing.survival.traffic import Class

@@ -14,7 +14,7 @@ from typing import Any
 
 import dpkt
 
-from openmb.plugins.bro.http import HTTPParser, HTTPRow
+from openmb.plugins.bro.analyzers.http.parser import HTTPParser, HTTPRow
 
 PORTS = frozenset((80, 81, 631, 1080, 3128, 8000, 8080, 8888))
 

@@ -10,8 +10,8 @@ from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
-from openmb.plugins.bro.http import HTTPParser
-from openmb.plugins.bro.http_rows import HEAVIEST
+from openmb.plugins.bro.analyzers.http.parser import HTTPParser
+from openmb.plugins.bro.analyzers.http.rows import HEAVIEST
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.state.headers import EVERYTHING
 from openmb.testing.simulation.kinds import BroKind

@@ -13,8 +13,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OutputFailed
-from openmb.plugins.bro.logfile import LogFile, dropPartOfLine
-from openmb.plugins.bro.logs import Column
+from openmb.plugins.bro.reporting.logfile import LogFile, dropPartOfLine
+from openmb.plugins.bro.reporting.logs import Column
 
 COLUMNS = (Column("number", "count"), Column("text", "string"))
 

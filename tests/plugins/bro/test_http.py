@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError, Refusal
-from openmb.plugins.bro.http import HTTPParser, HTTPRow
-from openmb.plugins.bro.http_rows import MOST_PENDING
-from openmb.plugins.bro.http_side import LONGEST_LINE
+from openmb.plugins.bro.analyzers.http.parser import HTTPParser, HTTPRow
+from openmb.plugins.bro.analyzers.http.rows import MOST_PENDING
+from openmb.plugins.bro.analyzers.http.side import LONGEST_LINE
 
 CLIENT, SERVER = True, False
 GET = b"GET / HTTP/1.1\r\n\r\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from openmb.plugins.bro.http import HTTPRow
+from openmb.plugins.bro.analyzers.http.parser import HTTPRow
 from tests.plugins.bro.replay import Result, replay
 from tests.shared import sharedFolder
 

@@ -18,10 +18,10 @@ from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.offline import runOffline
 from openmb.packets.capture import openCapture
 from openmb.packets.decode import Decoder
-from openmb.plugins.bro.locality import isLocal
-from openmb.plugins.bro.logfile import LogFile
-from openmb.plugins.bro.logs import Column, fieldText, readable, seconds
-from openmb.plugins.bro.uid import ConnectionIDs, base62, readKey
+from openmb.plugins.bro.reporting.locality import isLocal
+from openmb.plugins.bro.reporting.logfile import LogFile
+from openmb.plugins.bro.reporting.logs import Column, fieldText, readable, seconds
+from openmb.plugins.bro.reporting.uid import ConnectionIDs, base62, readKey
 from openmb.plugins.registry import findPlugin
 from openmb.state.addresses import addressWords
 from tests.plugins.bro.running import decodeCapture, end, makeBro, runDecoded, sortedRows

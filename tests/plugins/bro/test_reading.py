@@ -7,13 +7,13 @@ import struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError
-from openmb.plugins.bro.http import HTTPParser
-from openmb.plugins.bro.http_format import PARSER
+from openmb.plugins.bro.analyzers.http.format import PARSER
+from openmb.plugins.bro.analyzers.http.parser import HTTPParser
+from openmb.plugins.bro.analyzers.sessions import Session
 from openmb.plugins.bro.reading import Reader, maybeText, text
 from openmb.plugins.bro.records import ConnectionTail
-from openmb.plugins.bro.sessions import Session
-from openmb.plugins.bro.states import ANALYZER_HTTP
 from openmb.plugins.bro.tails import Tail, packTail, parseTail
+from openmb.plugins.bro.tracking.states import ANALYZER_HTTP
 
 REQUEST = b"POST /a HTTP/1.1\r\nHost: h\r\nVia: p\r\nContent-Length: 9\r\n\r\nab"
 

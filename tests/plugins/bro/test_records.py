@@ -11,13 +11,13 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError
+from openmb.plugins.bro.analyzers.sessions import Session
+from openmb.plugins.bro.analyzers.ssh import SSHWatcher
 from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING
-from openmb.plugins.bro.sessions import Session
-from openmb.plugins.bro.ssh import SSHWatcher
-from openmb.plugins.bro.states import ANALYZER_SSH
 from openmb.plugins.bro.tails import Tail, packTail, parseTail
+from openmb.plugins.bro.tracking.states import ANALYZER_SSH
 from tests.plugins.bro.running import EVERYTHING
 from tests.plugins.bro.test_adapter import decoded, exported
 from tests.plugins.bro.wire import Script

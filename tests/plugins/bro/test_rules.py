@@ -7,8 +7,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.packets.decode import Decoder
-from openmb.plugins.bro.connections import tcpState
-from openmb.plugins.bro.states import EndpointState
+from openmb.plugins.bro.reporting.connections import tcpState
+from openmb.plugins.bro.tracking.states import EndpointState
 from tests.plugins.bro.running import Row, end, makeBro, readLog, runBatch
 from tests.plugins.bro.wire import ACK, BEGIN, CLIENT, FIN, RST, SERVER, SYN, Script, icmp, ip, tcp, udp
 

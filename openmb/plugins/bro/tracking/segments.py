@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from openmb.plugins.bro.endpoints import beginSequences, distance, flipRoles, relativeSequence, setState
-from openmb.plugins.bro.history import addOnce, addScaled, addSided
-from openmb.plugins.bro.numbers import INNER, RESPONDER, ZERO, Number, Truth, constants
-from openmb.plugins.bro.reassembly import acknowledge, checkEnd, closeSide, takeData
-from openmb.plugins.bro.states import (
+from openmb.plugins.bro.tracking.endpoints import beginSequences, distance, flipRoles, relativeSequence, setState
+from openmb.plugins.bro.tracking.history import addOnce, addScaled, addSided
+from openmb.plugins.bro.tracking.numbers import INNER, RESPONDER, ZERO, Number, Truth, constants
+from openmb.plugins.bro.tracking.reassembly import acknowledge, checkEnd, closeSide, takeData
+from openmb.plugins.bro.tracking.states import (
     ACK,
     CLOSED,
     ESTABLISHED,
@@ -36,7 +36,7 @@ from openmb.plugins.bro.states import (
     TIMEOUT_INTERACTIVE,
     TOO_LARGE_DELTA,
 )
-from openmb.plugins.bro.work import PIECE_RESET, addPiece, isInspected
+from openmb.plugins.bro.tracking.work import PIECE_RESET, addPiece, isInspected
 
 _A, _D, _F, _H, _I, _Q, _R, _S, _T, _W = constants(b"ADFHIQRSTW")
 _MASK = 0xFFFFFFFF

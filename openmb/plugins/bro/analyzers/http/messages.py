@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import re
 
-from openmb.plugins.bro import http_side
-from openmb.plugins.bro.http_rows import SHORT, OpenRow, Pairing
-from openmb.plugins.bro.http_side import Content, Expected, Progress, Side
-from openmb.plugins.bro.http_syntax import (
+from openmb.plugins.bro.analyzers.http import side as http_side
+from openmb.plugins.bro.analyzers.http.rows import SHORT, OpenRow, Pairing
+from openmb.plugins.bro.analyzers.http.side import Content, Expected, Progress, Side
+from openmb.plugins.bro.analyzers.http.syntax import (
     firstWord,
     parseChunkSize,
     parseHeader,

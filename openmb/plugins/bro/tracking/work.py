@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.numbers import INNER, Number, Truth, constants
 from openmb.plugins.bro.records import ROW
-from openmb.plugins.bro.states import ANALYZER_HTTP, ANALYZER_SSH, BLOCK_LIMIT
+from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
+from openmb.plugins.bro.tracking.states import ANALYZER_HTTP, ANALYZER_SSH, BLOCK_LIMIT
 
 
 class Piece(enum.IntEnum):

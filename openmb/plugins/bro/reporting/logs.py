@@ -1,7 +1,7 @@
 """
 Log files as Zeek writes them: tab-separated values with a header, or one JSON object a line.
 
-The formats; C{openmb.plugins.bro.logfile} is the file.
+The formats; C{openmb.plugins.bro.reporting.logfile} is the file.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.endpoints import turnRoles
-from openmb.plugins.bro.history import addLetter, addOnce, wasSeen
-from openmb.plugins.bro.numbers import INNER, ORIGINATOR, Number, Truth, constants
-from openmb.plugins.bro.states import ANALYZER_DNS, ANALYZER_NTP, LETTER_DATA, LETTER_LIMIT
+from openmb.plugins.bro.tracking.endpoints import turnRoles
+from openmb.plugins.bro.tracking.history import addLetter, addOnce, wasSeen
+from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, Number, Truth, constants
+from openmb.plugins.bro.tracking.states import ANALYZER_DNS, ANALYZER_NTP, LETTER_DATA, LETTER_LIMIT
 
 _D, _X = constants(b"DX")
 _DNS_HEADER = 12

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from openmb.plugins.bro.endpoints import endpointSize, fullSequence, nothingAcknowledged
-from openmb.plugins.bro.history import addScaled
-from openmb.plugins.bro.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
-from openmb.plugins.bro.states import (
+from openmb.plugins.bro.tracking.endpoints import endpointSize, fullSequence, nothingAcknowledged
+from openmb.plugins.bro.tracking.history import addScaled
+from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
+from openmb.plugins.bro.tracking.states import (
     ABOVE_HOLE,
     BLOCK_LIMIT,
     CLOSE_DELAY,
@@ -29,7 +29,7 @@ from openmb.plugins.bro.states import (
     SCALED_GAP,
     UNACKNOWLEDGED,
 )
-from openmb.plugins.bro.work import (
+from openmb.plugins.bro.tracking.work import (
     PIECE_CLEARED,
     PIECE_DATA,
     PIECE_ENDED,

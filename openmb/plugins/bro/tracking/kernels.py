@@ -11,15 +11,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from openmb.packets.headers import Kind, Status
-from openmb.plugins.bro.borrowed import borrow, borrowTable, borrowWork
-from openmb.plugins.bro.datagrams import addSize, takeDatagram
-from openmb.plugins.bro.endpoints import flipRoles
-from openmb.plugins.bro.expiry import isExpired
-from openmb.plugins.bro.history import addScaled
-from openmb.plugins.bro.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
-from openmb.plugins.bro.ports import LIKELY_TCP, LIKELY_UDP, PORT_DNS, PORT_HTTP, PORT_NTP, PORT_SSH
-from openmb.plugins.bro.segments import isReuse, takeSegment
-from openmb.plugins.bro.states import (
+from openmb.plugins.bro.tracking.borrowed import borrow, borrowTable, borrowWork
+from openmb.plugins.bro.tracking.datagrams import addSize, takeDatagram
+from openmb.plugins.bro.tracking.endpoints import flipRoles
+from openmb.plugins.bro.tracking.expiry import isExpired
+from openmb.plugins.bro.tracking.history import addScaled
+from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
+from openmb.plugins.bro.tracking.ports import LIKELY_TCP, LIKELY_UDP, PORT_DNS, PORT_HTTP, PORT_NTP, PORT_SSH
+from openmb.plugins.bro.tracking.segments import isReuse, takeSegment
+from openmb.plugins.bro.tracking.states import (
     ACK,
     ANALYZER_DNS,
     ANALYZER_HTTP,
@@ -31,7 +31,7 @@ from openmb.plugins.bro.states import (
     TIMEOUT_DATAGRAM,
     TIMEOUT_HANDSHAKE,
 )
-from openmb.plugins.bro.work import (
+from openmb.plugins.bro.tracking.work import (
     FINISHED,
     PACKET,
     PIECE_REMOVED,

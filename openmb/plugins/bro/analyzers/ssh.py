@@ -22,7 +22,7 @@ from construct import (
 )
 
 from openmb.errors import OperationError, Refusal
-from openmb.plugins.bro.http_rows import HTTPRow
+from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 
 _LIMIT = 8 * 1024 * 1024
 _LONGEST_LINE = 4096

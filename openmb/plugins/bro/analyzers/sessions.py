@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from openmb.plugins.bro.http import HTTPParser
-from openmb.plugins.bro.http_rows import HTTPRow
-from openmb.plugins.bro.ssh import SSHWatcher
-from openmb.plugins.bro.states import ANALYZER_HTTP, NEVER
-from openmb.plugins.bro.work import (
+from openmb.plugins.bro.analyzers.http.parser import HTTPParser
+from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.analyzers.ssh import SSHWatcher
+from openmb.plugins.bro.tracking.states import ANALYZER_HTTP, NEVER
+from openmb.plugins.bro.tracking.work import (
     PIECE_CLEARED,
     PIECE_DATA,
     PIECE_ENDED,
@@ -56,7 +56,7 @@ class IParser(Protocol):
 @dataclass(frozen=True, slots=True)
 class Found:
     """
-    One piece for a parser (see C{openmb.plugins.bro.work.Piece}).
+    One piece for a parser (see C{openmb.plugins.bro.tracking.work.Piece}).
 
     @ivar end: the endpoint of the native key that sent it, 0 for a.
     """

@@ -10,7 +10,7 @@ import enum
 
 import numpy as np
 
-from openmb.plugins.bro.numbers import constants
+from openmb.plugins.bro.tracking.numbers import constants
 
 
 class EndpointState(enum.IntEnum):

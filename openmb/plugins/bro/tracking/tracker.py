@@ -17,14 +17,22 @@ from numpy.typing import NDArray
 from openmb.interfaces import Failed
 from openmb.packets.headers import Decoded
 from openmb.packets.loads import plainArrays
-from openmb.plugins.bro.expiry import expiredSlots
-from openmb.plugins.bro.http_rows import HTTPRow
-from openmb.plugins.bro.kernels import finishSlots, trackPackets
-from openmb.plugins.bro.ports import portTable
+from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.analyzers.sessions import Found, Session
 from openmb.plugins.bro.records import ROW
-from openmb.plugins.bro.sessions import Found, Session
-from openmb.plugins.bro.states import HISTORY_LIMIT, LETTER_LIMIT
-from openmb.plugins.bro.work import FINISHED, PIECE_REMOVED, PIECES, USED_RANGES, dropRanges, makeWork, reserveRanges
+from openmb.plugins.bro.tracking.expiry import expiredSlots
+from openmb.plugins.bro.tracking.kernels import finishSlots, trackPackets
+from openmb.plugins.bro.tracking.ports import portTable
+from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, LETTER_LIMIT
+from openmb.plugins.bro.tracking.work import (
+    FINISHED,
+    PIECE_REMOVED,
+    PIECES,
+    USED_RANGES,
+    dropRanges,
+    makeWork,
+    reserveRanges,
+)
 from openmb.state.table import FlowTable
 
 #: Packets that one call of the kernel gets.

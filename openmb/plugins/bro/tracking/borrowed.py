@@ -14,8 +14,8 @@ from numba.core import types
 from numba.core.cgutils import get_null_value
 from numba.extending import intrinsic
 
-from openmb.plugins.bro.numbers import INNER
-from openmb.plugins.bro.work import Work
+from openmb.plugins.bro.tracking.numbers import INNER
+from openmb.plugins.bro.tracking.work import Work
 from openmb.state.slots import TableArrays
 
 _settings: Any = config

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from openmb.errors import OutputFailed
-from openmb.plugins.bro.logs import Column, JSONFormat, TSVFormat, Value
+from openmb.plugins.bro.reporting.logs import Column, JSONFormat, TSVFormat, Value
 
 _BLOCK = 1 << 16
 

@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.history import FLIPPED, addLetter
-from openmb.plugins.bro.numbers import INNER, ORIGINATOR, RESPONDER, Number, Truth
-from openmb.plugins.bro.states import INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, TIMEOUT_TCP
+from openmb.plugins.bro.tracking.history import FLIPPED, addLetter
+from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, RESPONDER, Number, Truth
+from openmb.plugins.bro.tracking.states import INACTIVE, RESET, SYN_ACK_SENT, SYN_SENT, TIMEOUT_TCP
 
 _WORD = 1 << 32
 _HALF = 1 << 31

@@ -14,10 +14,11 @@ Sans-I/O.  Bytes may come in any segmentation, the rows do not depend on it.  Wh
 
 from __future__ import annotations
 
-from openmb.plugins.bro import http_format, http_side
-from openmb.plugins.bro.http_messages import MessageReader
-from openmb.plugins.bro.http_rows import HTTPRow, Pairing
-from openmb.plugins.bro.http_side import Side
+from openmb.plugins.bro.analyzers.http import format as http_format
+from openmb.plugins.bro.analyzers.http import side as http_side
+from openmb.plugins.bro.analyzers.http.messages import MessageReader
+from openmb.plugins.bro.analyzers.http.rows import HTTPRow, Pairing
+from openmb.plugins.bro.analyzers.http.side import Side
 
 __all__ = ["HTTPParser", "HTTPRow"]
 
@@ -114,7 +115,7 @@ class HTTPParser(MessageReader):
         return self._pairing.take()
 
     def dump(self) -> bytes:
-        """Everything known, in the format of L{openmb.plugins.bro.http_format}."""
+        """Everything known, in the format of L{openmb.plugins.bro.analyzers.http.format}."""
         return http_format.pack(http_format.ParserState(self._client, self._server, self._progress, self._pairing))
 
     @classmethod

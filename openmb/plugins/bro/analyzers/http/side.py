@@ -1,7 +1,7 @@
 """
 One direction of an HTTP connection: what is expected next, and what is known of the message in progress.
 
-A L{Side} only keeps state and cuts bytes into lines; what a line means is decided in L{openmb.plugins.bro.http}.
+A L{Side} only keeps state and cuts bytes into lines; what a line means is decided in C{messages}.
 """
 
 from __future__ import annotations

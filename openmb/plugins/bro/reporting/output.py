@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OutputFailed
-from openmb.plugins.bro.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
-from openmb.plugins.bro.http_rows import HTTPRow
-from openmb.plugins.bro.logfile import LogFile
-from openmb.plugins.bro.logs import Column, Value
-from openmb.plugins.bro.tracker import Identity
-from openmb.plugins.bro.uid import ConnectionIDs
+from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
+from openmb.plugins.bro.reporting.logfile import LogFile
+from openmb.plugins.bro.reporting.logs import Column, Value
+from openmb.plugins.bro.reporting.uid import ConnectionIDs
+from openmb.plugins.bro.tracking.tracker import Identity
 
 HTTP_COLUMNS = (
     Column("ts", "time"),
@@ -36,7 +36,7 @@ HTTP_COLUMNS = (
 
 class BroLogs:
     """
-    The logs of one engine; provides L{openmb.plugins.bro.tracker.IOutput}.
+    The logs of one engine; provides L{openmb.plugins.bro.tracking.tracker.IOutput}.
 
     @param directory: where they are written; None: nowhere.
     """

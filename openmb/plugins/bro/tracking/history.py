@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from openmb.plugins.bro.numbers import INNER, Number, Truth
-from openmb.plugins.bro.states import HISTORY_LIMIT
+from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth
+from openmb.plugins.bro.tracking.states import HISTORY_LIMIT
 
 LOWER = 32
 FLIPPED = np.int64(ord("^"))

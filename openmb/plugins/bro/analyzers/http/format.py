@@ -30,9 +30,9 @@ from construct import (
     Terminated,
 )
 
-from openmb.plugins.bro import http_side
-from openmb.plugins.bro.http_rows import MOST_PENDING, OpenRow, Pairing
-from openmb.plugins.bro.http_side import Content, Expected, Mode, Progress, Side
+from openmb.plugins.bro.analyzers.http import side as http_side
+from openmb.plugins.bro.analyzers.http.rows import MOST_PENDING, OpenRow, Pairing
+from openmb.plugins.bro.analyzers.http.side import Content, Expected, Mode, Progress, Side
 from openmb.plugins.bro.reading import Reader, maybeText, text
 
 #: First byte of a dump.

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.endpoints import endpointSizes
-from openmb.plugins.bro.locality import isLocal
-from openmb.plugins.bro.logs import Column, Value
-from openmb.plugins.bro.states import (
+from openmb.plugins.bro.reporting.locality import isLocal
+from openmb.plugins.bro.reporting.logs import Column, Value
+from openmb.plugins.bro.reporting.uid import ConnectionIDs
+from openmb.plugins.bro.tracking.endpoints import endpointSizes
+from openmb.plugins.bro.tracking.states import (
     CLOSED,
     ESTABLISHED,
     HISTORY_LIMIT,
@@ -24,7 +25,6 @@ from openmb.plugins.bro.states import (
     SYN_ACK_SENT,
     SYN_SENT,
 )
-from openmb.plugins.bro.uid import ConnectionIDs
 from openmb.state.addresses import wordsAddress
 
 CONNECTION_COLUMNS = (

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.numbers import INNER, Number, Truth
-from openmb.plugins.bro.states import (
+from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth
+from openmb.plugins.bro.tracking.states import (
     ANALYZER_DNS,
     ATTEMPT_DELAY,
     CHECK_INTERVAL,

@@ -1,0 +1,1 @@
+"""What reads the data of connections: one module or folder for each application protocol."""

@@ -1,0 +1,1 @@
+"""HTTP: bytes of both directions in, rows of http.log out."""

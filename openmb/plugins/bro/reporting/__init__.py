@@ -1,0 +1,1 @@
+"""Logs as Zeek writes them."""

@@ -1,0 +1,1 @@
+"""Kernels and tables that follow connections packet by packet."""
