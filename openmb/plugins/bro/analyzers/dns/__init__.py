@@ -1,0 +1,1 @@
+"""DNS: messages over UDP and TCP in, rows of dns.log out."""
