@@ -89,7 +89,7 @@ def parseTail(data: bytes, analyzer: int) -> Tail:
     if parser:
         session = Session.dumped(analyzer, parser)
         session.load()
-        session.position, session.held = position, held
+        session.goOn(position, held)
     return Tail((first, second), session)
 
 

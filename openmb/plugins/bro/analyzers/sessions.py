@@ -24,6 +24,10 @@ from openmb.plugins.bro.tracking.work import (
     PIECE_RESET,
 )
 
+#: Bytes that may wait for holes to be filled, both directions together, and what each packet of them costs besides.
+#: More are treated as lost.  With what a parser keeps at most, a record always fits into one frame.
+MOST_HELD, EACH_HELD = 384 << 10, 12
+
 
 class IParser(Protocol):
     """What reads one connection's data; see L{HTTPParser}."""
@@ -78,12 +82,13 @@ class Session:
     @ivar held: for each endpoint, bytes that came ahead of a hole: (sequence number, bytes), in order of arrival.
     """
 
-    __slots__ = ("_analyzer", "_dump", "_parser", "held", "position")
+    __slots__ = ("_analyzer", "_dump", "_parser", "_waiting", "held", "position")
 
     def __init__(self, analyzer: int, parser: IParser | None, dump: bytes = b"") -> None:
         self._analyzer, self._parser, self._dump = analyzer, parser, dump
         self.position = [1, 1]
         self.held: list[list[tuple[int, bytes]]] = [[], []]
+        self._waiting = 0  # bytes of C{held}, as L{MOST_HELD} counts them
 
     @classmethod
     def fresh(cls, analyzer: int) -> Session:
@@ -99,6 +104,14 @@ class Session:
     def dumped(cls, analyzer: int, dump: bytes) -> Session:
         """A session whose parser was dumped elsewhere; L{load} says whether it is one."""
         return cls(analyzer, None, dump)
+
+    def goOn(self, position: list[int], held: list[list[tuple[int, bytes]]]) -> None:
+        """Take over what waited elsewhere."""
+        self.position, self.held = position, held
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self._waiting = sum(len(data) + EACH_HELD for end in self.held for _, data in end)
 
     def load(self) -> None:
         """
@@ -134,10 +147,11 @@ class Session:
     def take(self, found: Found, data: bytes) -> list[HTTPRow]:
         """Feed one piece; C{data} are its bytes where it has any."""
         if found.kind == PIECE_HELD:
-            self.held[found.end].append((found.sequence, data))
+            self._hold(found, data)
             return []
         if found.kind == PIECE_CLEARED:
             self.held[found.end].clear()
+            self._weigh()
             return []
         if found.kind == PIECE_RESET:
             return self.parser.reset(found.stamp)
@@ -145,6 +159,15 @@ class Session:
             # given up: the kernel tells nothing more of this side, but knows so only after the batch
             return []
         return self._pass(found) + self._deliver(found, data)
+
+    def _hold(self, found: Found, data: bytes) -> None:
+        """Keep bytes that came ahead of a hole, unless the parser will not want them, or too much waits."""
+        if found.sequence + found.length <= self.wanted(found.originator, found.end):
+            return
+        cost = len(data) + EACH_HELD
+        if self._waiting + cost <= MOST_HELD:
+            self.held[found.end].append((found.sequence, data))
+            self._waiting += cost
 
     def _pass(self, found: Found) -> list[HTTPRow]:
         """Tell the parser of bytes that the kernel left out."""
@@ -178,11 +201,19 @@ class Session:
                 position += len(data)
             else:
                 later = min((start for start, _ in self.held[found.end] if start > position), default=until)
-                rows += self.parser.gap(found.originator, min(later, until) - position, found.stamp)
-                position = min(later, until)
+                missing = min(later, until) - position
+                rows += self._miss(found, missing)
+                position += missing
         self.position[found.end] = until
         self.held[found.end] = [one for one in self.held[found.end] if one[0] + len(one[1]) > until]
+        self._weigh()
         return rows
+
+    def _miss(self, found: Found, length: int) -> list[HTTPRow]:
+        """Bytes that were not kept: not wanted, or too many."""
+        if self.parser.skip(found.originator) > 0:
+            return self.parser.skipped(found.originator, length, found.stamp, found.size)
+        return self.parser.gap(found.originator, length, found.stamp)
 
     def _heldAt(self, end: int, position: int) -> bytes:
         """Held bytes from C{position} on, up to where an earlier copy begins."""

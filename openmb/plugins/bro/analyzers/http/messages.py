@@ -154,6 +154,8 @@ class MessageReader:
         reason = b"<empty>" if reply.reason is None else reply.reason
         self._pairing.replied(version, reply.code, reason, self._now)
         self._server.begin(http_side.HEADERS, self._expectedBody())
+        if len(line) > SHORT and self._pairing.heavy():
+            self._stop(self._server)
 
     def _expectedBody(self) -> Expected:
         """Does the reply that begins now have a body?"""
@@ -282,7 +284,8 @@ class MessageReader:
         if media is None:
             return
         kind, boundary = media
-        side.boundary = b"--" + boundary if boundary is not None else side.boundary
+        if boundary is not None and len(boundary) <= http_side.LONGEST_BOUNDARY:
+            side.boundary = b"--" + boundary
         if kind == b"multipart" and side.boundary is not None:
             side.content = int(Content.MULTIPART)
         else:

@@ -3,8 +3,9 @@ HTTP as Zeek's analyser reads it: bytes of both directions in, rows of http.log 
 
 Sans-I/O.  Bytes may come in any segmentation, the rows do not depend on it.  Where this differs from Zeek 8.2:
 
-  - a line (or a header field with its continuation lines) of more than 128 KiB makes the parser give up on that side,
-    as after a gap, and so do open requests with more than 256 KiB of text; Zeek keeps 16 MiB a line;
+  - a line (or a header field with its continuation lines) of more than 64 KiB makes the parser give up on that side, as
+    after a gap, and so do open requests with more than 128 KiB of text; Zeek keeps 16 MiB a line;
+  - a body with a boundary of more than 1,024 bytes is taken as a whole;
   - lengths of gzip and deflate bodies are those before decompression, so that such bodies need not be delivered;
   - what is inside a tunnel (after CONNECT, or after an upgrade) is not read;
   - of a multipart body only the outermost boundaries are looked at;

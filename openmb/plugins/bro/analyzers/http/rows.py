@@ -16,7 +16,7 @@ MOST_PENDING = 100
 
 #: Bytes of text in open rows beyond which no more requests are read: a record must fit into one frame.  Zeek has no
 #: such bound.  Texts up to C{SHORT} are not worth a look: 100 rows of them stay below it.
-HEAVIEST, SHORT = 256 << 10, 256
+HEAVIEST, SHORT = 128 << 10, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class OpenRow:
     def weight(self) -> int:
         """Bytes of text."""
         texts = (self.method, self.host, self.uri, self.referrer, self.userAgent, self.origin, self.username)
-        return sum(len(text) for text in (*texts, self.statusMessage, *(self.proxied or ())) if text)
+        return sum(len(text) for text in (*texts, self.statusMessage, self.infoMessage, *(self.proxied or ())) if text)
 
     def informational(self) -> bool:
         """Is the last status an interim one (1xx)?"""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import enum
 
 #: Bytes of an unfinished line that are kept for each side.  Zeek's limit is 16 MiB.
-LONGEST_LINE = 128 << 10
+LONGEST_LINE = 64 << 10
+
+#: Bytes of a multipart boundary; a body with a longer one is taken as a whole.  RFC 2046 allows 70.
+LONGEST_BOUNDARY = 1024
 
 #: Requests without reply that are remembered, to know which replies answer a HEAD.
-MOST_UNANSWERED = 65536
+MOST_UNANSWERED = 16384
 
 #: A body that ends with the connection: so many bytes may be passed over at a time.
 UNTIL_END = 0x7FFFFFFF
