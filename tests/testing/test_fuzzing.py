@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -14,10 +15,23 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError, OperationError, ProtocolError
 from openmb.operations.journal import Entry, Step
-from openmb.packets.headers import Kind
+from openmb.packets.batch import PacketBatch
+from openmb.packets.decode import Decoder
+from openmb.packets.headers import Decoded, Kind
 from openmb.plugins.registry import findPlugin
 from openmb.testing.fuzzing import campaign as fuzzing
-from openmb.testing.fuzzing.campaign import Hang, Tally, campaign, makeTargets, runChunk, runTarget
+from openmb.testing.fuzzing import packets
+from openmb.testing.fuzzing.campaign import (
+    KEPT,
+    Finding,
+    Hang,
+    Tally,
+    campaign,
+    makeTargets,
+    runChunk,
+    runTarget,
+    targetNames,
+)
 from openmb.testing.fuzzing.mutate import LONGEST, Mutator
 from openmb.testing.fuzzing.packets import PacketFuzzer
 from openmb.testing.fuzzing.target import Target
@@ -32,7 +46,7 @@ class CampaignTests(SynchronousTestCase):
 
     def test_nothingIsFound(self) -> None:
         """Other inputs than the long runs had, the same each time."""
-        tallies = campaign(SHARE * 18, first=1_000_000)
+        tallies = campaign(SHARE * len(targetNames()), first=1_000_000)
         self.assertEqual([], [finding for tally in tallies.values() for finding in tally.findings])
         for name, tally in tallies.items():
             self.assertGreaterEqual(tally.inputs, 50, name)
@@ -100,6 +114,15 @@ class AlarmTests(SynchronousTestCase):
         runTarget(target, 60_000, 0, tally)
         self.assertGreater(tally.grown, 10 << 10)
 
+    def test_kinds(self) -> None:
+        """Of findings of one kind one is kept, and all are counted; kinds differ in error or place, not in words."""
+        tally = Tally()
+        for number in range(2 * KEPT):
+            tally.keep(Finding("made up", number, b"", f"KeyError: {number} (a.py:1 f < b.py:2 g)"))
+        tally.keep(Finding("made up", 0, b"", "KeyError: 1 (a.py:2 f < b.py:2 g)"))
+        tally.keep(Finding("made up", 0, b"", "ValueError: 1 (a.py:1 f < b.py:2 g)"))
+        self.assertEqual((3, 2 * KEPT + 2), (len(tally.findings), tally.found))
+
     def test_mutants(self) -> None:
         """Inputs differ, and stay within bounds."""
         mutator = Mutator(random.Random(1), [b"hello, world" * 20, b"other"], [b"word"])
@@ -112,9 +135,18 @@ class PacketTests(SynchronousTestCase):
     """Mutated packets."""
 
     def elsewhere(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "openmb.testing.fuzzing.packets", *words]
-        root = Path(__file__).parents[2]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=300)
+        return self.python("-m", "openmb.testing.fuzzing.packets", *words)
+
+    def python(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
 
     def test_atTheEdge(self) -> None:
         """In a process of its own, beside the protected page."""
@@ -128,6 +160,33 @@ class PacketTests(SynchronousTestCase):
     def test_canary(self) -> None:
         """Without index checks a run that needs them refuses to begin."""
         self.assertEqual(2, self.elsewhere("--packets", "1", "--checked").returncode)
+
+    def test_canaryRaises(self) -> None:
+        """With index checks, in a cache of their own, the same kernel notices that it reads beyond its array."""
+        program = "from openmb.testing.fuzzing.canary import canaryRaises; print(canaryRaises())"
+        for checked in ("1", "0"):
+            with tempfile.TemporaryDirectory() as cache:
+                ran = self.python(
+                    "-c", program, NUMBA_BOUNDSCHECK=checked, NUMBA_CACHE_DIR=cache, NUMBA_DISABLE_JIT="0"
+                )
+            self.assertEqual((f"{checked == '1'}\n", ""), (ran.stdout, ran.stderr))
+
+    def test_alone(self) -> None:
+        """What is said of a packet must not depend on its neighbours."""
+
+        class Peeking(Decoder):
+            """Looks into the next packet."""
+
+            def decode(self, batch: PacketBatch) -> Decoded:
+                """One more than is there."""
+                decoded = super().decode(batch)
+                decoded.headers["total"][:-1] ^= decoded.headers["total"][1:]
+                return decoded
+
+        PacketFuzzer(5).step()
+        self.patch(packets, "Decoder", Peeking)
+        error = self.assertRaises(AssertionError, PacketFuzzer(5).step)
+        self.assertIn("among others", str(error))
 
     def test_varied(self) -> None:
         """Every kind of packet comes out of decoding, so that every branch behind it is tried."""

@@ -4,16 +4,21 @@ C{openmb fuzz}: hostile inputs for everything that reads what others wrote.
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
+from typing import BinaryIO
 
 import click
+from twisted.logger import globalLogBeginner
 
-from openmb.testing.fuzzing.campaign import Finding, Tally, campaign
+from openmb.testing.fuzzing.campaign import Finding, Tally, campaign, runInput, targetNames
 
 
 def show(name: str, tally: Tally) -> None:
@@ -28,7 +33,8 @@ def show(name: str, tally: Tally) -> None:
 
 def showFinding(finding: Finding, folder: Path) -> None:
     """What was found, and the input in a file."""
-    path = folder / f"{finding.target.replace(' ', '-')}-{finding.seed}.bin"
+    digest = hashlib.sha256(finding.data).hexdigest()[:8]
+    path = folder / f"{finding.target.replace(' ', '-')}-{finding.seed}-{digest}.bin"
     path.write_bytes(finding.data)
     click.echo(f"{finding.target}, seed {finding.seed}: {finding.reason}; input in {path}")
 
@@ -48,8 +54,27 @@ def packets(count: int, seed: int, checked: bool) -> bool:
     told = json.loads(ran.stdout)
     how = "every index checked" if told["checked"] else "indices unchecked"
     rate = told["packets"] / told["seconds"]
-    click.echo(f"packets, {how}: {told['packets']:,} in {told['seconds']:.0f} s, {rate:,.0f}/s, {told['grown']:+,} KiB")
+    click.echo(
+        f"packets, {how}: {told['packets']:,} in {told['seconds']:.0f} s, {rate:,.0f}/s, {told['grown']:+,} KiB; "
+        f"{told['alone']:,} of them alone too"
+    )
     return bool(told["checked"]) is checked
+
+
+def replay(names: tuple[str, ...], data: bytes) -> None:
+    """One input that was kept: does it still show anything?"""
+    if len(names) != 1:
+        raise click.UsageError("--input needs exactly one --target")
+    error = runInput(names[0], data)
+    if error is not None:
+        raise SystemExit("".join(traceback.format_exception(error)))
+    click.echo(f"{names[0]} has an answer to it")
+
+
+def watchMemory() -> None:
+    """What nobody needs is to go soon: no events kept until somebody logs them, no garbage saved up."""
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+    gc.set_threshold(700, 10, 10)
 
 
 @click.command("fuzz", short_help="Hostile inputs for everything that reads what others wrote.")
@@ -57,16 +82,23 @@ def packets(count: int, seed: int, checked: bool) -> bool:
 @click.option("--packets", "count", default=200_000, show_default=True, type=click.IntRange(0), help="mutated packets")
 @click.option("--seed", default=0, show_default=True, help="the first seed")
 @click.option("--target", "names", multiple=True, help="only this target (may be repeated); default: all")
+@click.option("--input", "given", type=click.File("rb"), help="only this input, such as was kept, to the one target")
 @click.option(
     "--findings", default=Path(), type=click.Path(path_type=Path, file_okay=False), help="where they are kept"
 )
-def command(total: int, count: int, seed: int, names: tuple[str, ...], findings: Path) -> None:
+def command(total: int, count: int, seed: int, names: tuple[str, ...], given: BinaryIO | None, findings: Path) -> None:
     """
     Spoil good inputs at random, in a repeatable way, and see that every reader answers with one of its own errors.
 
     Packets are tried twice, with every index checked and as they run in production, at the edge of protected memory.
     Exit status 1 when anything was found.
     """
+    if unknown := set(names) - set(targetNames()):
+        raise click.UsageError(f"no target {', '.join(sorted(unknown))}; there are: {', '.join(targetNames())}")
+    if given is not None:
+        replay(names, given.read())
+        return
+    watchMemory()
     tallies = campaign(total, seed, names, show) if total else {}
     found = [finding for tally in tallies.values() for finding in tally.findings]
     for finding in found:

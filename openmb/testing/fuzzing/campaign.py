@@ -4,20 +4,26 @@ Runs targets: seeded inputs, a deadline for each, memory watched, everything tha
 
 from __future__ import annotations
 
+import functools
+import gc
 import random
-import resource
 import signal
+import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from openmb.testing.fuzzing import packettargets, texttargets, wiretargets
+from openmb.netctl.embedded.heap import trimHeap
+from openmb.testing.fuzzing import packettargets, setuptargets, texttargets, wiretargets
+from openmb.testing.fuzzing.controllers import controllers
+from openmb.testing.fuzzing.hosts import hosts
 from openmb.testing.fuzzing.mutate import Mutator
+from openmb.testing.fuzzing.shrink import shrink
 from openmb.testing.fuzzing.target import Target
 
 #: Seconds that one input may take.
@@ -25,8 +31,18 @@ DEADLINE = 10
 #: Inputs that one seed of the campaign stands for.
 CHUNK = 50
 #: Targets that go first, since they leave bytes undone.
-SLOW = ("journals", "keyrings", "certificates", "options")
-#: Findings of one target that are kept; more are only counted.
+SLOW = (
+    "journals",
+    "keyrings",
+    "certificates",
+    "credentials",
+    "options",
+    "services",
+    "local sockets",
+    "hosts",
+    "controllers",
+)
+#: Kinds of findings of one target that are kept; more are only counted.
 KEPT = 20
 
 
@@ -54,6 +70,7 @@ class Tally:
     What came of one target.
 
     @ivar accepted: inputs that raised nothing.
+    @ivar findings: one of each kind; C{found} are all that there were.
     @ivar grown: KiB by which the process has grown between the first tenth of the inputs and the end.
     """
 
@@ -65,11 +82,22 @@ class Tally:
     findings: list[Finding] = field(default_factory=list)
     found: int = 0
 
+    def keep(self, finding: Finding) -> None:
+        """Count it, and keep it if there is none of its kind yet."""
+        self.found += 1
+        kinds = {kindOf(each.reason) for each in self.findings}
+        if len(self.findings) < KEPT and kindOf(finding.reason) not in kinds:
+            self.findings.append(finding)
+
 
 def makeTargets(folder: Path) -> dict[str, Target]:
     """All targets, by name; C{folder} is for the files that some of them need."""
     made: list[Target] = [
         texttargets.options(),
+        setuptargets.services(),
+        setuptargets.certificates(),
+        hosts(),
+        controllers(),
         wiretargets.records("bro"),
         wiretargets.records("counter"),
         texttargets.headerFieldLists(),
@@ -85,7 +113,8 @@ def makeTargets(folder: Path) -> dict[str, Target]:
     ]
     needing: Sequence[Callable[[Path], Target]] = (
         texttargets.keyrings,
-        texttargets.certificates,
+        setuptargets.credentials,
+        setuptargets.localSockets,
         texttargets.journals,
         packettargets.captures,
         packettargets.streams,
@@ -96,6 +125,12 @@ def makeTargets(folder: Path) -> dict[str, Target]:
         made.append(make(own))
     made.sort(key=lambda target: target.name not in SLOW)
     return {target.name: target for target in made}
+
+
+def targetNames() -> list[str]:
+    """The names of all targets."""
+    with tempfile.TemporaryDirectory(prefix="openmb-fuzz-") as folder:
+        return list(makeTargets(Path(folder)))
 
 
 def void(_: object) -> None:
@@ -127,16 +162,37 @@ def runChunk(target: Target, seed: int, tally: Tally, limit: int = CHUNK) -> Non
             tally.inputs += 1
             tally.bytes += len(data)
             soon()
-            try:
-                target.run(data)
-                tally.accepted += 1
-            except target.allowed:
-                pass
-            except (Exception, Hang) as error:  # noqa: BLE001 - whatever is no answer is what is looked for
-                tally.found += 1
-                if len(tally.findings) < KEPT:
-                    tally.findings.append(Finding(target.name, seed, data, describe(error)))
+            error = judge(target, data)
+            tally.accepted += error is None
+            if error is not None and not isinstance(error, target.allowed):
+                tally.keep(Finding(target.name, seed, data, describe(error)))
     tally.seconds += time.perf_counter() - began
+
+
+def judge(target: Target, data: bytes) -> BaseException | None:
+    """What C{target} raised on C{data}, answer or not; None: nothing."""
+    try:
+        target.run(data)
+    except (Exception, Hang) as error:  # noqa: BLE001 - whatever is no answer is what is looked for
+        return error
+    return None
+
+
+def smaller(target: Target, finding: Finding) -> bytes:
+    """An input that shows the same kind of error at the same place, as small as is cheap to find."""
+    with watch() as soon:
+
+        def shows(data: bytes) -> bool:
+            soon()
+            error = judge(target, data)
+            return error is not None and kindOf(describe(error)) == kindOf(finding.reason)
+
+        return finding.data if finding.reason.startswith(Hang.__name__) else shrink(finding.data, shows)
+
+
+def kindOf(reason: str) -> tuple[str, str]:
+    """Name and place of an error in a reason, without its words, which may depend on the input."""
+    return reason.partition(":")[0], reason.rpartition(" (")[2].partition(" < ")[0]
 
 
 def describe(error: BaseException) -> str:
@@ -147,9 +203,15 @@ def describe(error: BaseException) -> str:
 
 
 def resident() -> int:
-    """KiB that this process has in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() // 1024
+    """KiB of its own that this process uses, without garbage, free heap and what only bounded caches keep."""
+    for name, module in tuple(sys.modules.items()):
+        for value in tuple(vars(module).values()) if name.startswith("openmb.") else ():
+            if isinstance(value, functools._lru_cache_wrapper):
+                value.cache_clear()
+    gc.collect()
+    trimHeap()
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1])
 
 
 def campaign(
@@ -171,9 +233,20 @@ def campaign(
         for number, target in enumerate(chosen):
             done = sum(tally.bytes for tally in tallies.values())
             share = (total - done) // (len(chosen) - number)
-            runTarget(target, share, first, tallies[target.name])
+            tally = tallies[target.name]
+            runTarget(target, share, first, tally)
+            tally.findings[:] = [replace(each, data=smaller(target, each)) for each in tally.findings]
             seen(target.name, tallies[target.name])
     return tallies
+
+
+def runInput(name: str, data: bytes) -> BaseException | None:
+    """One input, such as a campaign has kept, to one target; what it raised, unless that is an answer."""
+    with tempfile.TemporaryDirectory(prefix="openmb-fuzz-") as folder, watch() as soon:
+        target = makeTargets(Path(folder))[name]
+        soon()
+        error = judge(target, data)
+        return None if isinstance(error, target.allowed) else error
 
 
 def runTarget(target: Target, share: int, first: int, tally: Tally, patience: float = 240.0) -> None:

@@ -26,11 +26,14 @@ class Mutator:
         self._rng, self._seeds, self._words = rng, [seed for seed in seeds if seed], list(words)
 
     def make(self) -> bytes:
-        """One input."""
+        """One input: mostly a spoilt seed, now and then noise, or a seed as it is."""
         rng = self._rng
         data = bytearray(rng.choice(self._seeds))
-        if rng.random() < 0.02:
+        fate = rng.random()
+        if fate < 0.02:
             return rng.randbytes(rng.randrange(1, 400))
+        if fate > 0.99:
+            return bytes(data)
         for _ in range(1 + int(rng.expovariate(0.4))):
             if not data:
                 break

@@ -31,6 +31,8 @@ from openmb.testing.simulation.traffic import ACK, PSH, SYN, Endpoints, address,
 
 #: Packets of a batch; one in a hundred batches has a single packet, so that every byte of it is near the edge.
 BATCH = 4096
+#: Packets of each batch that are decoded alone too.
+ALONE = 64
 PAGE = mmap.PAGESIZE
 _SIZE = 16 << 20
 
@@ -83,14 +85,15 @@ def goodPackets(seed: int) -> PacketBatch:
 class PacketFuzzer:
     """
     @ivar packets: packets tried so far.
+    @ivar alone: how many of them were decoded a second time, each alone at the edge.
     @ivar kinds: how many decoded packets there were of each kind.
     """
 
     def __init__(self, seed: int) -> None:
         self._dice = np.random.default_rng(seed)
         self._good = [goodPackets(seed + number) for number in range(4)]
-        self._memory = GuardedMemory()
-        self.packets = 0
+        self._memory, self._small = GuardedMemory(), GuardedMemory(1 << 17)
+        self.packets = self.alone = 0
         self.kinds = np.zeros(16, np.int64)
         self._restart()
 
@@ -103,11 +106,23 @@ class PacketFuzzer:
         if self._dice.random() < 0.01:
             self._restart()
         batch = self._mutated(1 if self._dice.random() < 0.01 else BATCH)
-        decoder = self._decoders[int(self._dice.random() < 0.1)]
-        decoded = decoder.decode(batch)
+        checksums = bool(self._dice.random() < 0.1)
+        decoded = self._decoders[int(checksums)].decode(batch)
         self.kinds += np.bincount(decoded.headers["kind"], minlength=16)[:16]
         self._engine.process(decoded, None)
         self.packets += len(batch)
+        self._oneByOne(batch, checksums)
+
+    def _oneByOne(self, batch: PacketBatch, checksums: bool) -> None:
+        """Some packets each alone, its end at the edge: what is said of it must not depend on what comes after it."""
+        decoder = Decoder(checksums, reassemble=False)
+        among = decoder.decode(batch).headers
+        for place in self._dice.integers(0, len(batch), min(len(batch), ALONE)):
+            single = batch.select(slice(place, place + 1)).compact()
+            (header,) = decoder.decode(replace(single, data=self._small.place(single.data))).headers
+            if header.tobytes() != among[place].tobytes():
+                raise AssertionError(f"{header} alone, but {among[place]} among others: {bytes(single.data).hex()}")
+            self.alone += 1
 
     def _mutated(self, count: int) -> PacketBatch:
         """Good packets in their order, some left out, some of their bytes changed, some cut off."""
@@ -154,12 +169,15 @@ def main() -> int:
     while fuzzer.packets < options.packets:
         fuzzer.step()
         early = early or (resident() if fuzzer.packets > options.packets / 5 else 0)
-    seconds = time.perf_counter() - began
-    kinds = [int(count) for count in fuzzer.kinds]
-    grown = resident() - (early or resident())
-    print(
-        json.dumps({"packets": fuzzer.packets, "seconds": seconds, "checked": checked, "kinds": kinds, "grown": grown})
-    )
+    told = {
+        "packets": fuzzer.packets,
+        "alone": fuzzer.alone,
+        "seconds": time.perf_counter() - began,
+        "checked": checked,
+        "kinds": fuzzer.kinds.tolist(),
+        "grown": resident() - (early or resident()),
+    }
+    print(json.dumps(told))
     return 0
 
 

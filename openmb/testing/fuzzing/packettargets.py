@@ -31,19 +31,44 @@ WORDS = (
 
 
 def small(folder: Path) -> list[bytes]:
-    """Captures of a few conversations each, in both byte orders and resolutions, and one in pcapng."""
+    """Captures of a few conversations each, in pcap of both resolutions, and in pcapng of both byte orders."""
     found = []
     for seed in range(4):
         batch = makeTraffic(random.Random(seed), 3.0, 3, ["10.1.0.1"]).batch()
         path = folder / "small.pcap"
         writeCapture(path, [batch], nanoseconds=bool(seed & 1))
         found.append(path.read_bytes())
-    packet = bytes(batch.packet(0)).ljust(-(-len(batch.packet(0)) // 4) * 4, b"\0")
-    section = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
-    interface = struct.pack("<IIHHIHHBxxxII", 1, 32, 1, 0, 65535, 9, 1, 9, 0, 32)
-    body = struct.pack("<IIIII", 0, 1, 2, len(batch.packet(0)), len(batch.packet(0))) + packet
-    block = struct.pack("<II", 6, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
-    return [*found, section + interface + block * 3]
+    return [*found, *(pcapng(order, bytes(batch.packet(0))) for order in "<>")]
+
+
+def pcapng(order: str, packet: bytes) -> bytes:
+    """C{packet} in blocks of every type, with options, in a byte order."""
+
+    def padded(data: bytes) -> bytes:
+        return data + bytes(-len(data) % 4)
+
+    def block(kind: int, body: bytes) -> bytes:
+        size = len(padded(body)) + 12
+        return struct.pack(order + "II", kind, size) + padded(body) + struct.pack(order + "I", size)
+
+    def options(*some: tuple[int, bytes]) -> bytes:
+        return b"".join(struct.pack(order + "HH", code, len(data)) + padded(data) for code, data in (*some, (0, b"")))
+
+    resolution, offset = (9, b"\x09"), (14, struct.pack(order + "q", 3))
+    size = len(packet), len(packet)
+    first = block(1, struct.pack(order + "HHI", 1, 0, 65535) + options((2, b"eth0"), (4, bytes(8)), resolution, offset))
+    second = block(1, struct.pack(order + "HHI", 101, 0, 100) + options((9, b"\x94")))
+    enhanced = struct.pack(order + "IIIII", 0, 1, 2, *size) + padded(packet) + options((1, b"a word"), (2, bytes(4)))
+    names = struct.pack(order + "HH", 1, 6) + padded(bytes((10, 1, 0, 1)) + b"a\0") + struct.pack(order + "HH", 0, 0)
+    return b"".join(
+        (
+            block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1) + options((4, b"somebody"))),
+            *(first, second, block(6, enhanced), block(3, struct.pack(order + "I", len(packet)) + packet)),
+            block(2, struct.pack(order + "HHIIII", 1, 0, 3, 4, *size) + padded(packet) + options()),
+            block(5, struct.pack(order + "III", 0, 1, 2) + options((4, bytes(8)), (5, bytes(8)))),
+            *(block(4, names + options((2, b"ns"))), block(0xBAD, bytes(8)), block(6, enhanced)),
+        )
+    )
 
 
 def captures(folder: Path) -> Target:
@@ -62,7 +87,7 @@ def captures(folder: Path) -> Target:
 
 def streams(folder: Path) -> Target:
     """Pcap streams in pieces."""
-    seeds = [seed for seed in small(folder) if not seed.startswith(b"\n\r")]
+    seeds = [seed for seed in small(folder) if not seed.startswith(b"\n\r\r\n")]
 
     def run(data: bytes) -> None:
         reader = PcapStreamReader()

@@ -1,5 +1,5 @@
 """
-Targets that people or files provide: header field lists, routes, requests, options, keyrings, certificates, journals.
+Targets that people or files provide: header field lists, routes, requests, options, keyrings, journals.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import io
 import shlex
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.python import usage
 
 from openmb.controller.journal import SQLiteJournal
@@ -19,11 +17,9 @@ from openmb.operations.journal import Entry, Step
 from openmb.operations.routes import routeFromPlain
 from openmb.plugins.registry import findPlugin
 from openmb.rpc.codec import LineReader, Request, encode, parseAnswer, parseRequest
-from openmb.southbound.certificates import identityOfDER, makeAuthority, makeCertificate
 from openmb.state.headers import HeaderFieldList
 from openmb.state.keyring import Keyring
 from openmb.testing.fuzzing.target import Target
-from openmb.wire.formats import End
 from openmb.wire.messages import Peer
 
 FIELDS = (
@@ -104,29 +100,6 @@ def keyrings(folder: Path) -> Target:
 
     words = [b"kind ", b"current ", b"key ", b"\n", b"99999999999", b"#", b"\x00", b"\xff\xfe"]
     return Target("keyrings", run, (ConfigurationError,), [text.encode() for text in good], words)
-
-
-def certificates(folder: Path) -> Target:
-    """Certificates whose fields were altered (their signature is OpenSSL's affair): whom do they speak for?"""
-    makeAuthority(folder)
-    paths = [
-        makeCertificate(folder, End.CONTROLLER, "controller"),
-        makeCertificate(folder, End.MIDDLEBOX, "bro1", "bro"),
-        folder / "authority.pem",
-    ]
-    good = [x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER) for path in paths]
-
-    words = [
-        b"openmb:middlebox/bro/",
-        b"openmb:controller/",
-        b"/",
-        b"\x00",
-        b"\x86\x10",
-        b"\xa0\x03",
-        b"%2f",
-        b"\xc3\xa9",
-    ]
-    return Target("certificates", identityOfDER, (ConfigurationError,), good, words)
 
 
 def journals(folder: Path) -> Target:
