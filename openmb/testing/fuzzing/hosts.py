@@ -2,7 +2,7 @@
 A target: two middlebox hosts under a controller that follows no protocol.
 
 An input is a programme, three bytes a step: commands in any order for operations that may not exist, frames lost,
-repeated, altered or forged with the true keys, packets, markers, time, lost connections.  Whatever comes is answered;
+repeated, altered or forged with the true keys, packets, markers, time, lost connections.  Whatever comes is taken;
 no engine throws; and once nobody commands any more and the leases are over, nothing of an operation is left.
 """
 
