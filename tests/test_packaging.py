@@ -29,7 +29,7 @@ class WarmUpTests(SynchronousTestCase):
     """Kernels are compiled before they are needed."""
 
     def test_registered(self) -> None:
-        """Every part of the package with kernels has a module that registers."""
+        """Every part of the package with kernels, or one that it is in, has a module that registers."""
         package = Path(openmb.__path__[0])
         withKernels = {
             source.parent.relative_to(package).as_posix().replace("/", ".")
@@ -38,7 +38,8 @@ class WarmUpTests(SynchronousTestCase):
         }
         registered = {name.removeprefix("openmb.").rpartition(".")[0] for name in kernelModules()}
         # the fuzzers' canary is compiled where it is needed, with index checks
-        self.assertEqual(withKernels - registered, {"testing.fuzzing"})
+        missing = {part for part in withKernels if not any(f"{part}.".startswith(f"{one}.") for one in registered)}
+        self.assertEqual(missing, {"testing.fuzzing"})
 
     def test_progress(self) -> None:
         """Each module is reported once, in order."""
