@@ -12,7 +12,7 @@ from collections.abc import Callable
 from socket import AF_INET6, inet_ntop
 
 from openmb.errors import ProtocolError
-from openmb.plugins.bro.analyzers.dns.labels import readName
+from openmb.plugins.bro.analyzers.dns.labels import readName, skipName
 
 
 class Unreadable(ProtocolError):
@@ -68,7 +68,7 @@ def _readService(data: bytes, place: int, end: int, length: int, longLabels: boo
 def _readAuthority(data: bytes, place: int, end: int, length: int, longLabels: bool, owner: bytes) -> tuple[bytes, int]:
     """SOA: the primary server."""
     name, place = readName(data, place, end, longLabels)
-    place = readName(data, place, end, longLabels)[1]
+    place = skipName(data, place, end, longLabels)
     _need(end - place >= 20, "a short SOA")
     return name, place + 20
 

@@ -55,6 +55,25 @@ def readName(
     return (name.lower() if lower else name), place
 
 
+def skipName(data: bytes, place: int, end: int, longLabels: bool) -> int:
+    """Where L{readName} stops, without a look at what the name points to."""
+    room = ROOM
+    while place < end:
+        size = data[place]
+        place += 1
+        if not size or place >= end:
+            break
+        if size >= _POINTER:
+            return place + 1
+        if size > end - place:
+            return end
+        if size >= room or (size > _LONGEST_LABEL and not longLabels):
+            break
+        place += size
+        room -= size + 1
+    return place
+
+
 def _joined(labels: list[bytes], lower: bool) -> bytes:
     """A name whose last part was read elsewhere and has lost its last dot there."""
     name = b".".join(labels)

@@ -10,7 +10,7 @@ import struct
 
 from openmb.plugins.bro.analyzers.dns.answers import READERS, Unreadable, Violation
 from openmb.plugins.bro.analyzers.dns.entries import OpenRow
-from openmb.plugins.bro.analyzers.dns.labels import netbiosName, readName
+from openmb.plugins.bro.analyzers.dns.labels import netbiosName, readName, skipName
 from openmb.plugins.bro.analyzers.dns.names import NETBIOS_PORT, SRV, typeName
 
 #: Bytes of a header; what is shorter is no message.
@@ -22,6 +22,10 @@ TRACKED = frozenset((QUERY, NOTIFY, UPDATE))
 
 #: A message with more questions is none.
 MOST_QUESTIONS = 25
+
+#: When the texts of a section have more bytes, the rest is not read: compression makes megabytes of one message.  Zeek
+#: has no such bound.
+MOST_TEXT = 256 << 10
 
 _HEADER, _RECORD, _PAIR = struct.Struct("!HBBHHHH"), struct.Struct("!HHLH"), struct.Struct("!HH")
 _NONE, _ANY = 254, 255
@@ -93,7 +97,8 @@ class Message:
 
     def _readQuestion(self, row: OpenRow | None) -> None:
         data, end = self._data, len(self._data)
-        name, place = readName(data, self._place, end, self._responderIsNetbios)
+        begin = self._place
+        place = skipName(data, begin, end, self._responderIsNetbios)
         if end - place < 4:
             raise Unreadable("a question beyond the end")
         self._place = place + 4
@@ -103,6 +108,7 @@ class Message:
             if not (self._answers or self._changes or self._more):
                 row.rejected = True
             return
+        name = self._name(begin)
         row.query = netbiosName(name) if self._responderIsNetbios else name
         row.queryType, row.queryClass = _PAIR.unpack_from(data, place)
         row.recursionDesired, row.truncated = self._second & 1 == 1, self._second & 2 == 2
@@ -112,9 +118,11 @@ class Message:
         """Read a section of resource records."""
         texts: list[bytes] = []
         lifetimes: list[int] = []
-        first = -1  # where the first record stands that counts as an answer
+        first, room = -1, MOST_TEXT  # where the first record stands that counts as an answer
         try:
             for _ in range(count):
+                if room < 0:
+                    raise Unreadable("more text than a message should expand to")
                 begin = self._place
                 text, lifetime = self._readUpdate(areChanges) if self.isUpdate else self._readRecord()
                 if text is not None:
@@ -123,6 +131,7 @@ class Message:
                     if text:
                         texts.append(text)
                         lifetimes.append(lifetime)
+                        room -= len(text)
         finally:
             if row is not None and self.isReply and first >= 0:
                 self._note(row, first, tuple(texts), tuple(lifetimes))
@@ -130,15 +139,15 @@ class Message:
     def _note(self, row: OpenRow, first: int, texts: tuple[bytes, ...], lifetimes: tuple[int, ...]) -> None:
         """There were answers."""
         if row.query is None:
-            row.query = self._owner(first)
+            row.query = self._name(first)
         row.authoritative, row.recursionAvailable = self._second & 4 == 4, self._third & 128 == 128
         # times are cut to microseconds first, as everywhere in the logs
         row.roundTrip = row.roundTrip or self._now // 1000 - row.stamp // 1000 or None
         if texts:
             row.answers, row.lifetimes = (row.answers or ()) + texts, (row.lifetimes or ()) + lifetimes
 
-    def _owner(self, place: int) -> bytes:
-        """The name of the record at C{place}."""
+    def _name(self, place: int) -> bytes:
+        """The name at C{place}."""
         return readName(self._data, place, len(self._data), self._responderIsNetbios)[0]
 
     def _readHead(self) -> tuple[int, int, int, int]:
@@ -147,7 +156,7 @@ class Message:
         if place + 1 < end and data[place] >= _POINTER:
             place += 2
         else:
-            place = readName(data, place, end, self._responderIsNetbios)[1]
+            place = skipName(data, place, end, self._responderIsNetbios)
         if end - place < 10:
             raise Unreadable("a record beyond the end")
         self._place = place + 10
@@ -167,7 +176,7 @@ class Message:
             return b"<unknown type=%d>" % kind, lifetime
         if kind == SRV and self._responderIsNetbios:
             return None, lifetime  # the status of a node; reading goes on inside, as in Zeek
-        owner = self._owner(begin) if kind == _NSEC else b""
+        owner = self._name(begin) if kind == _NSEC else b""
         text, self._place = reader(self._data, self._place, len(self._data), length, self._responderIsNetbios, owner)
         return text, lifetime
 
@@ -179,15 +188,16 @@ class Message:
             self._place = begin
             text = self._readRecord()[0]
             if text and kind in _ADDRESSES:
-                text = b"%s %s %s" % (_ADDRESSES[kind], self._owner(begin), text)
+                text = b"%s %s %s" % (_ADDRESSES[kind], self._name(begin), text)
             return text and b"add: " + text, lifetime
         self._place += length
-        name, typed = self._owner(begin), typeName(kind).encode("ascii")
+        typed = typeName(kind).encode("ascii")
+        if isChange and group == _ANY and kind != _ANY:
+            return b"del: RRSet " + typed, lifetime
+        name = self._name(begin)
         if not isChange:
             return b"pre: " + _condition(kind, group, name, typed), lifetime
-        if kind == _ANY and group == _ANY:
-            return b"del: RRSet * " + name, lifetime
-        return b"del: " + (b"RR %s %s" % (typed, name) if group == _NONE else b"RRSet " + typed), lifetime
+        return b"del: " + (b"RR %s %s" % (typed, name) if group == _NONE else b"RRSet * " + name), lifetime
 
 
 def _condition(kind: int, group: int, name: bytes, typed: bytes) -> bytes:
