@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -22,12 +23,23 @@ from openmb.rpc.client import RPCClient
 from openmb.testing.adapters import START, manyFlows
 
 LOOP = cast(IDemoReactor, cast(Any, reactor))
+#: Seconds that anything may take, and a request of the controller.  They only end what hangs: on a fresh checkout the
+#: middleboxes compile their kernels before they register, and the machine may be busy.
+PATIENCE, ANSWER = 300.0, 120.0
 
 
 class RunningServices(TestCase):
     """A deployment of the Bro kind, for each test its own."""
 
-    timeout = 90
+    timeout = 900
+
+    async def begin(self) -> None:
+        """Start everything; six UDP flows are at C{bro1}, each with two packets in each direction."""
+        await self.start()
+        route = {"flows": "*", "path": ["bro1"], "table": "monitor", "priority": 100, "egress": None}
+        await self.rpc.call("route", {"route": route}, ANSWER)
+        await self.feed()
+        await self.holds("bro1", 6)
 
     async def start(self) -> None:
         """Start everything and wait until both middleboxes have registered."""
@@ -42,15 +54,19 @@ class RunningServices(TestCase):
         self.addCleanup(self.rpc.close)
         self.children.start("switch", self.deployment.switchArguments(("in", "bro1", "bro2")))
         self.startController()
-        await self.children.until("the controller's port", self._announced)
-        self.boxes = {name: self._middlebox(name) for name in ("bro1", "bro2")}
-        await self.children.until("registration", lambda: self._registered("bro1", "bro2"))
+        await self.until("the controller's port", self._announced)
+        self.boxes = {name: self.middlebox(name) for name in ("bro1", "bro2")}
+        await self.until("registration", lambda: self._registered("bro1", "bro2"))
 
     def startController(self) -> None:
         """Hook: a controller that announces its port."""
         self.controller = self.children.start("controller", self.deployment.controllerArguments())
 
-    def _middlebox(self, name: str) -> Child:
+    async def until(self, what: str, holds: Callable[[], Any]) -> None:
+        """Wait until C{holds()}, or what it fires with, is true."""
+        await self.children.until(what, holds, PATIENCE)
+
+    def middlebox(self, name: str) -> Child:
         return self.children.start(name, self.deployment.middleboxArguments(name, self.deployment.root / name))
 
     def _announced(self) -> bool:
@@ -58,7 +74,7 @@ class RunningServices(TestCase):
 
     def _registered(self, *names: str) -> Deferred[bool]:
         async def look() -> bool:
-            found = await self.rpc.call("middleboxes", {}, 5.0)
+            found = await self.rpc.call("middleboxes", {}, ANSWER)
             return {each["name"] for each in found} == set(names)
 
         return Deferred.fromCoroutine(look())
@@ -90,14 +106,45 @@ class RunningServices(TestCase):
 
         async def look() -> bool:
             try:
-                cells = await self.rpc.call("stats", {"middlebox": middlebox, "flows": "udp"}, 30.0)
+                return await self.records(middlebox) == records
             except OperationError as error:
                 if error.refusal is not Refusal.DEADLINE:
                     raise
                 return False  # with a cold cache it compiles its kernels first
-            return bool(cells[0]["records"] == records)
 
-        await self.children.until(f"{records} records", lambda: Deferred.fromCoroutine(look()), 60.0)
+        await self.until(f"{records} records", lambda: Deferred.fromCoroutine(look()))
+
+    async def records(self, middlebox: str) -> int:
+        """How many a middlebox holds."""
+        cells = await self.rpc.call("stats", {"middlebox": middlebox, "flows": "udp"}, ANSWER)
+        return int(cells[0]["records"])
+
+    async def operations(self) -> dict[str, Any]:
+        """What is under way, and what is over."""
+        return cast("dict[str, Any]", await self.rpc.call("operations", {}, ANSWER))
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+
+        async def look() -> bool:
+            return not (await self.operations())["underWay"]
+
+        await self.until("the end of all operations", lambda: Deferred.fromCoroutine(look()))
+
+    async def install(self, source: str, destination: str) -> dict[str, Any]:
+        """Bring the state of all flows to C{destination} and leave the route as it is; the report."""
+        request = {"source": source, "destination": destination, "flows": "udp", "route": None}
+        return cast("dict[str, Any]", await self.rpc.call("moveInternal", request, ANSWER))
+
+    async def switchOver(self, operation: str) -> dict[str, Any]:
+        """Hand the flows of an installed move over; the report."""
+        request = {"operation": operation, "table": "monitor", "priority": 100}
+        return cast("dict[str, Any]", await self.rpc.call("switchOver", request, ANSWER))
+
+    async def stopMiddleboxes(self) -> None:
+        """End both, which then have written all their rows."""
+        for name in ("bro1", "bro2"):
+            await self.children.stop(self.boxes[name])
 
     def rows(self, name: str) -> list[list[str]]:
         """The rows of a middlebox's connection log."""

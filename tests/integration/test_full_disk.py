@@ -16,8 +16,6 @@ START = 1_700_000_000_000_000_000
 class FullDiskTests(RunningServices):
     """The limit on the size of files is set from outside, while the process runs."""
 
-    timeout = 120
-
     async def test_fullAndFreed(self) -> None:
         """Connections end while the disk is full; the log has each of them once when there is room again."""
         await self.start()
@@ -26,18 +24,18 @@ class FullDiskTests(RunningServices):
         folder: Path = self.deployment.root / "bro1"
         limits = resource.prlimit(process, resource.RLIMIT_FSIZE)
         await self.feedFlows(0, 50)
-        await self.children.until("first rows", lambda: len(self.rows("bro1")) >= 20)
+        await self.until("first rows", lambda: len(self.rows("bro1")) >= 20)
         size = (folder / "conn.log").stat().st_size
         resource.prlimit(process, resource.RLIMIT_FSIZE, (size + 500, limits[1]))
         await self.feedFlows(50, 3000)
         log = self.childLog("bro1")
-        await self.children.until("the full disk", lambda: "no packets are read until" in log.read_text())
+        await self.until("the full disk", lambda: "no packets are read until" in log.read_text())
         # it lives: it answers questions, though it reads no packets
         self.assertEqual(0, (await self.openmb("stats", "bro1", "udp"))[1])
         self.assertLessEqual((folder / "conn.log").stat().st_size, size + 500)
         resource.prlimit(process, resource.RLIMIT_FSIZE, limits)
-        await self.children.until("output", lambda: "output is taken again" in log.read_text())
-        await self.children.until("all rows", lambda: len(self.rows("bro1")) > 2900)
+        await self.until("output", lambda: "output is taken again" in log.read_text())
+        await self.until("all rows", lambda: len(self.rows("bro1")) > 2900)
         await self.children.stop(self.boxes["bro1"])
         ports = sorted(int(row[3]) for row in self.rows("bro1"))
         self.assertEqual(list(range(1000, 4000)), ports)

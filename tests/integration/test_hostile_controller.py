@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred
-
 from openmb.controller.controller import Controller
 from openmb.controller.journal import SQLiteJournal
 from openmb.controller.performer import MovePerformer
@@ -104,8 +102,6 @@ BROKEN: dict[str, Callable[[], Alteration]] = {
 class HostileControllerTests(RunningServices):
     """What a controller can do to state that moves: keep it back, and nothing else."""
 
-    timeout = 300
-
     def startController(self) -> None:
         """The controller runs here, with everything else of it as it always is."""
         loop = cast(IServiceReactor, cast(Any, LOOP))
@@ -118,50 +114,27 @@ class HostileControllerTests(RunningServices):
         service.startService()
         self.addCleanup(service.stopService)
 
-    async def begin(self) -> None:
-        """Six flows at C{bro1}."""
-        await self.start()
-        await self.openmb("route", "*", "bro1")
-        await self.feed()
-        await self.holds("bro1", 6)
-
     async def refusal(self, alter: Alteration) -> str | None:
         """Why a move under C{alter} ended; C{stats} leaves out what is not committed, so only the reports tell that."""
         self.hostile.alter = alter
         try:
-            await self.rpc.call("moveInternal", self.request(None), 120.0)
+            await self.install("bro1", "bro2")
         except OperationError:
             pass  # its reason stands in the report
         else:
             self.fail("state was installed that was altered on its way")
-        await self.children.until("the end", self.nothingUnderWay)
-        (*_, last) = (await self.rpc.call("operations", {}, 60.0))["over"]
+        await self.idle()
+        (*_, last) = (await self.operations())["over"]
         self.assertEqual(("aborted", 0), (last["stage"], last["records"]))
         return cast("str | None", last["refusal"])
-
-    def request(self, route: object) -> dict[str, object]:
-        return {"source": "bro1", "destination": "bro2", "flows": "udp", "route": route}
-
-    def nothingUnderWay(self) -> Deferred[bool]:
-        async def look() -> bool:
-            return not (await self.rpc.call("operations", {}, 60.0))["underWay"]
-
-        return Deferred.fromCoroutine(look())
-
-    async def records(self, middlebox: str) -> int:
-        """How many a middlebox holds."""
-        cells = await self.rpc.call("stats", {"middlebox": middlebox, "flows": "udp"}, 60.0)
-        return int(cells[0]["records"])
 
     async def finish(self) -> None:
         """An honest move: the flows end at C{bro2}, each once with all its packets, as if nothing had been."""
         self.hostile.alter = honest
-        route = {"flows": "udp", "path": ["bro2"], "table": "monitor", "priority": 100, "egress": None}
-        await self.rpc.call("moveInternal", self.request(route), 120.0)
+        await self.switchOver((await self.install("bro1", "bro2"))["operation"])
         await self.feed(START + 200_000_000)
         await self.holds("bro2", 6)
-        for name in ("bro1", "bro2"):
-            await self.children.stop(self.boxes[name])
+        await self.stopMiddleboxes()
         self.assertEqual([], self.rows("bro1"))
         self.assertEqual([("4", "4")] * 6, [(row[16], row[18]) for row in self.rows("bro2")])
 
@@ -172,7 +145,7 @@ class HostileControllerTests(RunningServices):
             self.assertEqual("SEAL_BROKEN", await self.refusal(make()), what)
             self.assertEqual(6, await self.records("bro1"), what)
         said = self.childLog("bro2")
-        await self.children.until("the log", lambda: said.read_text().count("is not taken") >= len(BROKEN))
+        await self.until("the log", lambda: said.read_text().count("is not taken") >= len(BROKEN))
         await self.finish()
 
     async def test_ofAnotherOperation(self) -> None:
@@ -203,9 +176,9 @@ class HostileControllerTests(RunningServices):
             return (ahead, stray, frame, frame, *self.hostile.seen)
 
         self.hostile.alter = noisy
-        await self.rpc.call("moveInternal", self.request(None), 120.0)
+        await self.install("bro1", "bro2")
         (move,) = self.hostile.moves
         self.assertEqual(12, move.report.records)  # two for each flow, as in an honest move, and none twice
         await self.openmb("abort", f"{move.request.operation:x}")
-        await self.children.until("the abort", self.nothingUnderWay)
+        await self.idle()
         await self.finish()

@@ -21,6 +21,7 @@ from openmb.testing.adapters import manyFlows
 from openmb.wire import messages as m
 from openmb.wire.codec import encode
 from tests.integration.wire import LOOP, WireCase
+from tests.southbound.peers import Raw
 
 Interfering = Callable[[m.StreamFrame], Sequence[m.StreamFrame]]
 
@@ -181,15 +182,6 @@ class Silent(Protocol):
         self.lost = True
 
 
-class Knocking(Protocol):
-    """Says nothing at all."""
-
-    lost = False
-
-    def connectionLost(self, reason: object = None) -> None:
-        self.lost = True
-
-
 class InTheWayTests(WireCase):
     """Others get in and get through."""
 
@@ -221,14 +213,14 @@ class InTheWayTests(WireCase):
         connections: list[Any] = []
         for _ in range(HALF_OPEN_LIMIT + 40):
             endpoint = wrapClientTLS(creator, TCP4ClientEndpoint(LOOP, "127.0.0.1", self.port))
-            connections.append(await endpoint.connect(Factory.forProtocol(Knocking)))
+            connections.append(await endpoint.connect(Factory.forProtocol(lambda: Raw(b""))))
         await self.join("b")
         await self.assertWorking()
         await self.until(lambda: len(self.said("without a session")) >= 40)
         for connection in connections:
-            if not connection.lost:
+            if not connection.lost.called:
                 connection.transport.abortConnection()
-        await self.until(lambda: all(connection.lost for connection in connections))
+        await self.until(lambda: all(connection.lost.called for connection in connections))
 
     async def test_neverReads(self) -> None:
         """Who takes nothing is cut when too much waits for it, with a line, and the others do not notice."""

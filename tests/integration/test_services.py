@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
-
 from openmb.testing.adapters import START
 from tests.integration.services import RunningServices
 
@@ -25,8 +23,7 @@ class ServicesTests(RunningServices):
         await self.holds("bro2", 6)
         said, status = await self.openmb("status")
         self.assertEqual((0, True, True), (status, "middlebox bro1 (bro)" in said, "12 records" in said), said)
-        for name in ("bro1", "bro2"):
-            await self.children.stop(self.boxes[name])
+        await self.stopMiddleboxes()
         self.assertEqual([], self.rows("bro1"))
         rows = self.rows("bro2")
         self.assertEqual(6, len(rows))
@@ -35,10 +32,7 @@ class ServicesTests(RunningServices):
 
     async def test_abortAndRefusals(self) -> None:
         """What is refused ends with status 1 and one line; an aborted move leaves the source as it was."""
-        await self.start()
-        await self.openmb("route", "*", "bro1")
-        await self.feed()
-        await self.holds("bro1", 6)
+        await self.begin()
         for words in (("move", "bro1", "bro1", "udp"), ("move", "bro1", "nobody", "udp"), ("abort", "123")):
             said, status = await self.openmb(*words)
             self.assertEqual((1, 1), (status, len(said.splitlines())), said)
@@ -46,31 +40,21 @@ class ServicesTests(RunningServices):
         self.assertEqual((0, True), (status, ": installed" in said), said)
         identifier = said.split()[1].rstrip(":")
         self.assertEqual(0, (await self.openmb("abort", identifier))[1])
-        await self.children.until("the abort", self._nothingUnderWay, 20.0)
+        await self.idle()
         await self.feed(START + 200_000_000)
-        for name in ("bro1", "bro2"):
-            await self.children.stop(self.boxes[name])
+        await self.stopMiddleboxes()
         self.assertEqual([], self.rows("bro2"))
         self.assertEqual(6, len(self.rows("bro1")))
 
-    def _nothingUnderWay(self) -> Deferred[bool]:
-        async def look() -> bool:
-            return not (await self.rpc.call("operations", {}, 5.0))["underWay"]
-
-        return Deferred.fromCoroutine(look())
-
     async def test_killed(self) -> None:
         """A killed destination: the move ends with a reason, the source goes on.  A killed controller: an error."""
-        await self.start()
-        await self.openmb("route", "*", "bro1")
-        await self.feed()
-        await self.holds("bro1", 6)
+        await self.begin()
         await self.openmb("move", "bro1", "bro2", "udp", "--no-route")
         self.boxes["bro2"].signal("KILL")
         await self.children.stop(self.boxes["bro2"])
-        self.boxes["bro2"] = self._middlebox("bro2")  # another incarnation: that the old one is dead is known at once
-        await self.children.until("the end of the move", self._nothingUnderWay, 20.0)
-        over = (await self.rpc.call("operations", {}, 5.0))["over"]
+        self.boxes["bro2"] = self.middlebox("bro2")  # another incarnation: that the old one is dead is known at once
+        await self.idle()
+        over = (await self.operations())["over"]
         self.assertEqual(("aborted", "PEER_DIED"), (over[-1]["stage"], over[-1]["refusal"]))
         await self.holds("bro1", 6)
         self.controller.signal("KILL")

@@ -12,17 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IListeningPort,
-    IOpenSSLClientConnectionCreator,
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
 
 from openmb.southbound.certificates import Credentials, loadCredentials, makeAuthority, makeCertificate
 from openmb.southbound.client import MiddleboxFactory, SouthboundClient
@@ -33,27 +29,11 @@ from openmb.wire.codec import encode
 from openmb.wire.formats import End
 from openmb.wire.messages import Hello, Hold, Ping, Prepared, Side, StreamFrame, StreamType, Welcome
 from tests.southbound.fakes import Everybody, helloOf
+from tests.southbound.peers import Anonymous, Raw
 from tests.wire.samples import NONCE
 
 reactor = cast(Any, installedReactor)
 clock = cast(IReactorTime, installedReactor)
-
-
-class Raw(Protocol):
-    """A peer that sends given bytes and tells when it is cut off."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.received, self.lost = data, b"", Deferred[None]()
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.write(self.data)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost.callback(None)
 
 
 class TLSTestCase(TestCase):
@@ -243,7 +223,7 @@ class RefusalTests(TLSTestCase):
 
     async def test_noCertificate(self) -> None:
         lower = await self.openSession()
-        creator = _Anonymous()
+        creator = Anonymous()
         peer = Raw(encode(helloOf("bro2")))
         await wrapClientTLS(creator, self.endpoint()).connect(Factory.forProtocol(lambda: peer))
         await peer.lost
@@ -301,12 +281,3 @@ class RefusalTests(TLSTestCase):
         _, lower = self.client(self.credentials("bro1"), port=port)
         await self.until(lambda: self.warnings("certificate verify failed"))
         self.assertFalse(any(receiver.peers for receiver in lower.receivers + self.upper.receivers))
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _Anonymous:
-    """A client that shows no certificate and trusts everybody."""
-
-    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        context = SSL.Context(SSL.TLS_METHOD)
-        return SSL.Connection(context, None)
