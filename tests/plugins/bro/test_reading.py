@@ -9,11 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.errors import OperationError
 from openmb.plugins.bro.analyzers.http.format import PARSER
 from openmb.plugins.bro.analyzers.http.parser import HTTPParser
+from openmb.plugins.bro.analyzers.http.rowformat import PAIRING
 from openmb.plugins.bro.analyzers.sessions import Session
 from openmb.plugins.bro.reading import Reader, maybeText, text
 from openmb.plugins.bro.records import ConnectionTail
 from openmb.plugins.bro.tails import Tail, packTail, parseTail
 from openmb.plugins.bro.tracking.states import ANALYZER_HTTP
+from tests.plugins.bro.analyzers.driven import DrivenHTTP
 
 REQUEST = b"POST /a HTTP/1.1\r\nHost: h\r\nVia: p\r\nContent-Length: 9\r\n\r\nab"
 
@@ -30,12 +32,16 @@ class DeclarationTests(SynchronousTestCase):
     """Against construct."""
 
     def test_parser(self) -> None:
-        """A dump is what L{PARSER} declares, both ways."""
-        dump = busyParser().dump()
-        parsed = PARSER.parse(dump)
-        self.assertEqual(PARSER.build(parsed), dump)
+        """Dumps are what L{PARSER} and L{PAIRING} declare, both ways."""
+        driven = DrivenHTTP()
+        driven.data(True, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + REQUEST, 5)
+        driven.data(False, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O", 6)
+        dump, rows = driven.analyzer.dump(), driven.around.requests.dump()
+        self.assertEqual(PARSER.build(PARSER.parse(dump)), dump)
+        parsed = PAIRING.parse(rows)
+        self.assertEqual(PAIRING.build(parsed), rows)
         self.assertEqual(len(parsed.rows), 2)
-        self.assertEqual(HTTPParser.load(dump).dump(), dump)
+        self.assertEqual(DrivenHTTP.load(driven.dump()).dump(), driven.dump())
 
     def test_tail(self) -> None:
         """A tail is what L{ConnectionTail} declares, both ways."""

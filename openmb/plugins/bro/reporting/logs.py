@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Microseconds for time and interval; text as it is; bytes of unknown content are escaped.
-Value = int | str | bytes | bool | None
+#: Microseconds for time and interval; text as it is; bytes of unknown content are escaped; tuples for sets and vectors.
+Scalar = int | str | bytes | bool | None
+Value = Scalar | tuple[Scalar, ...]
 
 _UNSET, _EMPTY = "-", "(empty)"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -63,6 +64,9 @@ def fieldText(value: Value, kind: str) -> str:
     """One field of a tab-separated row."""
     if value is None:
         return _UNSET
+    if isinstance(value, tuple):
+        inner = innerKind(kind)
+        return ",".join(elementText(fieldText(each, inner)) for each in value) or _EMPTY
     if isinstance(value, bool):
         return "T" if value else "F"
     if isinstance(value, int):
@@ -71,6 +75,21 @@ def fieldText(value: Value, kind: str) -> str:
     if text in (_UNSET, _EMPTY):
         return f"\\x{ord(text[0]):02x}{text[1:]}"
     return text or _EMPTY
+
+
+def innerKind(kind: str) -> str:
+    """The type of the elements of a C{set[...]} or C{vector[...]}."""
+    return kind.partition("[")[2][:-1]
+
+
+def elementText(text: str) -> str:
+    """A field as an element of a set or vector: commas would end it."""
+    return text.replace(",", "\\x2c")
+
+
+def _severalText(kind: str) -> Callable[[Any], str]:
+    """What makes the fields of a column of sets or vectors."""
+    return lambda value: fieldText(value, kind)
 
 
 def _anyText(value: Any) -> str:
@@ -101,7 +120,9 @@ class TSVFormat:
 
     def __init__(self, path: str, columns: tuple[Column, ...]) -> None:
         self._path, self._columns = path, columns
-        self._texts = [_TEXTS.get(column.type, _anyText) for column in columns]
+        self._texts = [
+            _severalText(column.type) if "[" in column.type else _TEXTS.get(column.type, _anyText) for column in columns
+        ]
 
     def header(self, now: float) -> str:
         """What stands before the rows."""
@@ -148,8 +169,10 @@ class JSONFormat:
         ]
         return "{" + ",".join(parts) + "}\n"
 
-    @staticmethod
-    def _text(value: Value, kind: str) -> str:
+    @classmethod
+    def _text(cls, value: Value, kind: str) -> str:
+        if isinstance(value, tuple):
+            return "[" + ",".join(cls._text(each, innerKind(kind)) for each in value) + "]"
         if isinstance(value, int) and not isinstance(value, bool) and kind in ("time", "interval"):
             return seconds(value)
         return json.dumps(readable(value) if isinstance(value, bytes) else value, ensure_ascii=False)

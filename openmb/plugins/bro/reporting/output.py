@@ -15,9 +15,11 @@ from openmb.errors import OutputFailed
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
 from openmb.plugins.bro.reporting.logfile import LogFile
-from openmb.plugins.bro.reporting.logs import Column, Value
+from openmb.plugins.bro.reporting.logs import Column, Scalar, Value
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.tracking.tracker import Identity
+
+_OF_FILES = ("fuids", "filenames", "mime_types")
 
 HTTP_COLUMNS = (
     Column("ts", "time"),
@@ -30,8 +32,51 @@ HTTP_COLUMNS = (
     Column("method", "string"),
     Column("host", "string"),
     Column("uri", "string"),
+    Column("referrer", "string"),
+    Column("version", "string"),
+    Column("user_agent", "string"),
+    Column("origin", "string"),
+    Column("request_body_len", "count"),
+    Column("response_body_len", "count"),
     Column("status_code", "count"),
+    Column("status_msg", "string"),
+    Column("info_code", "count"),
+    Column("info_msg", "string"),
+    Column("tags", "set[enum]"),
+    Column("username", "string"),
+    Column("password", "string"),
+    Column("proxied", "set[string]"),
+    *(Column(f"{side}_{what}", "vector[string]") for side in ("orig", "resp") for what in _OF_FILES),
 )
+
+#: Bodies are not taken apart as files, and passwords not kept: these columns are always unset, and no tags are given.
+_NO_TAGS: tuple[Scalar, ...] = ()
+_NO_FILES: list[Value] = [None] * 6
+
+
+def _columnsOf(row: HTTPRow) -> list[Value]:
+    """What a request's row has after the ends of its connection."""
+    return [
+        row.depth,
+        row.method,
+        row.host,
+        row.uri,
+        row.referrer,
+        row.version,
+        row.userAgent,
+        row.origin,
+        row.requestLength,
+        row.responseLength,
+        row.status,
+        row.statusMessage,
+        row.infoCode,
+        row.infoMessage,
+        _NO_TAGS,
+        row.username,
+        None,
+        row.proxied,
+        *_NO_FILES,
+    ]
 
 
 class BroLogs:
@@ -57,9 +102,7 @@ class BroLogs:
         ends: list[Value] = []
         for high, low, port in endpoints(words, identity.swapped):
             ends += [addressText(high, low), port]
-        self.http.writeAll(
-            [[row.stamp // 1000, uid, *ends, row.depth, row.method, row.host, row.uri, row.status] for row in rows]
-        )
+        self.http.writeAll([[row.stamp // 1000, uid, *ends, *_columnsOf(row)] for row in rows])
 
     def flush(self) -> None:
         """

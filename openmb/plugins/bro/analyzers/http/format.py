@@ -1,8 +1,9 @@
 """
-The bytes of a parser on its way to another middlebox: the tail of a connection's record.
+The bytes of a parser on its way to another middlebox.
 
-Version 1, integers little-endian, texts and lists with their length before them.  What comes from outside is checked in
-full: a dump that is accepted cannot make the parser fail, whatever bytes it is fed afterwards.
+Version 2, integers little-endian, texts and lists with their length before them. The open rows travel by themselves:
+see C{rowformat}. What comes from outside is checked in full: a dump that is accepted cannot make the parser fail,
+whatever bytes it is fed afterwards.
 """
 
 from __future__ import annotations
@@ -11,90 +12,36 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from construct import (
-    Adapter,
-    Array,
-    Byte,
-    Const,
-    ConstructError,
-    FlagsEnum,
-    GreedyBytes,
-    Int8ul,
-    Int16ul,
-    Int32ul,
-    Int64sl,
-    Int64ul,
-    Prefixed,
-    PrefixedArray,
-    Struct,
-    Terminated,
-)
+from construct import Const, FlagsEnum, Int8ul, Int16ul, Int64sl, Int64ul, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.http import side as http_side
-from openmb.plugins.bro.analyzers.http.rows import MOST_PENDING, OpenRow, Pairing
+from openmb.plugins.bro.analyzers.http.inflate import Inflater
+from openmb.plugins.bro.analyzers.http.rowformat import MAYBE_TEXT, MOST_BYTES, MOST_COUNTED, TEXT
 from openmb.plugins.bro.analyzers.http.side import Content, Expected, Mode, Progress, Side
 from openmb.plugins.bro.reading import Reader, maybeText, text
 
 #: First byte of a dump.
-VERSION = 1
+VERSION = 2
 
-_MOST_BYTES = http_side.LONGEST_LINE + 64
-_MOST_COUNTED = 1 << 62
+#: Parsers inside of each other, in tunnels through tunnels, at most.
+DEEPEST = 3
+
 _SIDE_FLAGS = ("carriage", "ended", "withheld", "chunked", "compressed")
-_ROW_TEXTS = (
-    "method",
-    "host",
-    "uri",
-    "referrer",
-    "version",
-    "userAgent",
-    "origin",
-    "statusMessage",
-    "infoMessage",
-    "username",
-)
-
-
-class _Maybe(Adapter):
-    """A value that may be missing: a list of none or one."""
-
-    def _decode(self, value: Any, context: Any, path: Any) -> Any:
-        if len(value) > 1:
-            raise ConstructError(f"{len(value)} values where at most one can be")
-        return value[0] if value else None
-
-    def _encode(self, value: Any, context: Any, path: Any) -> Any:
-        return [] if value is None else [value]
-
-
-_TEXT = Prefixed(Int32ul, GreedyBytes)
-_MAYBE_TEXT = _Maybe(PrefixedArray(Byte, _TEXT))
 
 SIDE = Struct(
     "mode" / Int8ul,  # Mode
     "flags" / FlagsEnum(Int8ul, **{name: 1 << bit for bit, name in enumerate(_SIDE_FLAGS)}),
     "expected" / Int8ul,  # Expected
     "content" / Int8ul,  # Content
-    "held" / _TEXT,  # the unfinished line
+    "held" / TEXT,  # the unfinished line
     "unfinished" / Int64ul,
     "remaining" / Int64ul,
     "length" / Int64ul,
     "announced" / Int64sl,  # -1: no Content-Length
     "range" / Int64ul,
-    "header" / _MAYBE_TEXT,
-    "boundary" / _MAYBE_TEXT,
-)
-
-ROW = Struct(
-    "number" / Int64ul,  # in the table of open rows
-    "stamp" / Int64sl,
-    "depth" / Int64ul,
-    "status" / _Maybe(PrefixedArray(Byte, Int16ul)),
-    "infoCode" / _Maybe(PrefixedArray(Byte, Int16ul)),
-    "requestLength" / Int64ul,
-    "responseLength" / Int64ul,
-    "proxied" / _Maybe(PrefixedArray(Byte, PrefixedArray(Byte, _TEXT))),
-    "texts" / Array(len(_ROW_TEXTS), _MAYBE_TEXT),
+    "header" / MAYBE_TEXT,
+    "boundary" / MAYBE_TEXT,
+    "inflater" / MAYBE_TEXT,  # how far a compressed body is unpacked, see L{inflate.INFLATER}
 )
 
 PARSER = Struct(
@@ -103,47 +50,47 @@ PARSER = Struct(
     "requestVersion" / Int8ul,  # 10 * major + minor
     "replyVersion" / Int8ul,
     "code" / Int16ul,
-    "unanswered" / _TEXT,  # one byte a request, oldest first: 1 for HEAD
-    "request" / Int64ul,
-    "response" / Int64ul,
-    "depth" / Int64ul,
+    "unanswered" / TEXT,  # one byte a request, oldest first: 1 for HEAD
     "client" / SIDE,
     "server" / SIDE,
-    "rows" / PrefixedArray(Byte, ROW),
+    "matcher" / MAYBE_TEXT,  # what looks for signatures inside a tunnel, see C{signatures}
+    "inner" / MAYBE_TEXT,  # the parser inside a tunnel: as this
     Terminated,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ParserState:
-    """Everything a parser knows."""
+    """
+    Everything a parser knows.
+
+    @ivar matcher: what looks for signatures in a tunnel, as bytes.
+    @ivar inner: the parser in a tunnel, as bytes.
+    """
 
     client: Side
     server: Side
     progress: Progress
-    pairing: Pairing
+    matcher: bytes | None = None
+    inner: bytes | None = None
 
 
-_HEAD, _COUNTS = struct.Struct("<BHBBH"), struct.Struct("<QQQ")
+_HEAD = struct.Struct("<BHBBH")
 _SIDE_HEAD, _SIDE_COUNTS = struct.Struct("<BBBB"), struct.Struct("<QQQqQ")
-_ROW_HEAD, _ROW_SIZES, _CODE = struct.Struct("<QqQ"), struct.Struct("<QQ"), struct.Struct("<H")
 _MODES, _EXPECTED, _CONTENTS = (frozenset(map(int, each)) for each in (Mode, Expected, Content))
 
 
 def pack(state: ParserState) -> bytes:
     """The bytes of C{state}, as L{PARSER} declares them (built by hand: a move has thousands of them)."""
-    progress, pairing = state.progress, state.pairing
+    progress = state.progress
     flags = _bits(progress, Progress.FLAGS)
     parts = [
         _HEAD.pack(VERSION, flags, progress.requestVersion, progress.replyVersion, progress.code),
         text(progress.unanswered),
-        _COUNTS.pack(pairing.request, pairing.response, pairing.depth),
     ]
     _fromSide(state.client, parts)
     _fromSide(state.server, parts)
-    parts.append(bytes((len(pairing.pending),)))
-    for number, row in pairing.pending.items():
-        _fromRow(number, row, parts)
+    parts += (maybeText(state.matcher), maybeText(state.inner))
     return b"".join(parts)
 
 
@@ -162,39 +109,26 @@ def _fromSide(side: Side, parts: list[bytes]) -> None:
         _SIDE_COUNTS.pack(side.unfinished, side.remaining, side.length, side.announced, side.range),
         maybeText(side.header),
         maybeText(side.boundary),
+        maybeText(None if side.inflater is None else side.inflater.dump()),
     )
 
 
-def _fromRow(number: int, row: OpenRow, parts: list[bytes]) -> None:
-    parts += (_ROW_HEAD.pack(number, row.stamp, row.depth), _maybeCode(row.status), _maybeCode(row.infoCode))
-    parts.append(_ROW_SIZES.pack(row.requestLength, row.responseLength))
-    if row.proxied is None:
-        parts.append(b"\0")
-    else:
-        parts += (bytes((1, len(row.proxied))), *map(text, row.proxied))
-    parts += [maybeText(getattr(row, name)) for name in _ROW_TEXTS]
-
-
-def _maybeCode(code: int | None) -> bytes:
-    return b"\0" if code is None else b"\1" + _CODE.pack(code)
-
-
-def unpack(data: bytes) -> ParserState:
+def unpack(data: bytes, depth: int = 1) -> ParserState:
     """
     The state whose bytes C{data} are.
 
+    @param depth: tunnels around it, and one.
+
     @raise OperationError: C{BAD_REQUEST}, these are no such bytes.
     """
-    reader = Reader(data, "the state of an HTTP parser")
-    progress, pairing = Progress(), Pairing()
+    reader, progress = Reader(data, "the state of an HTTP parser"), Progress()
     _toProgress(reader, progress)
-    pairing.request, pairing.response, pairing.depth = reader.numbers(_COUNTS)
-    reader.check(max(pairing.request, pairing.response, pairing.depth) < _MOST_COUNTED, "number of a row")
-    state = ParserState(_toSide(reader), _toSide(reader), progress, pairing)
-    _toRows(reader, pairing)
+    state = ParserState(_toSide(reader), _toSide(reader), progress, reader.maybeText(), reader.maybeText())
     reader.end()
     # only the server answers in HTTP/0.9
     reader.check(state.client.mode != Mode.RAW_REPLY, "mode of the client")
+    reader.check(depth < DEEPEST or (state.matcher is None and state.inner is None), "depth")
+    reader.check(progress.tunnel or (state.matcher is None and state.inner is None), "tunnel")
     return state
 
 
@@ -208,11 +142,12 @@ def _toSide(reader: Reader) -> Side:
     held = reader.text()
     counts = reader.numbers(_SIDE_COUNTS)
     side.unfinished, side.remaining, side.length, side.announced, side.range = counts
-    side.header, side.boundary = reader.maybeText(), reader.maybeText()
+    side.header, side.boundary, inflater = reader.maybeText(), reader.maybeText(), reader.maybeText()
+    side.inflater = None if inflater is None else Inflater.load(inflater)
     check(side.announced >= -1, "announced length")
-    check(max(side.unfinished, side.length, side.range) < _MOST_COUNTED, "number of bytes")
-    texts = (held, side.header or b"", side.boundary or b"")
-    check(max(map(len, texts)) <= _MOST_BYTES, "length of a text")
+    check(max(side.unfinished, side.length, side.range) < MOST_COUNTED, "number of bytes")
+    check(len(held) + len(side.header or b"") <= MOST_BYTES, "length of a text")
+    check(len(side.boundary or b"") <= http_side.LONGEST_BOUNDARY + 2, "length of a boundary")
     for bit, name in enumerate(_SIDE_FLAGS):
         setattr(side, name, bool(flags >> bit & 1))
     side.held = bytearray(held)
@@ -232,31 +167,3 @@ def _toProgress(reader: Reader, progress: Progress) -> None:
     reader.check(not progress.unanswered.strip(b"\0\1"), "mark of a request")
     for bit, name in enumerate(Progress.FLAGS):
         setattr(progress, name, bool(flags >> bit & 1))
-
-
-def _toRows(reader: Reader, pairing: Pairing) -> None:
-    count = reader.octet()
-    reader.check(count <= 2 * MOST_PENDING, "number of rows")
-    for _ in range(count):
-        number, stamp, depth = reader.numbers(_ROW_HEAD)
-        reader.check(number not in pairing.pending, "number of a row")
-        pairing.pending[number] = _toRow(reader, OpenRow(stamp, depth))
-
-
-def _toRow(reader: Reader, row: OpenRow) -> OpenRow:
-    row.status, row.infoCode = _toCode(reader), _toCode(reader)
-    row.requestLength, row.responseLength = reader.numbers(_ROW_SIZES)
-    row.proxied = tuple(reader.text() for _ in range(reader.octet())) if reader.present() else None
-    for name in _ROW_TEXTS:
-        value = reader.maybeText()
-        reader.check(value is None or len(value) <= _MOST_BYTES, "length of a text")
-        setattr(row, name, value)
-    return row
-
-
-def _toCode(reader: Reader) -> int | None:
-    if not reader.present():
-        return None
-    (code,) = reader.numbers(_CODE)
-    reader.check(code <= 999, "status")
-    return int(code)

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import re
 
+from openmb.plugins.bro.analyzers.analyzer import Analyzer, Sign, Surroundings
 from openmb.plugins.bro.analyzers.http import side as http_side
-from openmb.plugins.bro.analyzers.http.rows import SHORT, OpenRow, Pairing
+from openmb.plugins.bro.analyzers.http.rowformat import MOST_PROXIED
+from openmb.plugins.bro.analyzers.http.rows import SHORT, OpenRow
 from openmb.plugins.bro.analyzers.http.side import Content, Expected, Progress, Side
 from openmb.plugins.bro.analyzers.http.syntax import (
     firstWord,
@@ -21,12 +23,6 @@ from openmb.plugins.bro.analyzers.http.syntax import (
     parseUser,
     unescape,
 )
-
-#: A violation counts only while both sides together have sent at most so many bytes (DPD::ignore_violations_after).
-VIOLATIONS_UNTIL = 10240
-
-#: Proxy headers kept for each row.
-MOST_PROXIED = 64
 
 _COLUMNS = {b"HOST": "host", b"REFERER": "referrer", b"ORIGIN": "origin", b"USER-AGENT": "userAgent"}
 _PROXIES = frozenset(
@@ -59,20 +55,19 @@ _ORDINARY_HEADER = re.compile(rb"(?:[!-')-9;-~][!-9;-~]*+:[^\r\n]*+\r\n)++\r\n")
 _FIELDS = re.compile(rb"(?<=\n)(" + b"|".join(sorted(_READ)) + rb"):([^\r]*+)", re.IGNORECASE)
 
 
-class MessageReader:
+class MessageReader(Analyzer):
     """
     The messages of one connection, both directions, fed with whole lines.
 
     @ivar _now: packet time of what is being read, nanoseconds.
-    @ivar _size: bytes that both sides have sent by then.
     """
 
-    __slots__ = ("_client", "_now", "_pairing", "_progress", "_server", "_size")
+    __slots__ = ("_client", "_now", "_progress", "_server")
 
-    def __init__(self, pairing: Pairing | None = None) -> None:
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(around)
         self._client, self._server, self._progress = Side(), Side(), Progress()
-        self._pairing = pairing if pairing is not None else Pairing()
-        self._now = self._size = 0
+        self._now = 0
 
     def _line(self, side: Side, line: bytes) -> None:
         """One line, its end removed."""
@@ -104,13 +99,14 @@ class MessageReader:
         if request.version is not None:
             progress.requestVersion = progress.spoken(request.version)
         method = request.method.upper()
-        progress.requested = progress.confirmed = True
+        progress.requested = True
+        self._confirm()
         # Zeek compares as many characters as the method has
         progress.connectRequest = progress.connectRequest or b"CONNECT".startswith(method)
         progress.asked(b"HEAD".startswith(method))
-        self._pairing.requested(request.method, unescape(request.uri), self._now)
+        self.around.requests.requested(request.method, unescape(request.uri), self._now)
         self._client.begin(http_side.HEADERS, Expected.PERHAPS)
-        if len(line) > SHORT and self._pairing.heavy():
+        if len(line) > SHORT and self.around.requests.heavy():
             self._stop(self._client)
             return
         if progress.requestVersion == 9:
@@ -129,11 +125,12 @@ class MessageReader:
         """The first byte of an HTTP/0.9 reply is there."""
         progress, server = self._progress, self._server
         progress.replyVersion = progress.spoken(9)
-        progress.confirmed = progress.confirmed or bool(progress.unanswered)
+        if progress.unanswered:
+            self._confirm()
         progress.answered()
         progress.connectionClose = True
         progress.code = 0
-        self._pairing.replied(b"0.9", 0, b"<empty>", self._now)
+        self.around.requests.replied(b"0.9", 0, b"<empty>", self._now)
         server.begin(http_side.EVERYTHING, self._expectedBody())
         if server.expected == Expected.NO:
             self._replyMade(True)
@@ -147,14 +144,15 @@ class MessageReader:
             if line:
                 self._violate(self._server)
             return
-        progress.confirmed = progress.confirmed or bool(progress.unanswered)
+        if progress.unanswered:
+            self._confirm()
         progress.code = reply.code
         progress.connectRequest = progress.connectRequest and reply.code == 200
         version = b"%d.%d" % divmod(reply.version, 10)
         reason = b"<empty>" if reply.reason is None else reply.reason
-        self._pairing.replied(version, reply.code, reason, self._now)
+        self.around.requests.replied(version, reply.code, reason, self._now)
         self._server.begin(http_side.HEADERS, self._expectedBody())
-        if len(line) > SHORT and self._pairing.heavy():
+        if len(line) > SHORT and self.around.requests.heavy():
             self._stop(self._server)
 
     def _expectedBody(self) -> Expected:
@@ -163,14 +161,26 @@ class MessageReader:
         isHead = bool(progress.unanswered) and progress.unanswered[0] == 1
         return Expected.NO if isHead or 100 <= progress.code <= 199 or progress.code in (204, 304) else Expected.YES
 
+    def _confirm(self) -> None:
+        """HTTP is spoken here; said once."""
+        if not self._progress.confirmed:
+            self._progress.confirmed = True
+            self.findings.append(Sign.CONFIRMED)
+
     def _violate(self, side: Side) -> None:
-        """C{side} does not speak HTTP: it is ignored from now on; while little was sent the whole parser is removed."""
+        """C{side} does not speak HTTP: it is ignored from now on."""
         side.ignore()
-        if self._size <= VIOLATIONS_UNTIL:
-            self._progress.violated = True
-            self._interrupt()
-            self._client.ignore()
-            self._server.ignore()
+        self.findings.append(Sign.VIOLATED)
+
+    def _dig(self) -> None:
+        """What follows is not this HTTP: a tunnel, that is, HTTP inside HTTP or anything else."""
+        self._progress.tunnel = True
+        for side in (self._client, self._server):
+            side.held.clear()
+            side.header = side.boundary = side.inflater = None
+            side.withheld = False
+            side.unfinished = side.remaining = 0
+            side.mode = http_side.EVERYTHING if side.ongoing else side.mode
 
     def _stop(self, side: Side) -> None:
         """Give up on one side.  After a lost request nobody knows whether a reply has a body: the running one ends."""
@@ -194,7 +204,9 @@ class MessageReader:
                 return
             self._headersEnded(side)
             if self._progress.connectRequest and side is self._server and not line:
-                self._progress.tunnel = True
+                self._dig()
+        elif side.header is not None and len(side.header) + len(line) > http_side.LONGEST_LINE:
+            self._stop(side)
         elif line[0] not in b" \t":
             if side.header is not None:
                 self._headerEnded(side)
@@ -202,8 +214,6 @@ class MessageReader:
                 side.header = line
         elif side.header is None:
             side.header = line.lstrip(b" \t") or None
-        elif len(side.header) + len(line) > http_side.LONGEST_LINE:
-            self._stop(side)
         else:
             if isinstance(side.header, bytes):
                 side.header = bytearray(side.header)
@@ -219,7 +229,7 @@ class MessageReader:
         if ordinary is None or ordinary.end() - position > http_side.LONGEST_LINE:
             return position
         fromClient = side is self._client
-        row = self._pairing.current(fromClient, self._now)
+        row = self.around.requests.current(fromClient, self._now)
         for name, value in _FIELDS.findall(data, position, ordinary.end()):
             self._headerField(side, row, name.upper(), value.lstrip())
             if side.mode == http_side.IGNORED:
@@ -232,7 +242,7 @@ class MessageReader:
         if side.header is not None:
             field, side.header = parseHeader(bytes(side.header)), None
             if field is not None:
-                self._headerField(side, self._pairing.current(side is self._client, self._now), *field)
+                self._headerField(side, self.around.requests.current(side is self._client, self._now), *field)
 
     def _headerField(self, side: Side, row: OpenRow, name: bytes, value: bytes) -> None:
         """One header field; its name in upper case."""
@@ -240,7 +250,7 @@ class MessageReader:
             self._framingField(side, name, value)
         elif side is self._client:
             self._requestField(row, name, value)
-            if (len(value) > SHORT or name in _PROXIES) and self._pairing.heavy():
+            if (len(value) > SHORT or name in _PROXIES) and self.around.requests.heavy():
                 self._stop(side)
 
     def _requestField(self, row: OpenRow, name: bytes, value: bytes) -> None:
@@ -362,7 +372,7 @@ class MessageReader:
         client.begin(http_side.START, Expected.PERHAPS)
         if interrupted:
             client.ignore()
-        self._pairing.requestEnded(length, self._now)
+        self.around.requests.requestEnded(length, self._now)
 
     def _replyMade(self, interrupted: bool) -> None:
         """The reply in progress, if any, ends."""
@@ -372,12 +382,12 @@ class MessageReader:
         self._headerEnded(server)
         length, code = server.length, progress.code
         server.begin(http_side.START, Expected.PERHAPS)
-        self._pairing.replyEnded(length, self._now)
+        self.around.requests.replyEnded(length, self._now)
         if not 100 <= code <= 199:
             progress.answered()
         upgrade = progress.upgradeConnection and progress.upgradeProtocol
         if code == 101 and upgrade and len(progress.unanswered) == 1:
-            progress.tunnel = True
+            self._dig()
         progress.code = 0
         progress.upgradeConnection = progress.upgradeProtocol = False
         if interrupted:

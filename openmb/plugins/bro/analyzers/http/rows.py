@@ -8,8 +8,12 @@ comes is made anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from operator import attrgetter
+from typing import Self
+
+from openmb.plugins.bro.analyzers.http.openrow import HTTPRow, OpenRow
+from openmb.plugins.bro.analyzers.http.rowformat import packRows, unpackRows
+
+__all__ = ["HTTPRow", "OpenRow", "Pairing"]
 
 #: More open rows than this are written out before the next request is taken in.
 MOST_PENDING = 100
@@ -17,86 +21,6 @@ MOST_PENDING = 100
 #: Bytes of text in open rows beyond which no more requests are read: a record must fit into one frame.  Zeek has no
 #: such bound.  Texts up to C{SHORT} are not worth a look: 100 rows of them stay below it.
 HEAVIEST, SHORT = 128 << 10, 256
-
-
-@dataclass(frozen=True, slots=True)
-class HTTPRow:
-    """
-    One row of http.log; None is an unset column.  Texts are as they came, escaping is the log writer's work.
-
-    @ivar stamp: when the row was begun, nanoseconds since the epoch.
-    @ivar depth: the row's number in its connection, from 1.
-    @ivar uri: with C{%} escapes decoded.
-    @ivar version: the reply's, as C{1.1}.
-    @ivar requestLength: bytes of body; of a compressed body the bytes before decompression.
-    @ivar responseLength: the same of the reply.
-    @ivar proxied: headers that tell of a proxy, C{NAME -> value}, in order, none twice.
-    """
-
-    stamp: int
-    depth: int
-    method: bytes | None
-    host: bytes | None
-    uri: bytes | None
-    status: int | None
-    referrer: bytes | None = None
-    version: bytes | None = None
-    userAgent: bytes | None = None
-    origin: bytes | None = None
-    requestLength: int = 0
-    responseLength: int = 0
-    statusMessage: bytes | None = None
-    infoCode: int | None = None
-    infoMessage: bytes | None = None
-    username: bytes | None = None
-    proxied: tuple[bytes, ...] | None = None
-
-
-_COLUMNS = tuple(HTTPRow.__dataclass_fields__)
-_columns = attrgetter(*_COLUMNS)
-
-
-class OpenRow:
-    """A row that is not written yet; the attributes are those of L{HTTPRow}."""
-
-    __slots__ = _COLUMNS
-
-    stamp: int
-    depth: int
-    method: bytes | None
-    host: bytes | None
-    uri: bytes | None
-    status: int | None
-    referrer: bytes | None
-    version: bytes | None
-    userAgent: bytes | None
-    origin: bytes | None
-    requestLength: int
-    responseLength: int
-    statusMessage: bytes | None
-    infoCode: int | None
-    infoMessage: bytes | None
-    username: bytes | None
-    proxied: tuple[bytes, ...] | None
-
-    def __init__(self, stamp: int, depth: int) -> None:
-        self.stamp, self.depth = stamp, depth
-        self.method = self.host = self.uri = self.status = self.referrer = self.version = self.userAgent = None
-        self.origin = self.statusMessage = self.infoCode = self.infoMessage = self.username = self.proxied = None
-        self.requestLength = self.responseLength = 0
-
-    def row(self) -> HTTPRow:
-        """The row as it stands."""
-        return HTTPRow(*_columns(self))
-
-    def weight(self) -> int:
-        """Bytes of text."""
-        texts = (self.method, self.host, self.uri, self.referrer, self.userAgent, self.origin, self.username)
-        return sum(len(text) for text in (*texts, self.statusMessage, self.infoMessage, *(self.proxied or ())) if text)
-
-    def informational(self) -> bool:
-        """Is the last status an interim one (1xx)?"""
-        return self.status is not None and 100 <= self.status <= 199
 
 
 class Pairing:
@@ -180,3 +104,21 @@ class Pairing:
         """The rows written since the last call."""
         rows, self.written = self.written, []
         return rows
+
+    def dump(self) -> bytes:
+        """Everything but the finished rows, as C{rowformat.PAIRING} declares it; nothing where there is nothing."""
+        if not self.depth and not self.request and not self.response:
+            return b""
+        return packRows((self.request, self.response, self.depth), self.pending)
+
+    @classmethod
+    def load(cls, data: bytes) -> Self:
+        """
+        Open rows that were dumped elsewhere.
+
+        @raise OperationError: C{BAD_REQUEST}, the bytes are no such dump.
+        """
+        pairing = cls()
+        if data:
+            (pairing.request, pairing.response, pairing.depth), pairing.pending = unpackRows(data)
+        return pairing

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 
+from openmb.plugins.bro.analyzers.http.inflate import Inflater
+
 #: Bytes of an unfinished line that are kept for each side.  Zeek's limit is 16 MiB.
 LONGEST_LINE = 64 << 10
 
@@ -78,9 +80,8 @@ class Progress:
     @ivar keepAlive: a version above 1.0 or a client's C{Connection: keep-alive} was seen.
     @ivar connectionClose: a server's C{Connection: close} was seen.
     @ivar connectRequest: a CONNECT waits for its answer.
-    @ivar tunnel: what follows is not HTTP, or HTTP inside HTTP.
-    @ivar violated: removed because of a violation.
-    @ivar confirmed: Zeek would name the service.
+    @ivar tunnel: what follows is not this HTTP.
+    @ivar confirmed: that was said.
     @ivar requested: there was a request.
     @ivar upgradeConnection: the reply in progress has C{Connection: upgrade}.
     @ivar upgradeProtocol: ... and an C{Upgrade} field.
@@ -93,7 +94,6 @@ class Progress:
         "connectionClose",
         "connectRequest",
         "tunnel",
-        "violated",
         "confirmed",
         "requested",
         "upgradeConnection",
@@ -102,7 +102,7 @@ class Progress:
     __slots__ = (*FLAGS, "code", "replyVersion", "requestVersion", "unanswered")
 
     def __init__(self) -> None:
-        self.keepAlive = self.connectionClose = self.connectRequest = self.tunnel = self.violated = False
+        self.keepAlive = self.connectionClose = self.connectRequest = self.tunnel = False
         self.confirmed = self.requested = self.upgradeConnection = self.upgradeProtocol = False
         self.requestVersion = self.replyVersion = self.code = 0
         self.unanswered = bytearray()
@@ -140,6 +140,7 @@ class Side:
     @ivar range: bytes of a Content-Range, 0 without.
     @ivar chunked: Transfer-Encoding says so.
     @ivar compressed: gzip or deflate.
+    @ivar inflater: what unpacks such a body, once a byte of it was seen.
     """
 
     __slots__ = (
@@ -153,6 +154,7 @@ class Side:
         "expected",
         "header",
         "held",
+        "inflater",
         "length",
         "mode",
         "range",
@@ -176,11 +178,26 @@ class Side:
         self.chunked = self.compressed = self.withheld = False
         self.content = int(Content.OTHER)
         self.boundary: bytes | None = None
+        self.inflater: Inflater | None = None
 
     @property
     def ongoing(self) -> bool:
         """Is a message in progress?"""
         return self.mode >= HEADERS
+
+    @property
+    def unpacked(self) -> bool:
+        """Is a compressed body at its end, or damaged, so that no more bytes of it count?"""
+        return self.inflater is not None and self.inflater.isOver
+
+    def countBody(self, data: bytes) -> None:
+        """Count bytes of a body that is not read by lines."""
+        if not self.compressed:
+            self.length += len(data)
+            return
+        if self.inflater is None:
+            self.inflater = Inflater()
+        self.length += self.inflater.feed(data)
 
     def ignore(self) -> None:
         """Expect nothing any more."""
@@ -192,7 +209,7 @@ class Side:
         """How many bytes can be passed over unseen; -1: all that may still come."""
         if self.ended or self.mode == IGNORED:
             return -1
-        if self.carriage:
+        if self.carriage or (self.compressed and not self.unpacked):
             return 0
         if self.mode in (BODY, CHUNK):
             return self.remaining
