@@ -1,5 +1,5 @@
 """
-A small plain-Python replay of captures into L{HTTPParser}: for tests only.
+A small plain-Python replay of captures into L{DrivenHTTP}: for tests only.
 
 TCP over IPv4 and IPv6 on Ethernet, Linux cooked and raw IP; blocks out of order wait, bytes that were acknowledged but
 never seen are a gap.
@@ -14,9 +14,11 @@ from typing import Any
 
 import dpkt
 
-from openmb.plugins.bro.analyzers.http.parser import HTTPParser, HTTPRow
+from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from tests.plugins.bro.analyzers.driven import DrivenHTTP
 
-PORTS = frozenset((80, 81, 631, 1080, 3128, 8000, 8080, 8888))
+#: Ports of HTTP, and two of captures whose HTTP Zeek knows by its signature.
+PORTS = frozenset((80, 81, 631, 1080, 3128, 8000, 8080, 8888, 7080, 27272))
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Connection:
     """One connection, fed with the segments of both sides."""
 
     def __init__(self, useSkip: bool) -> None:
-        self.parser = HTTPParser()
+        self.parser = DrivenHTTP()
         self.sides = {True: Direction(), False: Direction()}
         self.rows: list[HTTPRow] = []
         self.partial = False
@@ -140,7 +142,7 @@ class Result:
     responder: str
     responderPort: int
     rows: list[HTTPRow]
-    parser: HTTPParser
+    parser: DrivenHTTP
 
 
 def replay(capture: Path, useSkip: bool) -> list[Result]:

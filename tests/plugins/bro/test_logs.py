@@ -20,7 +20,7 @@ from openmb.packets.capture import openCapture
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.reporting.locality import isLocal
 from openmb.plugins.bro.reporting.logfile import LogFile
-from openmb.plugins.bro.reporting.logs import Column, fieldText, readable, seconds
+from openmb.plugins.bro.reporting.logs import Column, JSONFormat, TSVFormat, fieldText, readable, seconds
 from openmb.plugins.bro.reporting.uid import ConnectionIDs, base62, readKey
 from openmb.plugins.registry import findPlugin
 from openmb.state.addresses import addressWords
@@ -47,6 +47,23 @@ class FormatTests(SynchronousTestCase):
             (b"\xff\\", "string", "\\xff\\\\"),
         ):
             self.assertEqual(fieldText(value, kind), text, value)
+
+    def test_several(self) -> None:
+        """Sets and vectors: elements are escaped as fields are, and their commas too."""
+        for value, kind, text in (
+            ((), "set[enum]", "(empty)"),
+            ((b"VIA -> a,b", b"c\\"), "set[string]", "VIA -> a\\x2cb,c\\\\"),
+            ((b"-", b"", None), "vector[string]", "\\x2d,(empty),-"),
+            ((1_500_000, 0), "vector[interval]", "1.500000,0.000000"),
+            ((80,), "set[port]", "80"),
+        ):
+            self.assertEqual(fieldText(value, kind), text, value)
+            self.assertEqual(TSVFormat("x", (Column("a", kind),)).row([value]), text + "\n")
+
+    def test_severalAsJSON(self) -> None:
+        columns = (Column("a", "set[string]"), Column("b", "vector[interval]"), Column("c", "set[enum]"))
+        row = JSONFormat("x", columns).row([(b"a,b", b"\xff"), (1_500_000,), ()])
+        self.assertEqual(row, '{"a":["a,b","\\\\xff"],"b":[1.500000],"c":[]}\n')
 
     @given(some.binary())
     def test_readable(self, data: bytes) -> None:

@@ -54,7 +54,7 @@ _NO_TAGS: tuple[Scalar, ...] = ()
 _NO_FILES: list[Value] = [None] * 6
 
 
-def _columnsOf(row: HTTPRow) -> list[Value]:
+def columnsOf(row: HTTPRow) -> list[Value]:
     """What a request's row has after the ends of its connection."""
     return [
         row.depth,
@@ -102,7 +102,7 @@ class BroLogs:
         ends: list[Value] = []
         for high, low, port in endpoints(words, identity.swapped):
             ends += [addressText(high, low), port]
-        self.http.writeAll([[row.stamp // 1000, uid, *ends, *_columnsOf(row)] for row in rows])
+        self.http.writeAll([[row.stamp // 1000, uid, *ends, *columnsOf(row)] for row in rows])
 
     def flush(self) -> None:
         """

@@ -451,6 +451,53 @@ class ViolationTests(SynchronousTestCase):
         self.assertFalse(parser.confirmed)
 
 
+class AgainTests(SynchronousTestCase):
+    """Section 2.9: an analyser that comes after another goes on with its open rows."""
+
+    def test_replayed(self) -> None:
+        """The request counts twice: once with the reply, once without."""
+        first = DrivenHTTP()
+        self.assertEqual(first.data(CLIENT, GET + b"junk\r\n", 1), [])
+        self.assertTrue(first.violated)
+        second = DrivenHTTP(Pairing.load(first.around.requests.dump()))
+        second.analyzer.data(CLIENT, GET + b"junk\r\n", 2)
+        rows = second.data(SERVER, OK, 2)
+        self.assertEqual([(row.depth, row.stamp, row.status) for row in rows], [(1, 1, 200)])
+        self.assertTrue(second.violated)
+        self.assertEqual(second.signs, [Sign.CONFIRMED, Sign.VIOLATED])
+        rows = second.removed(3)
+        self.assertEqual([(row.depth, row.stamp, row.status) for row in rows], [(2, 2, None)])
+
+    def test_badRequestOnly(self) -> None:
+        """The reply that brings the second analyser makes a row without method."""
+        first = DrivenHTTP()
+        first.data(CLIENT, b"junk\r\n", 1)
+        second = DrivenHTTP(first.around.requests)
+        second.analyzer.data(CLIENT, b"junk\r\n", 2)
+        (row,) = second.data(SERVER, OK, 2)
+        self.assertEqual((row.depth, row.method, row.status), (1, None, 200))
+
+    def test_goesOnInsideThePacket(self) -> None:
+        """A violation ends nothing by itself; the other side is still read."""
+        parser = DrivenHTTP()
+        parser.analyzer.data(CLIENT, GET + b"junk\r\n" + GET, 1)
+        parser.analyzer.data(SERVER, OK, 1)
+        self.assertEqual(parser.analyzer.skip(CLIENT), -1)
+        found = parser.analyzer.findings
+        self.assertEqual(found[:2], [Sign.CONFIRMED, Sign.VIOLATED])
+        self.assertEqual([row.status for row in found[2:] if isinstance(row, HTTPRow)], [200])
+
+    def test_interrupted(self) -> None:
+        """A running reply is written with what came of it; open requests stay open."""
+        parser = DrivenHTTP()
+        parser.data(CLIENT, GET * 2, 1)
+        parser.data(SERVER, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 2)
+        parser.analyzer.interrupted(3)
+        rows = [row for row in parser.analyzer.findings if isinstance(row, HTTPRow)]
+        self.assertEqual([(row.status, row.responseLength) for row in rows], [(200, 3)])
+        self.assertEqual(parser.pending, 1)
+
+
 class CompressedTests(SynchronousTestCase):
     """Section 2.6: bodies of gzip and deflate count as they are unpacked."""
 
