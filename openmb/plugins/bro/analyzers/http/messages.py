@@ -10,7 +10,7 @@ from openmb.plugins.bro.analyzers.analyzer import Analyzer, Sign, Surroundings
 from openmb.plugins.bro.analyzers.http import side as http_side
 from openmb.plugins.bro.analyzers.http.rowformat import MOST_PROXIED
 from openmb.plugins.bro.analyzers.http.rows import SHORT, OpenRow
-from openmb.plugins.bro.analyzers.http.side import Content, Expected, Progress, Side
+from openmb.plugins.bro.analyzers.http.side import Progress, Side
 from openmb.plugins.bro.analyzers.http.syntax import (
     firstWord,
     parseChunkSize,
@@ -26,33 +26,17 @@ from openmb.plugins.bro.analyzers.http.syntax import (
 
 _COLUMNS = {b"HOST": "host", b"REFERER": "referrer", b"ORIGIN": "origin", b"USER-AGENT": "userAgent"}
 _PROXIES = frozenset(
-    (
-        b"FORWARDED",
-        b"X-FORWARDED-FOR",
-        b"X-FORWARDED-FROM",
-        b"CLIENT-IP",
-        b"VIA",
-        b"XROXY-CONNECTION",
-        b"PROXY-CONNECTION",
-    )
+    b"FORWARDED X-FORWARDED-FOR X-FORWARDED-FROM CLIENT-IP VIA XROXY-CONNECTION PROXY-CONNECTION".split()
 )
 _AUTHORIZATIONS = frozenset((b"AUTHORIZATION", b"PROXY-AUTHORIZATION"))
 _FRAMING = frozenset(
-    (
-        b"CONTENT-LENGTH",
-        b"CONTENT-RANGE",
-        b"TRANSFER-ENCODING",
-        b"CONTENT-ENCODING",
-        b"CONTENT-TYPE",
-        b"CONNECTION",
-        b"UPGRADE",
-    )
+    b"CONTENT-LENGTH CONTENT-RANGE TRANSFER-ENCODING CONTENT-ENCODING CONTENT-TYPE CONNECTION UPGRADE".split()
 )
 _READ = _FRAMING | _PROXIES | _AUTHORIZATIONS | frozenset(_COLUMNS)
 
 # lines with simple names up to the empty line: no lone CR or LF, no continuation, nothing that begins with NUL
 _ORDINARY_HEADER = re.compile(rb"(?:[!-')-9;-~][!-9;-~]*+:[^\r\n]*+\r\n)++\r\n")
-_FIELDS = re.compile(rb"(?<=\n)(" + b"|".join(sorted(_READ)) + rb"):([^\r]*+)", re.IGNORECASE)
+_FIELDS = re.compile(rb"\n(" + b"|".join(sorted(_READ)) + rb"):([^\r]*+)", re.IGNORECASE)
 
 
 class MessageReader(Analyzer):
@@ -105,7 +89,7 @@ class MessageReader(Analyzer):
         progress.connectRequest = progress.connectRequest or b"CONNECT".startswith(method)
         progress.asked(b"HEAD".startswith(method))
         self.around.requests.requested(request.method, unescape(request.uri), self._now)
-        self._client.begin(http_side.HEADERS, Expected.PERHAPS)
+        self._client.begin(http_side.HEADERS, http_side.PERHAPS)
         if len(line) > SHORT and self.around.requests.heavy():
             self._stop(self._client)
             return
@@ -117,7 +101,7 @@ class MessageReader(Analyzer):
         server = self._server
         self._replyMade(False)
         if server.mode != http_side.IGNORED:
-            server.begin(http_side.RAW_REPLY, Expected.YES)
+            server.begin(http_side.RAW_REPLY, http_side.SOME_BODY)
             server.carriage = False
             server.held.clear()
 
@@ -132,7 +116,7 @@ class MessageReader(Analyzer):
         progress.code = 0
         self.around.requests.replied(b"0.9", 0, b"<empty>", self._now)
         server.begin(http_side.EVERYTHING, self._expectedBody())
-        if server.expected == Expected.NO:
+        if server.expected == http_side.NO_BODY:
             self._replyMade(True)
 
     def _statusLine(self, line: bytes) -> None:
@@ -155,11 +139,13 @@ class MessageReader(Analyzer):
         if len(line) > SHORT and self.around.requests.heavy():
             self._stop(self._server)
 
-    def _expectedBody(self) -> Expected:
+    def _expectedBody(self) -> int:
         """Does the reply that begins now have a body?"""
         progress = self._progress
-        isHead = bool(progress.unanswered) and progress.unanswered[0] == 1
-        return Expected.NO if isHead or 100 <= progress.code <= 199 or progress.code in (204, 304) else Expected.YES
+        if progress.unanswered and progress.unanswered[0] == 1:
+            return http_side.NO_BODY
+        code = progress.code
+        return http_side.NO_BODY if 100 <= code <= 199 or code in (204, 304) else http_side.SOME_BODY
 
     def _confirm(self) -> None:
         """HTTP is spoken here; said once."""
@@ -230,10 +216,15 @@ class MessageReader(Analyzer):
             return position
         fromClient = side is self._client
         row = self.around.requests.current(fromClient, self._now)
-        for name, value in _FIELDS.findall(data, position, ordinary.end()):
-            self._headerField(side, row, name.upper(), value.lstrip())
-            if side.mode == http_side.IGNORED:
-                return ordinary.end()
+        for name, value in _FIELDS.findall(data, position - 1, ordinary.end()):
+            name, value = name.upper(), value.lstrip()
+            column = _COLUMNS.get(name)
+            if column is None or len(value) > SHORT:
+                self._headerField(side, row, name, value)
+                if side.mode == http_side.IGNORED:
+                    return ordinary.end()
+            elif fromClient:
+                setattr(row, column, value)
         self._headerLine(side, b"")
         return ordinary.end()
 
@@ -297,9 +288,9 @@ class MessageReader(Analyzer):
         if boundary is not None and len(boundary) <= http_side.LONGEST_BOUNDARY:
             side.boundary = b"--" + boundary
         if kind == b"multipart" and side.boundary is not None:
-            side.content = int(Content.MULTIPART)
+            side.content = http_side.MULTIPART
         else:
-            side.content = int(Content.MESSAGE if kind == b"message" else Content.OTHER)
+            side.content = http_side.MESSAGES if kind == b"message" else http_side.OTHER
 
     def _connectionField(self, side: Side, name: bytes, word: bytes) -> None:
         """Connection or Upgrade."""
@@ -317,9 +308,9 @@ class MessageReader(Analyzer):
 
     def _headersEnded(self, side: Side) -> None:
         """The empty line after header or trailer: what comes next?"""
-        if side.mode == http_side.TRAILER or side.expected == Expected.NO:
+        if side.mode == http_side.TRAILER or side.expected == http_side.NO_BODY:
             self._end(side)
-        elif side.content != Content.OTHER:
+        elif side.content != http_side.OTHER:
             self._readByLines(side)
         elif side.chunked:
             side.mode = http_side.CHUNK_SIZE
@@ -329,7 +320,7 @@ class MessageReader(Analyzer):
             self._end(side)
         elif self._progress.connectionClose or side.compressed:
             side.mode = http_side.EVERYTHING
-        elif side.expected == Expected.YES:
+        elif side.expected == http_side.SOME_BODY:
             side.mode = http_side.LINES
         else:
             self._end(side)
@@ -338,7 +329,7 @@ class MessageReader(Analyzer):
         """A body of type multipart or message begins."""
         if side.announced == 0:
             self._end(side)
-        elif side.content == Content.MULTIPART:
+        elif side.content == http_side.MULTIPART:
             side.mode = http_side.PREAMBLE
         else:
             side.mode = http_side.MESSAGE if side.announced > 0 else http_side.LINES
@@ -369,7 +360,7 @@ class MessageReader(Analyzer):
             return
         self._headerEnded(client)
         length = client.length
-        client.begin(http_side.START, Expected.PERHAPS)
+        client.begin(http_side.START, http_side.PERHAPS)
         if interrupted:
             client.ignore()
         self.around.requests.requestEnded(length, self._now)
@@ -381,7 +372,7 @@ class MessageReader(Analyzer):
             return
         self._headerEnded(server)
         length, code = server.length, progress.code
-        server.begin(http_side.START, Expected.PERHAPS)
+        server.begin(http_side.START, http_side.PERHAPS)
         self.around.requests.replyEnded(length, self._now)
         if not 100 <= code <= 199:
             progress.answered()

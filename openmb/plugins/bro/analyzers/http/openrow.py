@@ -4,12 +4,11 @@ One row of http.log, finished and not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPRow:
+class HTTPRow(NamedTuple):
     """
     One row of http.log; None is an unset column.  Texts are as they came, escaping is the log writer's work.
 
@@ -41,7 +40,7 @@ class HTTPRow:
     proxied: tuple[bytes, ...] | None = None
 
 
-_COLUMNS = tuple(HTTPRow.__dataclass_fields__)
+_COLUMNS = HTTPRow._fields
 _columns = attrgetter(*_COLUMNS)
 
 
@@ -76,7 +75,7 @@ class OpenRow:
 
     def row(self) -> HTTPRow:
         """The row as it stands."""
-        return HTTPRow(*_columns(self))
+        return HTTPRow._make(_columns(self))
 
     def weight(self) -> int:
         """Bytes of text."""

@@ -60,6 +60,8 @@ class Content(enum.IntEnum):
 
 
 # plain integers: comparing members of an enumeration takes too long for every line
+NO_BODY, PERHAPS, SOME_BODY = int(Expected.NO), int(Expected.PERHAPS), int(Expected.YES)
+OTHER, MULTIPART, MESSAGES = int(Content.OTHER), int(Content.MULTIPART), int(Content.MESSAGE)
 BODY, CHUNK, EVERYTHING = int(Mode.BODY), int(Mode.CHUNK), int(Mode.UNTIL_END)
 START, IGNORED, RAW_REPLY, HEADERS, LINES, PART = (
     int(mode) for mode in (Mode.START, Mode.IGNORED, Mode.RAW_REPLY, Mode.HEADERS, Mode.LINES, Mode.PART)
@@ -167,16 +169,16 @@ class Side:
         self.mode = START
         self.carriage = self.ended = False
         self.held = bytearray()
-        self.begin(START, Expected.PERHAPS)
+        self.begin(START, PERHAPS)
 
     def begin(self, mode: int, expected: int) -> None:
         """A message begins (or, with C{START}, none is in progress)."""
-        self.mode, self.expected = mode, int(expected)
+        self.mode, self.expected = mode, expected
         self.unfinished = self.remaining = self.length = self.range = 0
         self.header: bytes | bytearray | None = None
         self.announced = -1
         self.chunked = self.compressed = self.withheld = False
-        self.content = int(Content.OTHER)
+        self.content = OTHER
         self.boundary: bytes | None = None
         self.inflater: Inflater | None = None
 
@@ -203,7 +205,7 @@ class Side:
         """Expect nothing any more."""
         self.carriage = False
         self.held.clear()
-        self.begin(IGNORED, Expected.PERHAPS)
+        self.begin(IGNORED, PERHAPS)
 
     def passable(self) -> int:
         """How many bytes can be passed over unseen; -1: all that may still come."""

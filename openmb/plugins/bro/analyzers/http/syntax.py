@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _BLANKS = b" \t"
 _TOKEN_CHARACTERS = rb"!#$%&'*+\-.0-9A-Z^_`a-z|~"
@@ -46,8 +46,7 @@ _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 _DIGITS = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLine:
+class RequestLine(NamedTuple):
     """
     A request line that was accepted.
 
@@ -60,8 +59,7 @@ class RequestLine:
     version: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyLine:
+class ReplyLine(NamedTuple):
     """
     A line that begins like a status line.
 
