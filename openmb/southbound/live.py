@@ -94,9 +94,10 @@ class LiveCredentials:
         self._warnOfAge()
 
     def _loadList(self) -> Revocations:
-        found = Revocations.load(self._list.parent, self._own.value.authorities)
-        if found.due is None and self._known.dates:
-            raise ConfigurationError(f"{self._list} is gone, which lets nobody in again: bring it back")
+        authorities = self._own.value.authorities
+        found = Revocations.load(self._list.parent, authorities)
+        if (lost := found.lost(self._known, authorities)) is not None:
+            raise ConfigurationError(f"{self._list}: {lost}")
         self._known = found
         return found
 

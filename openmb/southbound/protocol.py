@@ -9,7 +9,7 @@ from collections.abc import Callable
 from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -19,12 +19,11 @@ from zope.interface import implementer
 from openmb.errors import OpenMBError, OperationError, ProtocolError
 from openmb.southbound.connection import Connection, State
 from openmb.southbound.link import Link, Receiver, Transport, addressOf, printable
+from openmb.southbound.pressure import Pressure, bytesTaken
 from openmb.wire.messages import Goodbye, Hello, Message, Refused, Welcome
 
 #: Seconds between two looks at the clock.
 TICK = 0.5
-#: Seconds for which a peer may take nothing, and bytes that may wait for it meanwhile.
-STALL_LIMIT, PILE_LIMIT = 30.0, 64 << 20
 #: Seconds that a peer has to take the last bytes before the connection is cut.
 LINGER = 5.0
 
@@ -33,7 +32,7 @@ class ConnectionFailed(OpenMBError):
     """A connection ended before its session was open."""
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class SouthboundProtocol(Protocol):
     """
     One connection, either end; it is the L{Link} of its receiver.
@@ -41,6 +40,7 @@ class SouthboundProtocol(Protocol):
     @param makeReceiver: makes the receiver of this link.
     @param hello: (middlebox) makes the HELLO to send first.
     @param admit: (controller) raises L{OperationError} when a HELLO is not to be welcomed.
+    @ivar secured: the TLS hand-shake is over; at the controller, the peer's certificate is then found good.
     """
 
     transport: Transport  # type: ignore[assignment]
@@ -57,14 +57,14 @@ class SouthboundProtocol(Protocol):
         self.writable = True
         self.whenWritable: Callable[[], None] = _nothing
         self.peer = "nobody"
+        self.secured = False
         self._connection, self._clock, self._hello, self._admit = connection, clock, hello, admit
         self._receiver = makeReceiver(self)
         self._reason: str | None = None
         self._opened = False
         self._waiting: list[Deferred[None]] = []
         self._lost = False
-        self._piled = 0
-        self._stalledAt: float | None = None
+        self._pressure = Pressure(lambda: bytesTaken(self.transport))
         self._mourning: list[Deferred[None]] = []
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = clock
@@ -76,7 +76,11 @@ class SouthboundProtocol(Protocol):
         self.transport.registerProducer(self, True)
         self._ticker.start(TICK)
         if self._hello is not None:
-            self.transport.write(self._connection.send(self._hello()))
+            self._write(self._connection.send(self._hello()))
+
+    def handshakeCompleted(self) -> None:
+        """TLS is there."""
+        self.secured = True
 
     def dataReceived(self, data: bytes) -> None:
         """Deliver the messages in C{data}; a peer that breaks the protocol is dropped."""
@@ -108,16 +112,16 @@ class SouthboundProtocol(Protocol):
     def send(self, message: Message) -> None:
         """See L{Link}."""
         if self._connection.state is not State.CLOSED and self._reason is None:
-            data = self._connection.send(message)
-            self.transport.write(data)
-            if not self.writable:
-                self._pile(len(data))
+            self._write(self._connection.send(message))
 
-    def _pile(self, size: int) -> None:
-        """The peer takes nothing for now: what is sent waits in memory, but not without end."""
-        self._piled += size
-        if self._piled > PILE_LIMIT:
-            self.cut(f"it does not take what is sent: {self._piled >> 20} MiB wait")
+    def _write(self, data: bytes) -> None:
+        """Everything goes this way: what the peer does not take waits in memory, but not without end."""
+        self.transport.write(data)
+        try:
+            self._pressure.wrote(len(data))
+        except ProtocolError as error:
+            if self._reason is None:
+                self.cut(str(error))
 
     def cut(self, reason: str) -> None:
         """Drop the connection at once, with a line in the log."""
@@ -156,12 +160,12 @@ class SouthboundProtocol(Protocol):
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
         self.writable = False
-        self._stalledAt = self._clock.seconds()
+        self._pressure.full(self._clock.seconds())
 
     def resumeProducing(self) -> None:
         """The transport's buffer has room."""
         self.writable = True
-        self._piled, self._stalledAt = 0, None
+        self._pressure.empty()
         self.whenWritable()
 
     def stopProducing(self) -> None:
@@ -186,11 +190,11 @@ class SouthboundProtocol(Protocol):
             if self._admit is not None:
                 self._admit(hello, self.transport)
         except OperationError as error:
-            self.transport.write(self._connection.refuse(error.refusal, error.reason))
+            self._write(self._connection.refuse(error.refusal, error.reason))
             self._drop(error.reason)
         else:
             self.peer = f"{hello.name} ({hello.kind}) at {self.peer}"
-            self.transport.write(self._connection.welcome())
+            self._write(self._connection.welcome())
             self._open(hello)
 
     def _open(self, peer: Hello | Welcome) -> None:
@@ -208,18 +212,17 @@ class SouthboundProtocol(Protocol):
                 each.errback(ConnectionFailed(self._reason))
 
     def _tick(self) -> None:
-        if self._stalledAt is not None and self._clock.seconds() - self._stalledAt >= STALL_LIMIT:
-            self.cut(f"it has taken nothing of what is sent for {STALL_LIMIT:g} s")
-            return
+        now = self._clock.seconds()
         try:
-            for data in self._connection.timePassed(self._clock.seconds()):
-                self.transport.write(data)
+            self._pressure.timePassed(now)
+            for data in self._connection.timePassed(now):
+                self._write(data)
         except ProtocolError as error:
             self._drop(str(error), linger=0)
 
     def _flush(self) -> None:
         if data := self._connection.dataToSend():
-            self.transport.write(data)
+            self._write(data)
 
     def _drop(self, reason: str, linger: float = LINGER) -> None:
         self._log.warn("dropping {peer}: {reason}", peer=self.peer, reason=reason)

@@ -13,12 +13,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError, Refusal
-from openmb.southbound import protocol as protocols
+from openmb.southbound import pressure
 from openmb.southbound.client import MiddleboxFactory
 from openmb.southbound.connection import Terms
+from openmb.southbound.halfopen import HalfOpen, halfOpenTotal
 from openmb.southbound.link import Transport
 from openmb.southbound.protocol import LINGER, ConnectionFailed, SouthboundProtocol
-from openmb.southbound.server import ControllerFactory, halfOpenTotal
+from openmb.southbound.server import ControllerFactory
 from openmb.wire.codec import decodeAll, encode
 from openmb.wire.messages import (
     Goodbye,
@@ -254,7 +255,7 @@ class PressureTests(Ends):
 
     def test_pile(self) -> None:
         """What waits for a peer that takes nothing is bounded."""
-        self.patch(protocols, "PILE_LIMIT", 1000)
+        self.patch(pressure, "PILE_LIMIT", 1000)
         protocol, transport = self.opened()
         for _ in range(100):
             protocol.send(Ping(1))
@@ -265,9 +266,61 @@ class PressureTests(Ends):
         self.assertTrue(transport.disconnecting)
         self.assertLess(len(transport.value()), 100 * len(encode(Ping(1))) + 2000)
 
+    def test_pileOfAnswers(self) -> None:
+        """The answers to PING are part of what waits: who asks without end and never reads is cut."""
+        self.patch(pressure, "PILE_LIMIT", 1000)
+        protocol, transport = self.opened()
+        protocol.pauseProducing()
+        answers = 1000 // len(encode(Pong(1)))
+        for _ in range(answers):
+            protocol.dataReceived(encode(Ping(1)))
+        self.assertFalse(transport.disconnecting)
+        with capturedLogs() as logs:
+            protocol.dataReceived(encode(Ping(1)))
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(["it does not take what is sent: 0 MiB wait"], [log["reason"] for log in logs])
+
+    def test_strangersGoFirst(self) -> None:
+        """Those go that have not finished TLS, the oldest first, and only then those that have."""
+        waiting = [self.controller() for _ in range(3)]
+        waiting[0][0].handshakeCompleted()
+        waiting[2][0].handshakeCompleted()
+        for gone in (1, 3, 4):
+            waiting.append(self.controller())
+            self.clock.advance(0)
+            self.assertTrue(waiting[gone][1].disconnected)
+        waiting[-1][0].handshakeCompleted()
+        self.controller()
+        self.clock.advance(0)
+        self.assertEqual([True, True, False, True, True, False], [transport.disconnected for _, transport in waiting])
+
+    def test_placesForHandshakes(self) -> None:
+        """Whoever holds one certificate cannot take all places from those who are about to show theirs."""
+        self.patch(self.factory, "_halfOpen", HalfOpen(8, 100))
+        newcomers = [self.controller() for _ in range(2)]
+        for _ in range(30):
+            self.controller()[0].handshakeCompleted()
+        self.clock.advance(0)
+        self.assertEqual([False, False], [transport.disconnecting for _, transport in newcomers])
+
+    def test_strangersOfAllHosts(self) -> None:
+        """With too many together, those go first that have not finished TLS, whatever host they are of."""
+        self.patch(self.factory, "_halfOpen", HalfOpen(3, 4))
+        hosts = (1, 1, 2, 2, 2)
+        waiting = []
+        for host in hosts:
+            waiting.append(self.controller(IPv4Address("TCP", f"192.0.2.{host}", 1)))
+            if host == 1:
+                waiting[-1][0].handshakeCompleted()
+        self.clock.advance(0)
+        self.assertEqual(
+            [False, False, True, False, False],
+            [transport.disconnecting or transport.disconnected for _, transport in waiting],
+        )
+
     def test_halfOpenOnesOfAllHosts(self) -> None:
         """With too many together, the oldest of the host that has the most has to go."""
-        self.patch(self.factory, "_total", 4)
+        self.patch(self.factory, "_halfOpen", HalfOpen(3, 4))
         waiting = [self.controller(IPv4Address("TCP", f"192.0.2.{host}", 1)) for host in (1, 2, 3, 3, 4)]
         self.clock.advance(0)
         gone = [transport.disconnecting or transport.disconnected for _, transport in waiting]
@@ -295,7 +348,7 @@ class PressureTests(Ends):
             self.opened()
             self.lose(self.controller()[0])
         self.controller()
-        self.assertEqual([1], [len(waiting) for waiting in self.factory._halfOpen.values()])
+        self.assertEqual(1, len(self.factory._halfOpen))
 
 
 class MiddleboxTests(Ends):

@@ -1,0 +1,1 @@
+Certificates and keyrings are renewed, revoked and rotated while everything runs (``openmb certs renew``, ``revoke``, ``revoked``; ``openmb keys add``, ``use``, ``drop``), and an older list of revoked certificates never takes the place of a newer one; ``docs/security.md`` says who trusts whom and what to do when a key is stolen.
