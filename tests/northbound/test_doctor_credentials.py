@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from openmb.northbound.doctor.credentials import checkCertificates, checkKeyrings
 from openmb.northbound.doctor.finding import Finding, Level
-from openmb.southbound.certificates import makeAuthority, makeCertificate
+from openmb.southbound.certificates import VALIDITY, makeAuthority, makeCertificate
 from openmb.southbound.keys import makeKeyring, rotateKeyring
 from openmb.southbound.revocation import LIST, revoke
 from openmb.state.keyring import Keyring
@@ -65,6 +65,16 @@ class CertificateTests(DoctorCase):
         self.assertEqual({}, self.kinds)
         (self.folder / LIST).write_bytes(b"nonsense")
         self.has(self.look(), Level.WRONG, "authority.crl: ")
+
+    def test_listOverdue(self) -> None:
+        """It stays in force, but there is probably a newer one somewhere."""
+        (self.folder / "authority.key").write_bytes(self.signer.read_bytes())
+        (self.folder / "authority.key").chmod(0o600)
+        revoke(self.folder, "bro1")
+        (self.folder / "authority.key").unlink()
+        words = "authority.crl: was to be made again by "
+        self.has(self.look(now=datetime.now(UTC) + VALIDITY), Level.WARNING, words)
+        self.assertNotIn(words, " ".join(map(str, self.look())))
 
     def test_twoAuthorities(self) -> None:
         """While one takes the place of the other, certificates of either are good."""

@@ -20,8 +20,9 @@ from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.northbound.doctor.finding import Finding, Level
 from openmb.northbound.doctor.ports import checkController, checkListening
 from openmb.operations.journal import MemoryJournal
-from openmb.southbound.certificates import loadCredentials, makeAuthority, makeCertificate
+from openmb.southbound.certificates import loadCredentials, makeAuthority, makeCertificate, renewCertificate
 from openmb.southbound.connection import Terms
+from openmb.southbound.revocation import revoke
 from openmb.southbound.server import ControllerFactory, listenSouthbound
 from openmb.southbound.tls import admitByCertificate
 from openmb.wire.formats import End
@@ -39,7 +40,7 @@ class ListeningTests(TestCase, DoctorCase):
         makeCertificate(self.folder, End.CONTROLLER, "controller")
         makeCertificate(self.folder, End.MIDDLEBOX, "bro1", "bro")
 
-    async def meet(self, certificates: Path, judging: float) -> list[Finding]:
+    async def meet(self, certificates: Path, judging: float, revoked: str = "") -> list[Finding]:
         """What the doctor says of a controller here, shown the certificate of bro1 in C{certificates}."""
         controller = Controller(EmbeddedNetwork(self.folder / "none", LOOP), MemoryJournal(), LOOP)
         factory = ControllerFactory(
@@ -48,6 +49,9 @@ class ListeningTests(TestCase, DoctorCase):
         endpoint = TCP4ServerEndpoint(LOOP, 0, interface="127.0.0.1")
         port = await listenSouthbound(endpoint, factory, loadCredentials(self.folder, "controller"), LOOP)
         self.addCleanup(port.stopListening)
+        if revoked:
+            revoke(self.folder, revoked)
+            renewCertificate(self.folder, revoked)
         place = f"127.0.0.1:{cast(Any, port).getHost().port}"
         return await deferToThread(lambda: list(checkController(place, certificates, "bro1", judging=judging)))
 
@@ -63,6 +67,11 @@ class ListeningTests(TestCase, DoctorCase):
         (other / "authority.pem").write_bytes((self.folder / "authority.pem").read_bytes())
         found = await self.meet(other, 60.0)
         self.has(found, Level.WRONG, "controller controller refuses the certificate of bro1", "log says why")
+
+    async def test_revoked(self) -> None:
+        """The certificate of the controller, renewed on disk perhaps, but in use: found on the list."""
+        found = await self.meet(self.folder, 60.0, revoked="controller")
+        self.has(found, Level.WRONG, "the certificate that controller controller uses was revoked on")
 
 
 class StrangerTests(DoctorCase):

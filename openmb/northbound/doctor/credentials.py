@@ -50,6 +50,8 @@ def checkCertificates(
         revoked = Revocations.load(folder, authorities)
     except ConfigurationError as error:
         yield wrong(folder / LIST, str(error))
+    if revoked.due is not None and now >= revoked.due:
+        yield warning(folder / LIST, f"was to be made again by {revoked.due:%Y-%m-%d}: is there a newer one?")
     found = sorted(path.stem for path in folder.glob("*.pem") if path.stem != _AUTHORITY)
     if not (names or found):
         yield warning(

@@ -10,10 +10,13 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from cryptography import x509
+
 from openmb.errors import ConfigurationError
 from openmb.northbound.doctor.asking import PATIENCE
 from openmb.northbound.doctor.finding import Finding, Findings, ok, wrong
-from openmb.southbound.certificates import Identity, controllerHost, identityOfDER
+from openmb.southbound.certificates import Identity, controllerHost, identityOfDER, readAuthorities
+from openmb.southbound.revocation import Revocations
 from openmb.wire.formats import End
 
 #: Seconds that a controller gets to refuse a certificate; it says nothing to one that it takes.
@@ -66,11 +69,14 @@ def _meet(place: str, client: socket.socket, folder: Path, name: str, controller
         return wrong(place, f"not tried, for want of certificates ({error}): see those of {name}")
     try:
         with context.wrap_socket(client, server_hostname=controllerHost(controller)) as secured:
-            shown = identityOfDER(secured.getpeercert(binary_form=True) or b"")
+            data = secured.getpeercert(binary_form=True) or b""
+            shown = identityOfDER(data)
             if shown != Identity(End.CONTROLLER, controller):
                 return wrong(
                     place, f"{shown} listens there, not controller {controller}: give the right --controller-name"
                 )
+            if (problem := _revoked(folder, shown, data)) is not None:
+                return wrong(place, problem)
             secured.settimeout(judging)
             return _judged(place, secured, shown, name)
     except ssl.SSLCertVerificationError as error:
@@ -81,6 +87,18 @@ def _meet(place: str, client: socket.socket, folder: Path, name: str, controller
         return wrong(place, f"no TLS 1.3 there ({error.reason}): is this the controller's port?")
     except (OSError, ConfigurationError) as error:
         return wrong(place, f"{error}: is this the controller's port?")
+
+
+def _revoked(folder: Path, shown: Identity, data: bytes) -> str | None:
+    """Is the certificate C{data} that is in use there on the list here?  It may be another than that on disk."""
+    try:
+        date = Revocations.load(folder, readAuthorities(folder)).of(x509.load_der_x509_certificate(data))
+    except ConfigurationError as error:
+        return f"is the certificate of {shown} revoked? {error}"
+    if date is None:
+        return None
+    what = f"the certificate that {shown} uses was revoked on {date:%Y-%m-%d}"
+    return f"{what}, and no middlebox takes it: run 'openmb certs renew {shown.name}', and bring the new one there"
 
 
 def _judged(place: str, secured: ssl.SSLSocket, shown: Identity, name: str) -> Finding:
