@@ -13,6 +13,7 @@ from openmb.interfaces import IMiddlebox, IMiddleboxPlugin
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.adapter import BroAdapter
+from openmb.plugins.bro.analyzers.http.inflate import Inflater
 from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.engine import BroEngine
 from openmb.plugins.bro.options import BroOptions, settingsOf
@@ -45,7 +46,8 @@ class BroPlugin:
 
 
 def warmUp() -> None:
-    """Compile the kernels: one SYN that is tracked, moved to another middlebox, and reported there."""
+    """Compile the kernels: one SYN that is tracked, moved to another middlebox, and reported there; one body."""
+    Inflater().feed(b"\x78")
     octets = bytes.fromhex("4500002800000000400600000a0000010a00000204000050000000010000000050020200") + bytes(4)
     packets = Decoder(checksums=False).decode(packetBatch([octets], [1], link=101))
     source, destination = BroMiddlebox(BroSettings()), BroMiddlebox(BroSettings())
