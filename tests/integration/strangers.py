@@ -132,6 +132,10 @@ class StrangersCase(RunningServices):
         self.addCleanup(lambda: Deferred.fromCoroutine(self.leave(peer)))
         return peer
 
+    async def gone(self, peer: Raw) -> None:
+        """Wait until the controller has cut off C{peer}."""
+        await self.until("the end of a connection", lambda: peer.lost.called)
+
     async def leave(self, *peers: Raw) -> None:
         """Cut the connections of those who have one."""
         for peer in peers:

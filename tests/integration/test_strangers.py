@@ -32,7 +32,7 @@ class CertificateTests(StrangersCase):
         """Somebody whom TLS does not let in; the log says whose certificate it was, and why."""
         before = [self.said(each) for each in words]
         stranger = await self.connect(Raw(hello("bro3")), creator)
-        await stranger.lost
+        await self.gone(stranger)
         self.assertEqual(b"", stranger.received)
         for each, count in zip(words, before, strict=True):
             await self.heard(each, count + 1)
@@ -41,7 +41,7 @@ class CertificateTests(StrangersCase):
         """Somebody who is told why, as the log is."""
         before = self.said(words)
         stranger = await self.connect(Raw(data), creator)
-        await stranger.lost
+        await self.gone(stranger)
         self.assertIn(words.encode(), stranger.received)
         await self.heard(words, before + 1)
 
@@ -78,7 +78,7 @@ class CertificateTests(StrangersCase):
         async def shutOut() -> None:
             revoke(self.deployment.certificates, "bro3")
             self.controller.signal("HUP")
-            await good.lost
+            await self.gone(good)
             await self.heard("closing the session with bro3 (bro) at 127.0.0.1")
 
         await self.during(shutOut)
@@ -116,7 +116,7 @@ class BreachTests(StrangersCase):
         before = self.said(words)
         creator = asClient(self.clothes.own("bro3"))
         stranger = await self.connect(Raw(b"".join(parts), leaves), creator)
-        await stranger.lost
+        await self.gone(stranger)
         await self.heard(words, before + 1)
 
     async def test_breaches(self) -> None:
@@ -141,7 +141,7 @@ class BreachTests(StrangersCase):
         await self.during(cut, cut)
         await self.during(self.plain, self.plain)
         await self.during(self.meddle)
-        await self.during(lambda: slow.lost)
+        await self.during(partial(self.gone, slow))
         await self.heard("no hand-shake within 10 s")
         await self.end()
 
@@ -150,7 +150,7 @@ class BreachTests(StrangersCase):
         words = "ended before its session: TLS: "
         before = self.said(words)
         stranger = await self.connect(Raw(b"GET / HTTP/1.1\r\n\r\n"))
-        await stranger.lost
+        await self.gone(stranger)
         await self.heard(words, before + 1)
 
     async def meddle(self) -> None:
