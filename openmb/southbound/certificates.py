@@ -35,6 +35,8 @@ VALIDITY = timedelta(days=825)
 #: Certificates are valid from a little before they are made, for clocks that lag.
 _LAG = timedelta(hours=1)
 AUTHORITY = "authority"
+#: Where certificates (not keys) are kept that others have taken the place of, so that they can still be revoked.
+REPLACED = "replaced"
 _URI = re.compile(
     r"openmb:(?:controller/(?P<controller>[\w.-]+)|middlebox/(?P<kind>[\w.-]+)/(?P<middlebox>[\w.-]+))", re.ASCII
 )
@@ -124,21 +126,43 @@ def renewCertificate(directory: Path, name: str) -> Path:
     """
     Make a new key and certificate for whom C{<name>.pem} in C{directory} speaks for, in the place of the old ones.
 
+    The old certificate is valid until its end, or until it is revoked: it is kept in L{REPLACED}, its key is not.
+
     @return: the certificate's path.
     @raise ConfigurationError: there is none, or it cannot be replaced; the old ones are then still there.
     """
-    identity = identityOf(readCertificate(directory / f"{name}.pem"))
+    old = readCertificate(directory / f"{name}.pem")
+    identity = identityOf(old)
     if identity.name != name:
         raise ConfigurationError(f"{directory / name}.pem is that of {identity}: rename it first")
     try:
         with tempfile.TemporaryDirectory(dir=directory, prefix=".renew-") as draft:
             makeCertificate(directory, identity.role, name, identity.kind, Path(draft))
+            _keep(directory / REPLACED, old)
             # a reader that comes between the two finds that they do not match, and reads again later
             for ending in ("key", "pem"):
                 os.replace(Path(draft) / f"{name}.{ending}", directory / f"{name}.{ending}")
     except OSError as error:
         raise ConfigurationError(f"cannot write in {directory}: {error.strerror}") from error
     return directory / f"{name}.pem"
+
+
+def certificatesOf(directory: Path, name: str) -> list[x509.Certificate]:
+    """
+    The certificate C{name} in C{directory}, and those it has taken the place of.
+
+    @raise ConfigurationError: there is none, or one that was kept cannot be read.
+    """
+    own = readCertificate(directory / f"{name}.pem")
+    kept = map(readCertificate, sorted((directory / REPLACED).glob("*.pem")))
+    return [own, *(each for each in kept if identityOf(each).name == name)]
+
+
+def _keep(directory: Path, certificate: x509.Certificate) -> None:
+    path = directory / f"{certificate.serial_number:x}.pem"
+    directory.mkdir(exist_ok=True)
+    if not path.exists():
+        _write(path, certificate.public_bytes(Encoding.PEM))
 
 
 def loadCredentials(directory: Path, name: str) -> Credentials:

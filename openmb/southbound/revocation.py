@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from openmb.errors import ConfigurationError
-from openmb.southbound.certificates import AUTHORITY, VALIDITY, readCertificate, readKey
+from openmb.southbound.certificates import AUTHORITY, VALIDITY, certificatesOf, readCertificate, readKey
 
 LIST = f"{AUTHORITY}.crl"
 _END = b"-----END X509 CRL-----"
@@ -122,21 +122,23 @@ def _signed(revoked: x509.CertificateRevocationList, authority: x509.Certificate
 
 def revoke(directory: Path, name: str) -> Path:
     """
-    Put the certificate C{name} in C{directory} on the list there, signed by the authority there.
+    Put the certificate C{name} in C{directory}, and those that it has taken the place of, on the list there, signed by
+    the authority there.
 
     Lists of other authorities in the same file, as there are while one authority takes the place of another, stay.
 
     @return: the list's path; it has to be brought to every machine.
     @raise ConfigurationError: a file cannot be used, or the list cannot be written.
     """
-    certificate = readCertificate(directory / f"{name}.pem")
+    certificates = certificatesOf(directory, name)
     authority = readCertificate(directory / f"{AUTHORITY}.pem")
     key = readKey(directory / f"{AUTHORITY}.key")
     path = directory / LIST
     lists = _lists(path)
     own = [each for each in lists if _signed(each, authority)]
     number = max((rank(each)[0] for each in own), default=0) + 1
-    made = _sign(authority, key, {certificate.serial_number: datetime.now(UTC)} | Revocations(own).dates, number)
+    dates = {each.serial_number: datetime.now(UTC) for each in certificates} | Revocations(own).dates
+    made = _sign(authority, key, dates, number)
     others = [each for each in lists if each not in own]
     _replace(path, b"".join(each.public_bytes(Encoding.PEM) for each in (made, *others)))
     return path

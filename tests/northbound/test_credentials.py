@@ -68,6 +68,8 @@ class CertificateTests(SynchronousTestCase):
         self.assertEqual((said.status, said.output.count("\n")), (0, 1))
         self.assertRegex(said.output, rf"^20..-..-.. ..:.. UTC  {serial:x}  bro1$")
         self._certs("renew", "bro1")
+        self.assertIn(f"{serial:x}  bro1", command("certs", "revoked", "--directory", str(self.folder)).output)
+        (self.folder / "replaced" / f"{serial:x}.pem").unlink()
         self.assertIn(f"{serial:x}  -", command("certs", "revoked", "--directory", str(self.folder)).output)
         self.assertEqual(self._certs("revoke", "bro3"), 3)
 

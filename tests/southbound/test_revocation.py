@@ -11,7 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from openmb.errors import ConfigurationError
 from openmb.southbound import revocation
-from openmb.southbound.certificates import loadCredentials, makeAuthority, makeCertificate, readCertificate, readKey
+from openmb.southbound.certificates import (
+    loadCredentials,
+    makeAuthority,
+    makeCertificate,
+    readCertificate,
+    readKey,
+    renewCertificate,
+)
 from openmb.southbound.live import LiveCredentials
 from openmb.southbound.revocation import LIST, Revocations, rank, revoke
 from openmb.wire.formats import End
@@ -71,6 +78,33 @@ class RevocationTests(LiveTestCase):
         self.assertEqual((1, 2), (len(first.dates), len(both.dates)))
         self.assertEqual(first.of(own), both.of(own))
         self.assertIsNone(both.of(authority))
+
+    def test_renewedBefore(self) -> None:
+        """Those that were renewed are valid still, and go on the list with the name; others' and later ones do not."""
+        made = []
+        for _ in range(3):
+            made.append(loadCredentials(self.directory, "bro1").certificate)
+            renewCertificate(self.directory, "bro1")
+        renewCertificate(self.directory, "bro2")
+        made.append(loadCredentials(self.directory, "bro1").certificate)
+        revoke(self.directory, "bro1")
+        renewCertificate(self.directory, "bro1")
+        authority = loadCredentials(self.directory, "bro1").authority
+        found = Revocations.load(self.directory, [authority])
+        self.assertEqual({each.serial_number for each in made}, set(found.dates))
+        self.assertIsNone(found.of(loadCredentials(self.directory, "bro1").certificate))
+        self.assertEqual([], list((self.directory / "replaced").glob("*.key")), "no key is kept")
+
+    async def test_sessionOfBefore(self) -> None:
+        """A session that began with a certificate that was renewed since is closed too."""
+        credentials = await self.listenLive()
+        _, _, lower = self.join("bro2")
+        await self.opened(lower)
+        renewCertificate(self.directory, "bro2")
+        revoke(self.directory, "bro2")
+        self.factory.examine(credentials)
+        await self.until(lambda: lower.receivers[0].reasons)
+        self.assertIn("its certificate was revoked on", lower.receivers[0].reasons[0])
 
     def test_forged(self) -> None:
         """A list of another authority, or none, is an error, and no empty list."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from cryptography import x509
 
+from openmb.errors import ConfigurationError
 from openmb.southbound.certificates import (
+    REPLACED,
+    identityOf,
     makeAuthority,
     makeCertificate,
     readAuthorities,
@@ -71,15 +75,26 @@ def renew(name: str, directory: Path) -> None:
 @click.argument("name")
 @directoryOption
 def revoked(name: str, directory: Path) -> None:
-    """Shut out whoever has the certificate NAME, its open sessions included, once every service has the list."""
+    """
+    Shut out whoever has the certificate NAME, or one before it was renewed, open sessions included, once every service
+    has the list.
+    """
     click.echo(f"{revoke(directory, name)} has it now: bring that file to every machine, beside authority.pem")
 
 
 @command.command("revoked")
 @directoryOption
 def listed(directory: Path) -> None:
-    """Show what is revoked: when, the serial number, and the name if its certificate is still in the directory."""
+    """Show what is revoked: when, the serial number, and the name if the directory still has the certificate."""
     found = Revocations.load(directory, readAuthorities(directory))
-    names = {readCertificate(path).serial_number: path.stem for path in directory.glob("*.pem")}
+    paths = [*directory.glob("*.pem"), *directory.glob(f"{REPLACED}/*.pem")]
+    names = {each.serial_number: _name(each) for each in map(readCertificate, paths)}
     for serial, date in sorted(found.dates.items(), key=lambda entry: entry[1]):
         click.echo(f"{date:%Y-%m-%d %H:%M} UTC  {serial:x}  {names.get(serial, '-')}")
+
+
+def _name(certificate: x509.Certificate) -> str:
+    try:
+        return identityOf(certificate).name
+    except ConfigurationError:
+        return "an authority, or another's"
