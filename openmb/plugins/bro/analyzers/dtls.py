@@ -17,8 +17,8 @@ from construct import Array, Byte, Const, ConstructError, Flag, GreedyBytes, Int
 from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
 from openmb.plugins.bro.analyzers.datagrams import Malformed
+from openmb.plugins.bro.analyzers.dtlshello import DTLS_THREE, chosenVersion, clientVersion, isKnown
 from openmb.plugins.bro.analyzers.fragments import FRAGMENTS, Fragments
-from openmb.plugins.bro.analyzers.hello import DTLS_THREE, chosenVersion, clientVersion, isKnown
 
 _RECORD = struct.Struct(">BHH6sH")
 _HANDSHAKE = struct.Struct(">B3sH3s3s")
