@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
+from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.output import BroLogs
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, ConnectionIDs
 from openmb.plugins.bro.tracking.tracker import Tracker
@@ -35,6 +36,7 @@ class BroSettings:
     @ivar capacity: records for which there is room from the start.
     @ivar append: go on with logs that are there, in place of writing over them.
     @ivar uidKey: the key of the hash that makes connection ids; the same in all of a deployment.
+    @ivar local: which addresses are local; the same in all of a deployment.
     """
 
     logs: Path | None = None
@@ -45,6 +47,7 @@ class BroSettings:
     capacity: int = 1024
     append: bool = False
     uidKey: bytes = DEFAULT_KEY
+    local: LocalNetworks = PRIVATE
 
 
 class BroCore:
@@ -56,8 +59,11 @@ class BroCore:
 
     def __init__(self, settings: BroSettings) -> None:
         self.settings = settings
-        self.governing = hashlib.sha256(_RULES + settings.uidKey).digest()
-        self.logs = BroLogs(settings.logs, settings.asJSON, ConnectionIDs(settings.uidKey), settings.append)
+        networks = b"" if settings.local.text == PRIVATE.text else settings.local.text
+        self.governing = hashlib.sha256(_RULES + settings.uidKey + networks).digest()
+        self.logs = BroLogs(
+            settings.logs, settings.asJSON, ConnectionIDs(settings.uidKey), settings.append, settings.local
+        )
         self._own = Tracker(settings.maximumFlows, self.logs, settings.capacity)
         self._provisional: dict[int, Tracker] = {}
         self._frozen: dict[int, HeaderFieldList] = {}

@@ -11,6 +11,7 @@ from twisted.python import usage
 
 from openmb.errors import ConfigurationError
 from openmb.plugins.bro.core import BroSettings
+from openmb.plugins.bro.reporting.locality import readNetworks
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, readKey
 
 
@@ -20,11 +21,13 @@ class BroOptions(usage.Options):
     optFlags = [
         ["no-checksums", "C", "Take packets whatever their checksums say."],
         ["append", None, "Go on with logs that are there (a service always does) instead of writing over them."],
+        ["no-private-local", None, "Private and special addresses are not local unless --local-nets says so."],
         ["json", None, "Write logs as JSON lines instead of tab-separated values."],
     ]
     optParameters = [
         ["logs", None, None, "Directory for the logs, made if it is missing; without it nothing is written."],
         ["uid-key", None, None, "Key for connection ids: hexadecimal digits, or a file with them; equal everywhere."],
+        ["local-nets", None, None, "Local networks besides the private ones, separated by commas; or a file; or none."],
         ["max-flows", None, 1 << 20, "Connections held at most.", int],
         ["grace", None, 5.0, "Seconds of packet time that an ended connection stays before a sweep removes it.", float],
     ]
@@ -48,5 +51,11 @@ def settingsOf(options: Any) -> BroSettings:
         except OSError as error:
             raise ConfigurationError(f"--logs: {error}") from error
     return BroSettings(
-        logs, bool(options["json"]), options["max-flows"], options["grace"], append=bool(options["append"]), uidKey=key
+        logs,
+        bool(options["json"]),
+        options["max-flows"],
+        options["grace"],
+        append=bool(options["append"]),
+        uidKey=key,
+        local=readNetworks(options["local-nets"], not options["no-private-local"]),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmb.plugins.bro.reporting.locality import isLocal
+from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.logs import Column, Value
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.tracking.endpoints import endpointSizes
@@ -111,7 +111,9 @@ def _udpState(first: int, second: int) -> str:
     return "SHR" if second >= 0 else "OTH"
 
 
-def connectionRows(ids: ConnectionIDs, keys: NDArray[np.uint64], rows: NDArray[Any]) -> Iterator[list[Value]]:
+def connectionRows(
+    ids: ConnectionIDs, keys: NDArray[np.uint64], rows: NDArray[Any], local: LocalNetworks = PRIVATE
+) -> Iterator[list[Value]]:
     """The values of L{CONNECTION_COLUMNS} for each of some finished records: C{uint64[n, 5]}, C{ROW[n]}."""
     sizes = np.empty((len(rows), 2), np.uint64)
     endpointSizes(rows, sizes)
@@ -143,8 +145,8 @@ def connectionRows(ids: ConnectionIDs, keys: NDArray[np.uint64], rows: NDArray[A
             size[0] if timed else None,
             size[1] if timed else None,
             state,
-            isLocal(first[0], first[1]),
-            isLocal(second[0], second[1]),
+            local.isLocal(first[0], first[1]),
+            local.isLocal(second[0], second[1]),
             missed,
             history or None,
             packets[0],

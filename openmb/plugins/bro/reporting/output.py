@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openmb.errors import OutputFailed
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
+from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.logfile import LogFile
 from openmb.plugins.bro.reporting.logs import Column, Scalar, Value
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
@@ -84,16 +85,24 @@ class BroLogs:
     The logs of one engine; provides L{openmb.plugins.bro.tracking.tracker.IOutput}.
 
     @param directory: where they are written; None: nowhere.
+    @param local: which addresses are local.
     """
 
-    def __init__(self, directory: Path | None, asJSON: bool, ids: ConnectionIDs, append: bool = False) -> None:
-        self._ids = ids
+    def __init__(
+        self,
+        directory: Path | None,
+        asJSON: bool,
+        ids: ConnectionIDs,
+        append: bool = False,
+        local: LocalNetworks = PRIVATE,
+    ) -> None:
+        self._ids, self._local = ids, local
         self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append)
         self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log, all or none."""
-        self.conn.writeAll(list(connectionRows(self._ids, keys, rows)))
+        self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)))
 
     def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
         """Rows of http.log."""
