@@ -37,6 +37,7 @@ class BroSettings:
     @ivar append: go on with logs that are there, in place of writing over them.
     @ivar uidKey: the key of the hash that makes connection ids; the same in all of a deployment.
     @ivar local: which addresses are local; the same in all of a deployment.
+    @ivar rotation: seconds of packet time after which a log goes on in a new file; 0: never.
     """
 
     logs: Path | None = None
@@ -48,6 +49,7 @@ class BroSettings:
     append: bool = False
     uidKey: bytes = DEFAULT_KEY
     local: LocalNetworks = PRIVATE
+    rotation: int = 0
 
 
 class BroCore:
@@ -62,7 +64,12 @@ class BroCore:
         networks = b"" if settings.local.text == PRIVATE.text else settings.local.text
         self.governing = hashlib.sha256(_RULES + settings.uidKey + networks).digest()
         self.logs = BroLogs(
-            settings.logs, settings.asJSON, ConnectionIDs(settings.uidKey), settings.append, settings.local
+            settings.logs,
+            settings.asJSON,
+            ConnectionIDs(settings.uidKey),
+            settings.append,
+            settings.local,
+            settings.rotation * 1_000_000,
         )
         self._own = Tracker(settings.maximumFlows, self.logs, settings.capacity)
         self._provisional: dict[int, Tracker] = {}

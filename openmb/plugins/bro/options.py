@@ -28,6 +28,7 @@ class BroOptions(usage.Options):
         ["logs", None, None, "Directory for the logs, made if it is missing; without it nothing is written."],
         ["uid-key", None, None, "Key for connection ids: hexadecimal digits, or a file with them; equal everywhere."],
         ["local-nets", None, None, "Local networks besides the private ones, separated by commas; or a file; or none."],
+        ["rotate", None, 0, "Seconds of packet time after which a log goes on in a new file; 0: never.", int],
         ["max-flows", None, 1 << 20, "Connections held at most.", int],
         ["grace", None, 5.0, "Seconds of packet time that an ended connection stays before a sweep removes it.", float],
     ]
@@ -43,6 +44,8 @@ def settingsOf(options: Any) -> BroSettings:
         raise ConfigurationError("--max-flows must be at least 1")
     if not 0 <= options["grace"] <= 1e6:
         raise ConfigurationError("--grace must be from 0 to 1000000")
+    if not 0 <= options["rotate"] <= 10**9:
+        raise ConfigurationError("--rotate must be from 0 to 1000000000")
     key = readKey(options["uid-key"]) if options["uid-key"] is not None else DEFAULT_KEY
     logs = None if options["logs"] is None else Path(options["logs"])
     if logs is not None:
@@ -58,4 +61,5 @@ def settingsOf(options: Any) -> BroSettings:
         append=bool(options["append"]),
         uidKey=key,
         local=readNetworks(options["local-nets"], not options["no-private-local"]),
+        rotation=options["rotate"],
     )

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from openmb.errors import OutputFailed
-from openmb.plugins.bro.reporting.logs import Column, JSONFormat, TSVFormat, Value
+from openmb.plugins.bro.reporting.logs import Column, JSONFormat, TSVFormat, Value, stampText
 
 _BLOCK = 1 << 16
 
@@ -20,12 +23,22 @@ class LogFile:
 
     @param directory: None: rows are counted and dropped.
     @param append: go on with a log that is there, as a service does that is started again.
+    @param rotation: microseconds after which rows come into a new file, and the other gets a name with its time; 0:
+        never.
     """
 
     def __init__(
-        self, directory: Path | None, path: str, columns: tuple[Column, ...], asJSON: bool, append: bool = False
+        self,
+        directory: Path | None,
+        path: str,
+        columns: tuple[Column, ...],
+        asJSON: bool,
+        append: bool = False,
+        rotation: int = 0,
     ) -> None:
-        self._again = append
+        self._again, self._rotation = append, rotation
+        self._period: int | None = None  # of the rows that come now
+        self._earlier: deque[tuple[list[str], int]] = deque()  # rows before them that are not written, with theirs
         self._file = None if directory is None else directory / f"{path}.log"
         self._format = (JSONFormat if asJSON else TSVFormat)(path, columns)
         self._rows: list[str] = []
@@ -35,11 +48,30 @@ class LogFile:
         self._ended = False
         self.count = 0
 
-    def writeAll(self, rows: list[list[Value]]) -> None:
-        """Take some rows, or, if one of them cannot be formatted, none."""
+    def writeAll(self, rows: list[list[Value]], times: Sequence[int] | None = None) -> None:
+        """
+        Take some rows, or, if one of them cannot be formatted, none.
+
+        @param times: microseconds, by which logs are rotated; None: those in the first column.
+        """
         if self._file is not None:
-            self._rows += [self._format.row(values) for values in rows]
+            lines = [self._format.row(values) for values in rows]
+            if self._rotation:
+                self._sort(lines, [_timeOf(values) for values in rows] if times is None else times)
+            else:
+                self._rows += lines
         self.count += len(rows)
+
+    def _sort(self, lines: list[str], times: Sequence[int]) -> None:
+        """Keep lines apart that come into different files; the time never goes back."""
+        for line, now in zip(lines, times, strict=True):
+            period = now // self._rotation
+            if self._period is None:
+                self._period = period
+            if period > self._period:
+                self._earlier.append((self._rows, self._period))
+                self._rows, self._period = [], period
+            self._rows.append(line)
 
     @property
     def waiting(self) -> int:
@@ -48,7 +80,8 @@ class LogFile:
 
     def _frame(self, text: str) -> None:
         """Lines that are no rows; every row so far is either written or comes after them."""
-        self._written, self._lines = self.count - len(self._rows), -text.count("\n")
+        left = len(self._rows) + sum(len(rows) for rows, _period in self._earlier)
+        self._written, self._lines = self.count - left, -text.count("\n")
         self._unwritten += text.encode()
 
     def flush(self) -> None:
@@ -57,11 +90,21 @@ class LogFile:
 
         @raise OutputFailed: it does not take them; they are kept, and the next call goes on where this one stopped.
         """
-        if self._rows:
+        while self._earlier:
+            rows, period = self._earlier[0]
+            self._write(rows)
+            self._end()
+            self._rename(period)
+            self._earlier.popleft()
+        self._write(self._rows)
+
+    def _write(self, rows: list[str]) -> None:
+        """Rows, and what was left before them; they are taken off the list as soon as they are among what is left."""
+        if rows:
             if self._descriptor is None:
                 self._open()
-            self._unwritten += "".join(self._rows).encode()
-            self._rows.clear()
+            self._unwritten += "".join(rows).encode()
+            rows.clear()
         while self._unwritten and self._descriptor is not None:
             try:
                 taken = os.write(self._descriptor, self._unwritten)
@@ -95,14 +138,33 @@ class LogFile:
         self.flush()
         if self._descriptor is None and self._file is not None and not self._again:
             self._open()
+        self._end()
+
+    def _end(self) -> None:
+        """Write what stands after the rows, and close the file."""
         if self._descriptor is None:
             return
         if not self._ended:
             self._ended = True
             self._frame(self._format.footer(time.time()))
-        self.flush()
+        self._write([])
         os.close(self._descriptor)
         self._descriptor = None
+
+    def _rename(self, period: int) -> None:
+        """Give the file that was closed the name of its time."""
+        assert self._file is not None
+        stem = f"{self._file.stem}.{stampText(period * self._rotation / 1_000_000)}"
+        names = (self._file.with_name(f"{stem}{end}.log") for end in chain([""], (f"-{each}" for each in count(2))))
+        try:
+            self._file.rename(next(name for name in names if not name.exists()))
+        except OSError as error:
+            raise self._failure(error) from error
+
+
+def _timeOf(values: list[Value]) -> int:
+    first = values[0]
+    return first if isinstance(first, int) else 0
 
 
 def dropPartOfLine(file: Path) -> None:

@@ -132,7 +132,7 @@ class TSVFormat:
             f"#empty_field\t{_EMPTY}",
             f"#unset_field\t{_UNSET}",
             f"#path\t{self._path}",
-            f"#open\t{_stampText(now)}",
+            f"#open\t{stampText(now)}",
             "#fields\t" + "\t".join(column.name for column in self._columns),
             "#types\t" + "\t".join(column.type for column in self._columns),
         ]
@@ -147,7 +147,7 @@ class TSVFormat:
 
     def footer(self, now: float) -> str:
         """What stands after the rows."""
-        return f"#close\t{_stampText(now)}\n"
+        return f"#close\t{stampText(now)}\n"
 
 
 class JSONFormat:
@@ -182,5 +182,6 @@ class JSONFormat:
         return ""
 
 
-def _stampText(now: float) -> str:
+def stampText(now: float) -> str:
+    """Local time as it stands in headers and names."""
     return time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(now))

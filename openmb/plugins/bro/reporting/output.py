@@ -86,6 +86,7 @@ class BroLogs:
 
     @param directory: where they are written; None: nowhere.
     @param local: which addresses are local.
+    @param rotation: microseconds of packet time after which files are rotated; 0: never.
     """
 
     def __init__(
@@ -95,14 +96,15 @@ class BroLogs:
         ids: ConnectionIDs,
         append: bool = False,
         local: LocalNetworks = PRIVATE,
+        rotation: int = 0,
     ) -> None:
         self._ids, self._local = ids, local
-        self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append)
-        self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append)
+        self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append, rotation)
+        self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log, all or none."""
-        self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)))
+        self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)), rows["last"].tolist())
 
     def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
         """Rows of http.log."""

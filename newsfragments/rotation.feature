@@ -1,0 +1,1 @@
+Bro: `--rotate SECONDS` ends logs and begins new ones, named as Zeek names them.
