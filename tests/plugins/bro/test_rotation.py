@@ -124,6 +124,18 @@ class RotationTests(SynchronousTestCase):
         self.log.close()
         self.assertEqual({self.name(1): [0], "some.log": [1]}, self.rows())
 
+    def test_startedAgain(self) -> None:
+        """A process that was killed left rows in the log: those that come go on there, and the file gets their time."""
+        self.write(1)
+        self.log.flush()
+        self.log = self.made(append=True)
+        self.write(2, 3)
+        self.log.close()
+        lines = (self.folder / self.name(2)).read_text().splitlines()
+        rows = [line.split("\t")[0] for line in lines if not line.startswith("#")]
+        self.assertEqual(["3600.000000", "7200.000000"], rows)
+        self.assertEqual(["some.log"], [path.name for path in self.folder.iterdir() if path.name != self.name(2)])
+
     def test_never(self) -> None:
         self.log = LogFile(self.folder, "some", COLUMNS, False)
         self.write(1, 2, 3)
