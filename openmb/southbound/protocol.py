@@ -254,7 +254,7 @@ def describeLoss(reason: Failure) -> str:
 
 def _explain(text: str) -> str:
     """TLS tells who was refused no more than that."""
-    refused = "alert" in text and ("certificate" in text or "unknown ca" in text)
+    refused = "alert" in text and any(each in text for each in ("certificate", "unknown ca", "internal error"))
     return f"{text} (the peer does not take the certificate of this end; its log says why)" if refused else text
 
 

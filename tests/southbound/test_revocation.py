@@ -37,6 +37,7 @@ class RevocationTests(LiveTestCase):
         self.assertTrue(self.warnings("its certificate was revoked on"))
         await self.opened(good)
         self.assertFalse(any(receiver.peers for receiver in bad.receivers))
+        await self.until(lambda: self.warnings("the peer does not take the certificate of this end"))
 
     async def test_whileItIsConnected(self) -> None:
         """The open session is closed, and does not come back; the other one goes on."""
