@@ -47,6 +47,7 @@ class Accounts:
         self.dead: set[str] = set()
         self.tainted: set[str] = set()
         self.entries: dict[int, Entry] = {}
+        self._bereft: set[int] = set()  # operations whose destination died
         self._routed: set[int] = set()
         self._troubled: set[int] = set()
         self._leased: set[tuple[int, str]] = set()
@@ -124,7 +125,9 @@ class Accounts:
         told, found = self._lost.get(report.operation, {}), list[str]()
         if brief and report.refusal in STRANGE:
             found.append(f"a move is {report.stage.value} for {report.reason!r}")
-        if brief and not report.recovered and report.stage is Stage.FINISHED and report.lost != sum(told.values()):
+        # what a destination that has died cannot acknowledge any more, the source may tell after the report's end
+        isWhole = brief and not report.recovered and report.operation not in self._bereft
+        if isWhole and report.stage is Stage.FINISHED and report.lost != sum(told.values()):
             found.append(f"a report knows of {report.lost} lost packets, the middleboxes of {sum(told.values())}")
         deleted = self._deleted.get(report.operation, 0)
         if short and not report.recovered and report.stage is Stage.FINISHED and report.deleted != deleted:
@@ -169,6 +172,11 @@ class Accounts:
     def died(self, name: str) -> None:
         """From now on whatever was or comes there is lost."""
         self.dead.add(name)
+        self._bereft.update(
+            operation
+            for operation, entry in self.entries.items()
+            if entry.destination.name == name and entry.step is not Step.CLOSED
+        )
 
     def returned(self, name: str) -> None:
         """A new process, which knows nothing: what happened until now is lost, what happens from now on is not."""
