@@ -116,37 +116,3 @@ class TailTests(SynchronousTestCase):
         except OperationError:
             return
         self.assertIn(data[:1], (b"", b"\1"))
-
-
-class SSHTests(SynchronousTestCase):
-    """Impossible packet lengths."""
-
-    def _exceeded(self, client: bytes, server: bytes) -> bool:
-        """In any segmentation alike."""
-        found = set()
-        for step in (1, 3, 1000):
-            watcher = SSHWatcher()
-            for originator, data in ((True, client[:12]), (False, server), (True, client[12:])):
-                for start in range(0, len(data), step):
-                    watcher.data(originator, data[start : start + step], 0)
-                    watcher = SSHWatcher.load(watcher.dump())
-            found.add(watcher.exceeded)
-        self.assertEqual(len(found), 1)
-        return found.pop()
-
-    def test_tooLong(self) -> None:
-        self.assertTrue(self._exceeded(b"SSH-2.0-ab\r\n\xff\0\0\0abc", b"SSH-2.0-cd\r\n"))
-
-    def test_second(self) -> None:
-        """The second packet counts as well."""
-        packet = b"\0\0\0\x0a\4\x14" + bytes(8)
-        self.assertTrue(self._exceeded(b"SSH-2.0-ab\r\n" + packet + b"\xff\0\0\0abc", b"SSH-2.0-cd\r\n"))
-        self.assertFalse(self._exceeded(b"SSH-2.0-ab\r\n" + packet + packet, b"SSH-2.0-cd\r\n"))
-
-    def test_afterNewKeys(self) -> None:
-        packet = b"\0\0\0\x0a\4\x15" + bytes(8)
-        self.assertFalse(self._exceeded(b"SSH-2.0-ab\r\n" + packet + b"\xff\0\0\0abc", b"SSH-2.0-cd\r\n"))
-
-    def test_first(self) -> None:
-        """Version 1 has other packets."""
-        self.assertFalse(self._exceeded(b"SSH-1.5-ab\r\n\xff\0\0\0abc", b"SSH-1.5-cd\r\n"))

@@ -1,121 +1,283 @@
 """
-The first packets of an SSH connection, as far as they show in conn.log: a packet length no packet can have.
+The first packets of an SSH connection: is a key exchange completed, and does a packet claim an impossible length?
 
 After both version lines each side sends binary packets, length first (RFC 4253, section 6). Zeek notes a length of
 more than 8 MiB with an C{X} in the history, once. From the first NEWKEYS of a side on, its packets cannot be read.
+Version 1 sends one readable packet a side. Packets before the other side's version line are not read.
 """
 
 from __future__ import annotations
 
-from construct import (
-    Array,
-    Const,
-    ConstructError,
-    Flag,
-    GreedyBytes,
-    Int8ul,
-    Int16ul,
-    Int32ul,
-    Prefixed,
-    Struct,
-    Terminated,
-)
+import re
+from typing import ClassVar, Self
 
-from openmb.errors import OperationError, Refusal
+from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16ul, Int32ul, Prefixed, Struct, Terminated
+
+from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.analyzers.lines import check, parsed
 
 _LIMIT = 8 * 1024 * 1024
 _LONGEST_LINE = 4096
+_LONGEST_READ = 35000  # no packet need be longer (RFC 4253, section 6.1); longer ones are not looked into
 _NEWKEYS = 21
-_HEADER = 6
-_VERSION, _PACKETS, _DONE = range(3)
+_SESSION_KEY = 3
+_FIRST_OF_ONE = (2, _SESSION_KEY)
+_VERSION, _OPENING, _PACKETS, _DONE = range(4)
+_UNKNOWN, _ONE, _BOTH, _TWO = range(4)
+_END = re.compile(rb"[\r\n]")
+_LISTS = 10
+_WHAT = "an SSH analyser"
 
 _FORMAT = Struct(
-    "version" / Const(1, Int8ul),
+    "version" / Const(2, Int8ul),
     "exceeded" / Flag * "a length was too large",
+    "confirmed" / Flag,
+    "protocol" / Array(2, Int8ul) * "of the version lines: 0 unknown, 1, 2 for both (1.99), 3 for version 2",
     "sides"
     / Array(
         2,
         Struct(
-            "stage" / Int8ul * "0 version line, 1 packets, 2 done",
+            "stage" / Int8ul * "0 version line, 1 first packet, 2 later packets, 3 done",
+            "swallow" / Flag * "an LF that comes next belongs to the version line",
             "pass" / Int32ul * "bytes of the current packet still to pass over",
-            "buffer" / Prefixed(Int16ul, GreedyBytes) * "bytes of an unfinished line or packet header",
+            "buffer" / Prefixed(Int16ul, GreedyBytes) * "bytes of an unfinished line or packet",
         ),
     ),
     Terminated,
 )
 
 
-class SSHWatcher:
+def readable(payload: bytes) -> bool:
+    """Is this, after the type, a complete KEXINIT (RFC 4253, section 7.1)?"""
+    place = 16
+    for _ in range(_LISTS):
+        if place + 4 > len(payload):
+            return False
+        place += 4 + int.from_bytes(payload[place : place + 4], "big")
+    return place + 5 <= len(payload)
+
+
+class SSHAnalyzer(Analyzer):
     """
-    Watches both directions of one connection from their first bytes; the methods are those of an application parser.
+    SSH of one connection.
 
     @ivar exceeded: a packet length was too large.
     """
 
-    __slots__ = ("_buffers", "_passing", "_stages", "exceeded")
+    __slots__ = ("_buffers", "_confirmed", "_passing", "_protocols", "_stages", "_swallows", "exceeded")
 
-    def __init__(self) -> None:
-        self.exceeded = False
+    service: ClassVar[Service] = Service.SSH
+
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(around)
+        self.exceeded = self._confirmed = False
+        self._protocols = [_UNKNOWN, _UNKNOWN]
         self._stages = [_VERSION, _VERSION]
+        self._swallows = [False, False]
         self._passing = [0, 0]
         self._buffers = [b"", b""]
+
+    def data(self, originator: bool, data: bytes, now: int) -> None:
+        """In-order bytes of one direction."""
+        side = 0 if originator else 1
+        if self._stages[side] == _VERSION:
+            data = self._readVersion(side, data)
+        if data and self._swallows[side]:
+            self._swallows[side] = False
+            data = data[1:] if data[:1] == b"\n" else data
+        if data and self._stages[1 - side] != _VERSION and self._stages[side] in (_OPENING, _PACKETS):
+            self._readPackets(side, data)
+
+    def silence(self) -> None:
+        """Nothing more is read."""
+        self._stages = [_DONE, _DONE]
+        self._buffers = [b"", b""]
+
+    def _readVersion(self, side: int, data: bytes) -> bytes:
+        """Look for the end of the version line; what comes after it."""
+        line = self._buffers[side] + data
+        end = _END.search(line, len(self._buffers[side]))
+        if end is None:
+            self._buffers[side] = line
+            if len(line) > _LONGEST_LINE:
+                self.silence()
+            return b""
+        self._buffers[side], self._stages[side] = b"", _OPENING
+        self._swallows[side] = end[0] == b"\r"
+        self._protocols[side] = _protocol(line[: end.start()])
+        if self._stages[1 - side] != _VERSION and not self._agreed():
+            self.silence()
+        return line[end.end() :]
+
+    def _agreed(self) -> int:
+        """The version that both speak."""
+        both = set(self._protocols)
+        if _UNKNOWN in both or both == {_ONE, _TWO}:
+            return _UNKNOWN
+        return _ONE if _ONE in both else _TWO
+
+    def _readPackets(self, side: int, data: bytes) -> None:
+        data = self._buffers[side] + data
+        one = self._agreed() == _ONE
+        while data and self._stages[side] != _DONE:
+            step = min(self._passing[side], len(data))
+            data, self._passing[side] = data[step:], self._passing[side] - step
+            if len(data) < 4:
+                break
+            length = int.from_bytes(data[:4], "big")
+            if length > _LIMIT:
+                self.exceeded = True
+                self.findings.append(Sign.EXCEEDED)
+                self.silence()
+                return
+            whole = length + 4 + (8 - length % 8 if one else 0)
+            if whole > _LONGEST_READ:
+                self._passing[side], self._stages[side] = whole, _PACKETS
+            elif len(data) < whole:
+                break
+            else:
+                self._readPacket(side, data[:whole], one)
+                data = data[whole:]
+        self._buffers[side] = b"" if self._stages[side] == _DONE else data
+
+    def _readPacket(self, side: int, packet: bytes, one: bool) -> None:
+        if one:
+            place = 12 - int.from_bytes(packet[:4], "big") % 8
+            kind = packet[place] if place < len(packet) else 0
+            if kind not in _FIRST_OF_ONE:
+                self._violate()
+                return
+            self._stages[side] = _DONE
+            if kind == _SESSION_KEY:
+                self._confirm()
+        elif len(packet) < 6 or packet[4] + 6 > len(packet):
+            self._violate()
+        elif packet[5] == _NEWKEYS:
+            self._stages[side] = _DONE
+            self._confirm()
+        elif self._stages[side] == _OPENING:
+            self._stages[side] = _PACKETS
+            if not readable(packet[6 : len(packet) - packet[4]]):
+                self._violate()
+
+    def _confirm(self) -> None:
+        if not self._confirmed:
+            self._confirmed = True
+            self.findings.append(Sign.CONFIRMED)
+
+    def _violate(self) -> None:
+        self.findings.append(Sign.VIOLATED)
+        self.silence()
+
+    def gap(self, originator: bool, length: int, now: int) -> None:
+        """Bytes were lost: neither direction can be read any more."""
+        self.silence()
+
+    def finished(self, originator: bool, now: int) -> None:
+        """The direction has ended."""
+        side = 0 if originator else 1
+        if self._stages[side] == _VERSION:
+            self.silence()
+        self._stages[side] = _DONE
+
+    def skip(self, originator: bool) -> int:
+        """-1 when no more bytes of this direction are wanted; else the rest of a packet that is not read."""
+        side = 0 if originator else 1
+        return -1 if self._stages[side] == _DONE else self._passing[side]
+
+    def skipped(self, originator: bool, length: int, now: int) -> None:
+        """Bytes were passed over."""
+        side = 0 if originator else 1
+        if length > self._passing[side]:
+            self.silence()
+        else:
+            self._passing[side] -= length
+
+    def dump(self) -> bytes:
+        """Everything known."""
+        sides = [
+            {"stage": stage, "swallow": swallow, "pass": passing, "buffer": buffer}
+            for stage, swallow, passing, buffer in zip(
+                self._stages, self._swallows, self._passing, self._buffers, strict=True
+            )
+        ]
+        return bytes(
+            _FORMAT.build(
+                {
+                    "exceeded": self.exceeded,
+                    "confirmed": self._confirmed,
+                    "protocol": self._protocols,
+                    "sides": sides,
+                }
+            )
+        )
+
+    @classmethod
+    def load(cls, data: bytes, around: Surroundings) -> Self:
+        """The inverse of L{dump}."""
+        state = parsed(_FORMAT, data, _WHAT)
+        sides = state["sides"]
+        check(max(side["stage"] for side in sides) <= _DONE and max(state["protocol"]) <= _TWO, _WHAT)
+        check(max(side["pass"] for side in sides) <= _LIMIT + 12, _WHAT)
+        check(max(len(side["buffer"]) for side in sides) <= _LONGEST_READ, _WHAT)
+        again = cls(around)
+        again.exceeded, again._confirmed = bool(state["exceeded"]), bool(state["confirmed"])
+        again._protocols = [int(one) for one in state["protocol"]]
+        again._stages = [int(side["stage"]) for side in sides]
+        again._swallows = [bool(side["swallow"]) for side in sides]
+        again._passing = [int(side["pass"]) for side in sides]
+        again._buffers = [bytes(side["buffer"]) for side in sides]
+        return again
+
+
+def _protocol(line: bytes) -> int:
+    """What a version line offers."""
+    if line[4:5] == b"2":
+        return _TWO
+    if line[4:5] == b"1":
+        return _BOTH if line[6:8] == b"99" else _ONE
+    return _UNKNOWN
+
+
+class SSHWatcher:
+    """An L{SSHAnalyzer} with the methods of an application parser; it makes no rows."""
+
+    __slots__ = ("_analyzer",)
+
+    def __init__(self) -> None:
+        self._analyzer = SSHAnalyzer(Surroundings())
+
+    @property
+    def exceeded(self) -> bool:
+        """A packet length was too large."""
+        return self._analyzer.exceeded
 
     @classmethod
     def silent(cls) -> SSHWatcher:
         """A watcher that looks at nothing any more."""
         watcher = cls()
-        watcher._stages = [_DONE, _DONE]
+        watcher._analyzer.silence()
         return watcher
 
-    def data(self, originator: bool, data: bytes, now: int, size: int = 0) -> list[HTTPRow]:
-        """In-order bytes of one direction; there are never any rows."""
-        side = 0 if originator else 1
-        if self._stages[side] == _VERSION:
-            data = self._readVersion(side, data)
-        elif self._stages[1 - side] == _VERSION:
-            data = b""  # packets before the other side's version line are not read
-        if data and self._stages[side] == _PACKETS:
-            self._readPackets(side, data)
+    def _none(self) -> list[HTTPRow]:
+        self._analyzer.findings.clear()
         return []
 
-    def _readVersion(self, side: int, data: bytes) -> bytes:
-        """Look for the end of the version line; what comes after it."""
-        line, end, rest = (self._buffers[side] + data).partition(b"\n")
-        if end or len(line) > _LONGEST_LINE:
-            self._buffers[side] = b""
-            self._stages[side] = _PACKETS if line.lower().startswith(b"ssh-") else _DONE
-            if line[4:6] == b"1." and line[4:8] != b"1.99":
-                self._stages = [_DONE, _DONE]  # protocol 1 has other packets
-            return rest if self._stages[1 - side] != _VERSION else b""
-        self._buffers[side] = line
-        return b""
-
-    def _readPackets(self, side: int, data: bytes) -> None:
-        data = self._buffers[side] + data
-        while True:
-            step = min(self._passing[side], len(data))
-            data, self._passing[side] = data[step:], self._passing[side] - step
-            if len(data) >= 4 and int.from_bytes(data[:4], "big") > _LIMIT:
-                self.exceeded = True
-                self._stages = [_DONE, _DONE]
-                return
-            if len(data) < _HEADER:
-                self._buffers[side] = data
-                return
-            if data[5] == _NEWKEYS:
-                self._stages[side] = _DONE
-                return
-            self._passing[side] = 4 + int.from_bytes(data[:4], "big")
+    def data(self, originator: bool, data: bytes, now: int, size: int = 0) -> list[HTTPRow]:
+        """In-order bytes of one direction."""
+        self._analyzer.data(originator, data, now)
+        return self._none()
 
     def gap(self, originator: bool, length: int, now: int) -> list[HTTPRow]:
-        """Bytes were lost: this direction cannot be read any more."""
-        self._stages[0 if originator else 1] = _DONE
-        return []
+        """Bytes were lost."""
+        self._analyzer.gap(originator, length, now)
+        return self._none()
 
     def finished(self, originator: bool, now: int, size: int = 0) -> list[HTTPRow]:
         """The direction has ended."""
-        return self.gap(originator, 0, now)
+        self._analyzer.finished(originator, now)
+        return self._none()
 
     def reset(self, now: int) -> list[HTTPRow]:
         """A RST came."""
@@ -126,20 +288,17 @@ class SSHWatcher:
         return []
 
     def skip(self, originator: bool) -> int:
-        """-1 when no more bytes of this direction are wanted, else 0."""
-        return -1 if self._stages[0 if originator else 1] == _DONE else 0
+        """As L{SSHAnalyzer.skip}."""
+        return self._analyzer.skip(originator)
 
     def skipped(self, originator: bool, length: int, now: int, size: int = 0) -> list[HTTPRow]:
         """Bytes were passed over."""
-        return []
+        self._analyzer.skipped(originator, length, now)
+        return self._none()
 
     def dump(self) -> bytes:
         """Everything known."""
-        sides = [
-            {"stage": stage, "pass": passing, "buffer": buffer}
-            for stage, passing, buffer in zip(self._stages, self._passing, self._buffers, strict=True)
-        ]
-        return bytes(_FORMAT.build({"exceeded": self.exceeded, "sides": sides}))
+        return self._analyzer.dump()
 
     @classmethod
     def load(cls, data: bytes) -> SSHWatcher:
@@ -148,15 +307,6 @@ class SSHWatcher:
 
         @raise OperationError: C{BAD_REQUEST}, the bytes are no such dump.
         """
-        try:
-            parsed = _FORMAT.parse(data)
-        except ConstructError as error:
-            raise OperationError(Refusal.BAD_REQUEST, f"not the state of an SSH watcher: {error}") from error
-        if any(side["stage"] > _DONE for side in parsed["sides"]):
-            raise OperationError(Refusal.BAD_REQUEST, "not the state of an SSH watcher: unknown stage")
         watcher = cls()
-        watcher.exceeded = bool(parsed["exceeded"])
-        watcher._stages = [int(side["stage"]) for side in parsed["sides"]]
-        watcher._passing = [int(side["pass"]) for side in parsed["sides"]]
-        watcher._buffers = [bytes(side["buffer"]) for side in parsed["sides"]]
+        watcher._analyzer = SSHAnalyzer.load(data, Surroundings())
         return watcher
