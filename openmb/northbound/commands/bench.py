@@ -1,4 +1,4 @@
-"""C{openmb bench}: how fast the engine is, how fast flows move, and what a get costs the packets."""
+"""C{openmb bench}: how fast and how right the engine is, how fast flows move, what a get costs the packets."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ from openmb.bench.report import (
     moveToPlain,
 )
 from openmb.bench.traffic import writeCapture
+from openmb.bench.web.measure import measureWeb
+from openmb.bench.web.mixture import CONNECTIONS
+from openmb.bench.web.report import webText, webToPlain
 
 #: Flows of the engine's own traffic, and flows that are moved, unless told otherwise.
 ENGINE_FLOWS, MOVED_FLOWS = 20_000, 100_000
+_FLOWS = f"[default: engine {ENGINE_FLOWS}, web {CONNECTIONS}, else {MOVED_FLOWS}]"
 
 
 def say(lines: Iterable[str]) -> None:
@@ -51,14 +55,15 @@ def benchEngine(results: Path, capture: Path | None, packets: int, flows: int, r
 
 
 @click.command("bench")
-@click.argument("what", type=click.Choice(["engine", "move", "latency", "all"]), default="all")
+@click.argument("what", type=click.Choice(["engine", "web", "move", "latency", "all"]), default="all")
 @click.option("--results", type=click.Path(path_type=Path, file_okay=False), default=Path("bench"), show_default=True)
 @click.option("--capture", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="For the engine.")
 @click.option("--packets", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of own traffic.")
-@click.option("--flows", type=click.IntRange(1), help=f"[default: engine {ENGINE_FLOWS}, else {MOVED_FLOWS}]")
+@click.option("--flows", type=click.IntRange(1), help=_FLOWS)
 @click.option("--rate", type=click.IntRange(1), default=25_000, show_default=True, help="Packets per second of load.")
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of the engine.")
 @click.option("--turns", type=click.IntRange(1), default=20, show_default=True, help="Alternations for the latency.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the mostly-HTTP capture (web).")
 @click.option("--profile", is_flag=True, help="Also where each process's time goes in the move (slows it a little).")
 def command(
     what: str,
@@ -69,22 +74,27 @@ def command(
     rate: int,
     runs: int,
     turns: int,
+    seed: int,
     profile: bool,
 ) -> int:
     """
     Measure, print, and write bench.json.
 
-    Exit status 1 when the logs after the move differ from a single instance's.
+    Exit status 1 when the logs after the move differ from a single instance's, or those of web from what they must be.
     """
     results.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = {"machine": machineToPlain()}
     equal = True
     if what in ("engine", "all"):
         document["engine"] = benchEngine(results, capture, packets, flows or ENGINE_FLOWS, runs)
+    if what in ("web", "all"):
+        web = measureWeb(flows or CONNECTIONS, seed, runs)
+        say(webText(web))
+        document["web"], equal = webToPlain(web), web.isRight
     if what in ("move", "all"):
         moved = measureMove(flows or MOVED_FLOWS, rate, results.absolute(), profile)
         say(moveText(moved))
-        document["move"], equal = moveToPlain(moved), moved.verdict.equal
+        document["move"], equal = moveToPlain(moved), equal and moved.verdict.equal
     if what in ("latency", "all"):
         late = measureLatency(flows or MOVED_FLOWS, rate, turns, results.absolute())
         say(latencyText(late))
