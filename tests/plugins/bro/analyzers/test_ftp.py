@@ -70,6 +70,7 @@ class FTPAnalyzerTests(talks.TalkTests):
             self.assertEqual(self.found((False, line)), [VIOLATED], line)
         for line in (b"220\r\n", b"999 a\r\n", b"220-a\r\n", b"\r\n", b"220-a\r\nx\r\n220-y\r\n220 \r\n230\r\n"):
             self.assertEqual(self.found((False, line)), [], line)
+        self.assertEqual(self.found((False, b"220-a\r\n230 b\r\njunk\r\n")), [])
         self.assertEqual(self.found((False, b"220-a\r\n230 b\r\n220 c\r\nd\r\n")), [VIOLATED])
 
     def test_loneCarriageReturn(self) -> None:

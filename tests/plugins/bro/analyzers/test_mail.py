@@ -69,6 +69,8 @@ class SMTPAnalyzerTests(talks.TalkTests):
     def test_mail(self) -> None:
         """Within a mail there are no commands."""
         self.assertEqual(self.found(*MAIL), [CONFIRMED])
+        body = (True, b"STARTTLS\r\n.\r\n"), (False, b"220 queued\r\n")
+        self.assertEqual(self.found(BANNER, (True, b"DATA\r\n"), (False, b"354 go\r\n"), *body), [CONFIRMED])
 
     def test_refusedMail(self) -> None:
         """But there are, where the mail was refused."""
@@ -98,6 +100,8 @@ class SMTPAnalyzerTests(talks.TalkTests):
         """Its lines are answers, no commands."""
         talk = BANNER, (True, b"AUTH LOGIN\r\n"), (False, b"334 x\r\n"), (True, b"STARTTLS\r\n")
         self.assertEqual(self.found(*talk, (False, b"220 x\r\n")), [CONFIRMED])
+        done = (False, b"235 ok\r\n"), (True, b"STARTTLS\r\n"), (False, b"220 x\r\n")
+        self.assertEqual(self.found(*talk, *done), [CONFIRMED, ENCRYPTED])
 
     def test_gap(self) -> None:
         """After it commands are not read until the next reply, which confirms."""
@@ -256,6 +260,7 @@ class IMAPAnalyzerTests(talks.TalkTests):
     def test_startTLS(self) -> None:
         asked = (True, b"7 STARTTLS\r\n")
         self.assertEqual(self.found(asked, (False, b"7 OK go\r\n"), (False, b"\x16\3")), [CONFIRMED, ENCRYPTED])
+        self.assertEqual(self.found(asked, (False, b"7 OK\r\n7 OK\r\n")), [CONFIRMED, ENCRYPTED])
         self.assertEqual(self.found(asked, (False, b"8 OK go\r\n")), [CONFIRMED])
         self.assertEqual(self.found(asked, (False, b"7 NO\r\n")), [CONFIRMED])
 

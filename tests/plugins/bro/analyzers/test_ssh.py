@@ -65,6 +65,11 @@ class SSHAnalyzerTests(talks.TalkTests):
         self.assertEqual(self.found(CLIENT, SERVER, (False, KEYS)), [CONFIRMED])
         self.assertEqual(self.found(*WHOLE), [CONFIRMED])
 
+    def test_lineEnds(self) -> None:
+        """A version line ends with CR, LF or both."""
+        for end in (b"\r", b"\n", b"\r\n"):
+            self.assertEqual(self.found(CLIENT, (False, b"SSH-2.0-cd" + end + KEYS)), [CONFIRMED], end)
+
     def test_versionOne(self) -> None:
         """The session key is what counts there, and other messages have no place."""
         lines = ((True, b"SSH-1.5-a\n"), (False, b"SSH-1.99-b\n"))

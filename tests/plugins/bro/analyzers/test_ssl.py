@@ -55,6 +55,7 @@ class SSLAnalyzerTests(talks.TalkTests):
         ((True, record(22, CLIENT[:20]) + record(22, CLIENT[20:])), (False, b"HTTP/1.1 200 OK\r\n")),
         ((True, OLD_HELLO), (False, record(22, SERVER12 + message(99, bytes(7)))), (True, record(25, b"abc"))),
         ((True, OLD_HELLO), (False, b"\x80\x0e\4\0\1\0\2\0\0\0\3\0\0abc"), (True, b"\x80\x03\x63ab\x80\x03\2abcd")),
+        ((True, record(22, message(1, b"short") + b"rest") + HELLO[1]),),
         (HELLO, (False, record(21, b"abc")), (True, record(22, message(1, b"short") + b"rest") + HELLO[1])),
     )
 
@@ -128,6 +129,8 @@ class SSLAnalyzerTests(talks.TalkTests):
         accepted = [cut for cut in range(len(CLIENT_BODY)) if clientVersion(CLIENT_BODY[:cut]) is not None]
         self.assertEqual(accepted, [extensionless, extensionless + 2, extensionless + 15, extensionless + 19])
         self.assertIsNone(clientVersion(CLIENT_BODY.replace(b"\0\7\0\0\4host", b"\0\x08\0\0\4host")))
+        odd = CLIENT_BODY[: CLIENT_BODY.index(b"\0\4\x13")] + b"\0\5abcd" + b"\2\0\0"
+        self.assertEqual(clientVersion(odd), 0x0303)  # half a cipher suite takes no room
         self.assertEqual(serverVersion(SERVER13[4:]), (0x0303, 0x0304))
         self.assertIsNone(serverVersion(SERVER13[4:-1]))
 
