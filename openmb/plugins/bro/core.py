@@ -20,7 +20,7 @@ from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.state.headers import HeaderFieldList
 
 #: Changes with every change of the rules by which records live and end.
-_RULES = b"bro connection rules 1"
+_RULES = b"bro connection rules 2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,19 @@ class Reader:
         self._place = place + 1
         return self._data[place]
 
+    def flag(self) -> bool:
+        """Yes or no."""
+        value = self.octet()
+        self.check(value <= 1, "truth")
+        return bool(value)
+
+    def part(self, length: int) -> bytes:
+        """So many bytes."""
+        place = self._place
+        self._place = place + length
+        self.check(self._place <= len(self._data), "length")
+        return self._data[place : self._place]
+
     def text(self) -> bytes:
         """Bytes with their length before them."""
         (length,) = self.numbers(_LENGTH)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from construct import (
     Array,
+    Bytes,
     Const,
     GreedyBytes,
+    If,
     Int8ul,
     Int16ul,
     Int32sl,
@@ -25,8 +27,10 @@ from construct import (
     PrefixedArray,
     Struct,
     Terminated,
+    this,
 )
 
+from openmb.plugins.bro.service import MOST_SERVICES
 from openmb.plugins.bro.tracking.states import HISTORY_LIMIT
 from openmb.state.layout import RecordLayout
 from openmb.state.taxonomy import Cell
@@ -68,9 +72,13 @@ ConnectionRecord = Struct(
     "deferred" / Int8ul * "a close waits for data",
     "deferredEvent" / Int8ul * "the waiting close is an orderly one",
     "finished" / Int8ul * "the end of the connection was reported",
-    "analyzer" / Int8ul * "0 none, 1 DNS, 2 NTP, 3 HTTP, 4 SSH",
+    "analyzer" / Int8ul * "the service of the responder's port, 0 for none",
+    "inspect" / Int8ul * "somebody reads this connection's data",
+    "urgent" / Int8ul * "what is read may change how the next packet is counted",
+    "first" / _Pair8 * "what a direction's first byte may be the beginning of; 0 before it",
     "messageSeen" / Int8ul * "the analyser has seen its first message",
     "tcp" / Int8ul * "1 for a TCP connection",
+    "spare" / Array(3, Int8ul) * "zero: so that rows lie at addresses that are multiples of eight",
 )
 
 ConnectionReport = Struct(
@@ -82,6 +90,7 @@ ConnectionReport = Struct(
     "missed" / Int64ul * "bytes of TCP payload that were acknowledged but never seen",
     "scaled" / Array(8, Int32ul) * "bad checksums, retransmissions, zero windows, gaps; of each side",
     "seen" / Int32ul * "letters that were written, which are written once",
+    "services" / Array(MOST_SERVICES, Int8ul) * "what is spoken, in the order in which that was found out; then zeros",
     "letters" / Int8ul * "length of the history",
     "reserved" / Array(3, Int8ul) * "zero: a nameless gap would travel with whatever numpy left in it",
     "history" / Array(HISTORY_LIMIT, Int8ul) * "the letters",
@@ -89,18 +98,40 @@ ConnectionReport = Struct(
 
 HeldBytes = Struct("sequence" / Int64sl * "where they begin", "data" / Prefixed(Int32ul, GreedyBytes))
 
-#: What follows a supporting record when the reassembler or an application parser holds something.
+AnalyzerDump = Struct("service" / Int8ul, "state" / Prefixed(Int32ul, GreedyBytes) * "the analyser's own dump")
+
+#: A connection that was agreed on; an originator of zeros stands for any.
+AgreedConnection = Struct(
+    "originator" / Bytes(16),
+    "responder" / Bytes(16),
+    "port" / Int16ul * "the responder's",
+    "until" / Int64sl * "microseconds",
+)
+
+#: What follows a supporting record when the reassembler holds something or somebody reads the data.
 ConnectionTail = Struct(
-    "version" / Const(1, Int8ul),
+    "version" / Const(2, Int8ul),
     "ranges" / Array(2, PrefixedArray(Int16ul, Struct("low" / Int64sl, "high" / Int64sl))) * "held out of order",
-    "held" / Array(2, PrefixedArray(Int16ul, HeldBytes)) * "bytes held for the parser, in order of arrival",
-    "position" / _Pair64 * "relative sequence number up to which the parser has been fed",
-    "parser" / Prefixed(Int32ul, GreedyBytes) * "the application parser's own dump, empty for none",
+    "conversation" / Int8ul * "0: nothing follows",
+    "content"
+    / If(
+        this.conversation,
+        Struct(
+            "held" / Array(2, PrefixedArray(Int16ul, HeldBytes)) * "bytes held for analysers, in order of arrival",
+            "position" / _Pair64 * "relative sequence number up to which they have been fed",
+            "attached" / Int8ul * "analysers so far",
+            "analyzers" / PrefixedArray(Int8ul, AnalyzerDump),
+            "matcher" / Prefixed(Int32ul, GreedyBytes) * "first bytes, for signatures; empty when that is over",
+            "requests" / Prefixed(Int32ul, GreedyBytes) * "open rows of http.log; empty for none",
+            "queries" / Prefixed(Int32ul, GreedyBytes) * "open rows of dns.log; empty for none",
+            "agreed" / PrefixedArray(Int8ul, AgreedConnection) * "data connections that may come",
+        ),
+    ),
     Terminated,
 )
 
-SUPPORTING = RecordLayout(Cell.SUPPORTING_PER_FLOW, 1, 1, "ConnectionRecord", ConnectionRecord, ConnectionTail)
-REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 1, "ConnectionReport", ConnectionReport, None)
+SUPPORTING = RecordLayout(Cell.SUPPORTING_PER_FLOW, 1, 2, "ConnectionRecord", ConnectionRecord, ConnectionTail)
+REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 2, "ConnectionReport", ConnectionReport, None)
 
 
 def _rowType() -> np.dtype[Any]:

@@ -1,21 +1,27 @@
 """
-Tails of supporting records: ranges held out of order, and the state of an application parser, as bytes.
+Tails of supporting records: ranges held out of order, and the state of whoever reads the data, as bytes.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from openmb.plugins.bro.analyzers.sessions import Session
+from openmb.plugins.bro.analyzers.agreed import MOST_AGREED, readAgreed
+from openmb.plugins.bro.analyzers.analyzer import Surroundings
+from openmb.plugins.bro.analyzers.conversation import KINDS, MOST_ANALYZERS, Conversation
+from openmb.plugins.bro.analyzers.dns.rows import Queries
+from openmb.plugins.bro.analyzers.http.rows import Pairing
+from openmb.plugins.bro.analyzers.signatures import Matcher
 from openmb.plugins.bro.reading import Reader, text
 from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
 from openmb.plugins.bro.tracking.work import FREE_RANGE, USED_RANGES, Work
 
-_VERSION = 1
+_VERSION = 2
 _COUNT, _PAIR, _PLACE = struct.Struct("<H"), struct.Struct("<qq"), struct.Struct("<q")
 
 #: Ranges held out of order by one direction: (begin, end), ascending.
@@ -24,10 +30,10 @@ Ranges = list[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What hangs on one record: ranges of originator and responder, and the parser's session if there is one."""
+    """What hangs on one record: ranges of originator and responder, and the conversation if there is one."""
 
     ranges: tuple[Ranges, Ranges]
-    session: Session | None
+    conversation: Conversation | None
 
 
 def rangesOf(work: Work, row: np.void, side: int) -> Ranges:
@@ -56,25 +62,40 @@ def hangRanges(work: Work, row: np.void, side: int, ranges: Ranges) -> None:
 
 def packTail(tail: Tail) -> bytes:
     """The bytes of a tail, as L{openmb.plugins.bro.records.ConnectionTail} declares; none where there is nothing."""
-    session = tail.session
-    if session is None and not tail.ranges[0] and not tail.ranges[1]:
+    conversation = tail.conversation
+    if conversation is None and not tail.ranges[0] and not tail.ranges[1]:
         return b""
     parts = [bytes((_VERSION,))]
     for side in tail.ranges:
         parts.append(_COUNT.pack(len(side)))
         parts += [_PAIR.pack(low, high) for low, high in side]
-    for end in session.held if session is not None else ([], []):
-        parts.append(_COUNT.pack(len(end)))
-        parts += [_PLACE.pack(begin) + text(data) for begin, data in end]
-    parts.append(_PAIR.pack(*(session.position if session is not None else (1, 1))))
-    parts.append(text(session.dump() if session is not None else b""))
+    parts.append(bytes((conversation is not None,)))
+    if conversation is not None:
+        parts += _packConversation(conversation)
     return b"".join(parts)
 
 
-def parseTail(data: bytes, analyzer: int) -> Tail:
-    """
-    The tail of a record with this analyser.
+def _packConversation(conversation: Conversation) -> list[bytes]:
+    parts = []
+    for end in conversation.held:
+        parts.append(_COUNT.pack(len(end)))
+        parts += [_PLACE.pack(begin) + text(data) for begin, data in end]
+    parts.append(_PAIR.pack(*conversation.position))
+    parts.append(bytes((conversation.attached, len(conversation.analyzers))))
+    parts += [bytes((analyzer.service,)) + text(analyzer.dump()) for analyzer in conversation.analyzers]
+    parts.append(text(conversation.matcher.dump() if conversation.matcher is not None else b""))
+    parts.append(text(conversation.around.requests.dump()))
+    parts.append(text(conversation.around.queries.dump()))
+    parts.append(bytes((len(conversation.agreed),)))
+    parts += [agreed.pack() for agreed in conversation.agreed]
+    return parts
 
+
+def parseTail(data: bytes, surroundings: Callable[[], Surroundings]) -> Tail:
+    """
+    The tail of a record.
+
+    @param surroundings: makes those of its connection.
     @raise OperationError: C{BAD_REQUEST}, the bytes are no tail.
     """
     if not data:
@@ -82,15 +103,31 @@ def parseTail(data: bytes, analyzer: int) -> Tail:
     reader = Reader(data, "the tail of a connection")
     reader.check(reader.octet() == _VERSION, "version")
     first, second = _readRanges(reader), _readRanges(reader)
-    held = [_readHeld(reader), _readHeld(reader)]
-    position, parser = list(reader.numbers(_PAIR)), reader.text()
+    conversation = _readConversation(reader, surroundings()) if reader.present() else None
     reader.end()
-    session = None
-    if parser:
-        session = Session.dumped(analyzer, parser)
-        session.load()
-        session.goOn(position, held)
-    return Tail((first, second), session)
+    return Tail((first, second), conversation)
+
+
+def _readConversation(reader: Reader, around: Surroundings) -> Conversation:
+    held = [_readHeld(reader), _readHeld(reader)]
+    position = list(reader.numbers(_PAIR))
+    attached, count = reader.octet(), reader.octet()
+    reader.check(count <= attached <= MOST_ANALYZERS, "number of analysers")
+    dumps = [(reader.octet(), reader.text()) for _ in range(count)]
+    reader.check(all(service in KINDS for service, _ in dumps), "analyser")
+    matcher, requests, queries = reader.text(), reader.text(), reader.text()
+    if requests:
+        around.requests = Pairing.load(requests)
+    if queries:
+        around.queries = Queries.load(queries)
+    conversation = Conversation(around)
+    conversation.attached = attached
+    conversation.analyzers = [KINDS[service].load(dump, around) for service, dump in dumps]
+    conversation.matcher = Matcher.load(matcher) if matcher else None
+    conversation.agreed = [readAgreed(reader) for _ in range(reader.octet())]
+    reader.check(len(conversation.agreed) <= MOST_AGREED, "number of agreements")
+    conversation.goOn(position, held)
+    return conversation
 
 
 def _readRanges(reader: Reader) -> Ranges:

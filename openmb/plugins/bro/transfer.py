@@ -4,17 +4,21 @@ Records out of a tracker, into a tracker, and from one tracker into another.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
+from openmb.plugins.bro.analyzers.agreed import LIFETIME
+from openmb.plugins.bro.analyzers.analyzer import Surroundings
 from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING
+from openmb.plugins.bro.service import Service
 from openmb.plugins.bro.tails import Tail, hangRanges, packTail, parseTail, rangesOf
 from openmb.plugins.bro.tracking.expiry import isExpired
-from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, NEVER, Analyzer, EndpointState
-from openmb.plugins.bro.tracking.tracker import Tracker
+from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, NEVER, EndpointState
+from openmb.plugins.bro.tracking.tracker import Tracker, surroundingsOf
 from openmb.plugins.bro.tracking.work import reserveRanges
 from openmb.state.flowkey import FLOW_KEY
 from openmb.state.layout import RecordLayout
@@ -49,12 +53,12 @@ def _tailsOf(tracker: Tracker, slots: NDArray[np.int64], rows: NDArray[Any]) -> 
     """The tails of these records; most have none."""
     tails = [b""] * len(slots)
     holding = {int(place) for place in np.flatnonzero((rows["head"] >= 0).any(axis=1))}
-    if tracker.sessions:
-        holding.update(place for place, slot in enumerate(slots.tolist()) if slot in tracker.sessions)
+    if tracker.conversations:
+        holding.update(place for place, slot in enumerate(slots.tolist()) if slot in tracker.conversations)
     for place in holding:
         row, slot = tracker.table.rows[slots[place]], int(slots[place])
         ranges = rangesOf(tracker.work, row, 0), rangesOf(tracker.work, row, 1)
-        tails[place] = packTail(Tail(ranges, tracker.sessions.get(slot)))
+        tails[place] = packTail(Tail(ranges, tracker.conversations.get(slot)))
     return tails
 
 
@@ -102,8 +106,10 @@ def hangTail(tracker: Tracker, slot: int, tail: Tail) -> None:
     """Give the record in C{slot} what its tail said; room for the ranges was reserved."""
     for side in range(2):
         hangRanges(tracker.work, tracker.table.rows[slot], side, tail.ranges[side])
-    if tail.session is not None:
-        tracker.sessions[slot] = tail.session
+    if tail.conversation is not None:
+        tracker.conversations[slot] = tail.conversation
+        for agreed in tail.conversation.agreed:
+            tracker.agree(agreed, agreed.until - LIFETIME)
 
 
 def _parseTails(batch: RecordBatch, records: NDArray[Any]) -> dict[int, Tail]:
@@ -116,8 +122,13 @@ def _parseTails(batch: RecordBatch, records: NDArray[Any]) -> dict[int, Tail]:
     found = {}
     for place in np.flatnonzero(batch.tailLengths).tolist():
         data = batch.tails[int(ends[place]) - int(batch.tailLengths[place]) : int(ends[place])].tobytes()
-        found[place] = parseTail(data, int(records["analyzer"][place]))
+        found[place] = parseTail(data, partial(_surroundings, records[place], batch.keys[place]))
     return found
+
+
+def _surroundings(record: np.void, key: NDArray[np.uint8]) -> Surroundings:
+    """What the analysers of an imported connection know of it."""
+    return surroundingsOf(key.tobytes(), bool(record["swapped"]), bool(record["tcp"]))
 
 
 def _importReporting(tracker: Tracker, batch: RecordBatch) -> None:
@@ -126,7 +137,13 @@ def _importReporting(tracker: Tracker, batch: RecordBatch) -> None:
     _accept(_isTime(records["start"]) and _isTime(records["last"]), "a time out of range")
     slots = tracker.table.find(batch.keys)
     _accept(bool((slots >= 0).all()), "a report without its supporting record")
+    _accept(bool((records["services"] <= max(Service)).all()), "a service that does not exist")
     tracker.table.arrays.octets[slots, SUPPORTING.size :] = batch.records
+    if tracker.conversations:
+        for place, slot in enumerate(slots.tolist()):
+            if slot in tracker.conversations:
+                names = records["services"][place].tolist()
+                tracker.conversations[slot].services = [Service(name) for name in names if name]
 
 
 def _checkSupporting(records: NDArray[Any], keys: NDArray[np.uint8]) -> None:
@@ -135,7 +152,8 @@ def _checkSupporting(records: NDArray[Any], keys: NDArray[np.uint8]) -> None:
     _accept(bool(((native["protocol"] == _TCP) == (records["tcp"] == 1)).all()), "a record of another protocol")
     _accept(bool((records["head"] == -1).all() and (records["blocks"] == 0).all()), "ranges outside the tail")
     _accept(bool((records["swapped"] <= 1).all()), "an orientation that does not exist")
-    _accept(bool((records["analyzer"] <= max(Analyzer)).all()), "an analyser that does not exist")
+    _accept(bool((records["analyzer"] <= max(Service)).all()), "a service that does not exist")
+    _accept(bool((records["inspect"] <= 1).all() and (records["urgent"] <= 1).all()), "a mark that does not exist")
     _accept(bool((records["state"] <= max(EndpointState)).all()), "an endpoint state that does not exist")
     _accept(
         all(_isTime(records[name]) for name in ("deadline", "partialClose", "attempt", "timeout")),
@@ -186,7 +204,8 @@ def adopt(own: Tracker, provisional: Tracker) -> int:
         row = provisional.table.rows[slots[place]]
         ranges = rangesOf(provisional.work, row, 0), rangesOf(provisional.work, row, 1)
         hangTail(own, int(places[place]), Tail(ranges, None))
-    if provisional.sessions:
+    if provisional.conversations:
         moved = dict(zip(slots.tolist(), places.tolist(), strict=True))
-        own.sessions.update({moved[slot]: session for slot, session in provisional.sessions.items()})
+        own.conversations.update({moved[slot]: one for slot, one in provisional.conversations.items()})
+    own.learn(provisional)
     return len(slots)

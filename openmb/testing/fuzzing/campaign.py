@@ -107,9 +107,8 @@ def makeTargets(folder: Path) -> dict[str, Target]:
         wiretargets.seals(),
         wiretargets.markers(),
         texttargets.localProtocol(),
-        packettargets.requests(),
+        *packettargets.analyzers(),
         packettargets.dumps(),
-        packettargets.shells(),
     ]
     needing: Sequence[Callable[[Path], Target]] = (
         texttargets.keyrings,

@@ -6,13 +6,18 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from openmb.errors import CaptureError, OperationError, ProtocolError
 from openmb.packets.capture import openCapture
 from openmb.packets.stream import PcapStreamReader, writeCapture
-from openmb.plugins.bro.analyzers.http.parser import HTTPParser
-from openmb.plugins.bro.analyzers.ssh import SSHWatcher
+from openmb.plugins.bro.analyzers.analyzer import Analyzer, Surroundings
+from openmb.plugins.bro.analyzers.conversation import KINDS
+from openmb.plugins.bro.analyzers.dns.rows import Queries
+from openmb.plugins.bro.analyzers.http.rows import Pairing
+from openmb.plugins.bro.service import Service
 from openmb.testing.fuzzing.target import Target
 from openmb.testing.simulation.traffic import makeTraffic
 
@@ -98,71 +103,121 @@ def streams(folder: Path) -> Target:
     return Target("pcap streams", run, (ProtocolError,), seeds, [b"\xd4\xc3\xb2\xa1", b"\xff\xff\xff\xff"])
 
 
-def requests() -> Target:
-    """HTTP in both directions, in pieces, with gaps, passed over as the parser allows, dumped and loaded on the way."""
+#: What the originator and the responder may say, for each analyser.
+SPOKEN: dict[Service, tuple[bytes, ...]] = {
+    Service.HTTP: (*REQUESTS, b"".join(REQUESTS)),
+    Service.DNS: (
+        bytes.fromhex("00171234010000010000000000000161026262000001000112348180000100010000000001610262620000010001"),
+        bytes.fromhex("123481800001000100000000016102626200000c0001c00c000c00010000003c0004016103626262"),
+    ),
+    Service.SSL: (
+        bytes.fromhex(
+            "160301002d0100002903030000000000000000000000000000000000000000000000000000000000000000000002002f0100"
+        ),
+        bytes.fromhex("802e0100020015000000100100800300800700c0060040020080040080") + bytes(32),
+        bytes.fromhex("15030100020228140301000101"),
+    ),
+    Service.DTLS: (b"\x16\xfe\xff" + bytes(9) + b"\x36\x01\0\0\x2a" + bytes(5) + b"\0\0\x2a\xfe\xfd" + bytes(40),),
+    Service.SSH: (
+        b"SSH-2.0-OpenSSH_9\r\n" + struct.pack("!IBB", 12, 4, 20) + bytes(10) + struct.pack("!IBB", 12, 4, 21),
+        b"SSH-1.99-x\n" + bytes(64),
+        b"SSH-1.5-x\n" + struct.pack("!I", 9) + bytes(7) + b"\x03" + bytes(20),
+    ),
+    Service.FTP: (
+        b"USER a\r\nPASV\r\nEPSV\r\nPORT 1,2,3,4,5,6\r\nEPRT |2|::1|99|\r\nAUTH TLS\r\n",
+        b"220-x\r\n220 y\r\n331 z\r\n227 (1,2,3,4,5,6)\r\n229 (|||77|)\r\n234 go\r\n",
+    ),
+    Service.SMTP: (b"EHLO x\r\nMAIL a\r\nDATA\r\n.\r\nSTARTTLS\r\n", b"220 x\r\n250-a\r\n250 b\r\n354 go\r\n220 y\r\n"),
+    Service.POP3: (
+        b"CAPA\r\nUSER a\r\nLIST\r\nAUTH PLAIN\r\n\r\nSTLS\r\n",
+        b"+OK\r\na\r\n.\r\n-ERR x\r\n+ \r\n+OK\r\n",
+    ),
+    Service.IMAP: (b"a capability\r\nb STARTTLS\r\nc login {3}\r\nabc\r\n", b"* OK x\r\n* CAPABILITY y\r\nb OK z\r\n"),
+    Service.DHCP: (b"\1\1\6\0" + bytes(232) + b"\x63\x82\x53\x63\x35\1\1\x37\3\1\2\3\0\xff",),
+    Service.NTP: (b"\x1b" + bytes(47), b"\x16\2" + bytes(10), b"\x17\0\3\x2a" + bytes(4)),
+    Service.SNMP: (
+        bytes.fromhex("302602010104067075626c6963a219020101020100020100300e300c06082b060102010101000500"),
+        bytes.fromhex("303e020103301102042b5a6ba0020300ffe30401040201030410300e0400020100020100040004000400")
+        + bytes.fromhex("301404000400a00e020419a44a4902010002010030 00".replace(" ", "")),
+    ),
+    Service.RDP: (
+        bytes.fromhex("030000130ee000000000000100080003000000"),
+        bytes.fromhex("030000130ed000001234000200080001000000"),
+    ),
+}
+#: Datagrams have edges.
+_DATAGRAMS = (Service.DTLS, Service.DHCP, Service.NTP, Service.SNMP)
 
-    def run(data: bytes) -> None:
-        dice = random.Random(len(data) * 31 + (data[0] if data else 0))
-        parser, position, now = HTTPParser(), 0, 1
-        while position < len(data):
-            size, client = dice.choice((1, 3, 20, 200, 2000)), dice.random() < 0.5
-            part = data[position : position + size]
-            skip = parser.skip(client)
-            if skip > 0 and dice.random() < 0.5:
-                parser.skipped(client, min(skip, len(part)), now)
-            elif dice.random() < 0.03:
-                parser.gap(client, dice.choice((1, 100, 1 << 40)), now)
-            else:
-                parser.data(client, part, now, position)
-            if dice.random() < 0.05:
-                dumped = parser.dump()
-                parser = HTTPParser.load(dumped)
-                if parser.dump() != dumped:
-                    raise AssertionError("a dump that is loaded is dumped as something else")
-            position += size
-            now += 1
-        parser.finished(True, now)
-        parser.removed(now)
 
-    return Target("HTTP", run, (), [*REQUESTS, b"".join(REQUESTS)], WORDS)
+def analyzers() -> Iterator[Target]:
+    """Each analyser, both directions, in pieces, with gaps, passed over as it allows, dumped and loaded on the way."""
+    for service, seeds in SPOKEN.items():
+        run = partial(_speak, KINDS[service], service in _DATAGRAMS)
+        yield Target(f"{service.text} analyser", run, (), list(seeds), WORDS)
+
+
+def _speak(kind: type[Analyzer], isDatagram: bool, data: bytes) -> None:
+    """Feed C{data} to an analyser."""
+    dice = random.Random(len(data) * 31 + (data[0] if data else 0))
+    around = Surroundings(tcp=not isDatagram)
+    analyzer, position, now = kind(around), 0, 1
+    while position < len(data):
+        size, client = len(data) if isDatagram else dice.choice((1, 3, 20, 200, 2000)), dice.random() < 0.5
+        part = data[position : position + size]
+        skip = analyzer.skip(client)
+        if skip > 0 and dice.random() < 0.5:
+            analyzer.skipped(client, min(skip, len(part)), now)
+        elif dice.random() < 0.03:
+            analyzer.gap(client, dice.choice((1, 100, 1 << 40)), now)
+        elif skip >= 0:
+            analyzer.data(client, part, now)
+        analyzer.findings.clear()
+        if dice.random() < 0.05 or isDatagram:
+            around = _again(around)
+            analyzer = _loaded(kind, analyzer.dump(), around)
+        position += size
+        now += 1
+    analyzer.finished(True, now)
+    analyzer.removed(now)
+
+
+def _again(around: Surroundings) -> Surroundings:
+    """The open rows, dumped and loaded."""
+    return Surroundings(
+        around.tcp, requests=Pairing.load(around.requests.dump()), queries=Queries.load(around.queries.dump())
+    )
+
+
+def _loaded(kind: type[Analyzer], dump: bytes, around: Surroundings) -> Analyzer:
+    analyzer = kind.load(dump, around)
+    if analyzer.dump() != dump:
+        raise AssertionError("a dump that is loaded is dumped as something else")
+    return analyzer
 
 
 def dumps() -> Target:
-    """States of parsers as another middlebox might send them; one that is accepted must work."""
+    """States of analysers as another middlebox might send them; one that is accepted must work."""
     seeds = []
-    for cut in range(20, 200, 20):
-        for text in REQUESTS:
-            parser = HTTPParser()
-            parser.data(cut % 40 == 0, text[:cut], 1)
-            seeds.append(parser.dump())
-    watcher = SSHWatcher()
-    watcher.data(True, b"SSH-2.0-x\r\n", 1)
-    seeds.append(watcher.dump())
+    for service, spoken in SPOKEN.items():
+        for text in spoken:
+            for cut in (0, 7, len(text) // 2, len(text) - 1):
+                analyzer = KINDS[service](Surroundings(tcp=service not in _DATAGRAMS))
+                analyzer.data(cut % 2 == 0, text[:cut], 1)
+                seeds.append(bytes((service,)) + analyzer.dump())
 
     def run(data: bytes) -> None:
-        for kind in (HTTPParser, SSHWatcher):
-            try:
-                parser = kind.load(data)
-            except OperationError:
-                continue
-            for text in REQUESTS[:3]:
-                for client in (True, False):
-                    parser.skip(client)
-                    parser.data(client, text, 5, 100)
-            parser.dump()
-            parser.removed(6)
+        if not data or data[0] not in KINDS:
+            return
+        around = Surroundings(tcp=data[0] not in _DATAGRAMS)
+        try:
+            analyzer = KINDS[data[0]].load(data[1:], around)
+        except OperationError:
+            return
+        for text in SPOKEN[Service(data[0])]:
+            for client in (True, False):
+                if analyzer.skip(client) >= 0:
+                    analyzer.data(client, text, 5)
+        analyzer.dump()
+        analyzer.removed(6)
 
-    return Target("parser dumps", run, (), seeds, WORDS)
-
-
-def shells() -> Target:
-    """The beginning of SSH connections."""
-
-    def run(data: bytes) -> None:
-        watcher = SSHWatcher()
-        for start in range(0, len(data), 13):
-            watcher.data(start % 2 == 0, data[start : start + 13], 1)
-        SSHWatcher.load(watcher.dump())
-
-    seeds = [b"SSH-2.0-OpenSSH_9\r\n" + struct.pack("!IBB", 12, 4, 20) + bytes(10), b"SSH-1.99-x\n" + bytes(64)]
-    return Target("SSH", run, (), seeds, [b"\xff\xff\xff\xff", b"SSH-", b"\n", b"\x15"])
+    return Target("analyser dumps", run, (), seeds, WORDS)

@@ -76,8 +76,8 @@ class RowLog:
     ) -> None:
         self._name, self._protocol, self._emit, self._counts = name, protocol, emit, counts
 
-    def writeAll(self, rows: list[list[Value]]) -> None:
-        """Some rows."""
+    def writeAll(self, rows: list[list[Value]], times: Sequence[int] | None = None) -> None:
+        """Some rows; no file is rotated."""
         for values in rows:
             protocol = "tcp" if self._protocol is None else str(values[self._protocol])
             flow = flowOf(*(str(value) for value in values[2:6]), protocol)
@@ -114,6 +114,7 @@ class BroKind:
         middlebox = BroMiddlebox(BroSettings(grace=0.5, sweep=0.2, capacity=64))
         middlebox.logs.conn = cast(LogFile, RowLog("conn", 6, emit, PACKET_COUNTS))
         middlebox.logs.http = cast(LogFile, RowLog("http", None, emit))
+        middlebox.logs.dns = cast(LogFile, RowLog("dns", 6, emit))
         return middlebox
 
     def flowsOf(self, packets: Sequence[bytes]) -> list[str]:

@@ -67,6 +67,6 @@ def runDecoded(folder: Path, packets: Iterable[Decoded]) -> None:
 def sortedRows(*folders: Path) -> dict[str, list[tuple[str, ...]]]:
     """All rows of the logs in these folders together, sorted, by log."""
     found = {}
-    for name in ("conn.log", "http.log"):
+    for name in ("conn.log", "http.log", "dns.log"):
         found[name] = sorted(tuple(row.values()) for folder in folders for row in readLog(folder / name))
     return found

@@ -10,12 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.middlebox.stream import LARGEST
 from openmb.packets.batch import LinkType, packetBatch
 from openmb.packets.decode import Decoder
-from openmb.plugins.bro.analyzers.http.parser import HTTPParser
-from openmb.plugins.bro.analyzers.sessions import EACH_HELD, MOST_HELD, Found, Session
+from openmb.plugins.bro.analyzers.analyzer import Surroundings
+from openmb.plugins.bro.analyzers.conversation import EACH_HELD, MOST_HELD, Conversation
 from openmb.plugins.bro.plugin import BroMiddlebox
-from openmb.plugins.bro.tracking.states import ANALYZER_HTTP
-from openmb.plugins.bro.tracking.work import PIECE_HELD, PIECE_RELEASED
+from openmb.plugins.bro.service import Service
+from openmb.plugins.bro.tracking.pieces import PIECE_HELD, PIECE_RELEASED, Piece
 from openmb.state.packing import packRecords, splitBatch
+from tests.plugins.bro.analyzers.driven import DrivenHTTP
 from tests.plugins.bro.running import EVERYTHING, makeBro
 from tests.plugins.bro.wire import ACK, BEGIN, CLIENT, SERVER, SYN, tcp
 
@@ -88,10 +89,15 @@ class HeldTests(SynchronousTestCase):
     """Bytes that wait for a hole to be filled."""
 
     def setUp(self) -> None:
-        self.session = Session.fresh(ANALYZER_HTTP)
+        self.session = Conversation(Surroundings())
+        self.session.begin(Service.HTTP)
+
+    def piece(self, kind: int, sequence: int, length: int) -> Piece:
+        """A piece of the originator's data."""
+        return Piece(1, sequence, 0, 0, 1, 1, 0, 0, 0, length, kind, 0, Service.HTTP, 0, 0, 1, 0, (0, 0, 0, 0, 0))
 
     def hold(self, sequence: int, data: bytes) -> None:
-        self.session.take(Found(PIECE_HELD, True, 0, 1, sequence, len(data), 0), data)
+        self.session.take(self.piece(PIECE_HELD, sequence, len(data)), data)
 
     def test_bounded(self) -> None:
         """However small the pieces are."""
@@ -109,7 +115,7 @@ class HeldTests(SynchronousTestCase):
         self.hold(1, full)
         self.hold(len(full) + 1, line)
         self.assertEqual(1, len(self.session.held[0]))
-        self.session.take(Found(PIECE_RELEASED, True, 0, 1, 1, len(full), 0), b"")
+        self.session.take(self.piece(PIECE_RELEASED, 1, len(full)), b"")
         self.assertEqual([], self.session.held[0])
         self.hold(len(full) + 1, line)
         self.assertEqual([(len(full) + 1, line)], self.session.held[0])
@@ -120,7 +126,7 @@ class ParserTests(SynchronousTestCase):
 
     def test_informational(self) -> None:
         """Long words in interim replies count as text of their rows."""
-        parser = HTTPParser()
+        parser = DrivenHTTP()
         parser.data(True, b"GET / HTTP/1.1\r\n\r\n" * 90, 1)
         for _ in range(90):
             parser.data(False, b"HTTP/1.1 100 " + b"x" * 60_000 + b"\r\n\r\n", 2)
@@ -129,7 +135,7 @@ class ParserTests(SynchronousTestCase):
 
     def test_everything(self) -> None:
         """All that a parser can keep at the same time."""
-        parser = HTTPParser()
+        parser = DrivenHTTP()
         parser.data(True, b"HEAD /" + b"a" * 60_000 + b" HTTP/1.1\r\n\r\n", 1)
         parser.data(True, b"HEAD / HTTP/1.1\r\n\r\n" * 20_000, 1)
         parser.data(True, b"GET /" + b"b" * 60_000 + b" HTTP/1.1\r\n", 1)
@@ -137,12 +143,12 @@ class ParserTests(SynchronousTestCase):
         kind = b"Content-Type: multipart/mixed; boundary=" + b"f" * 60_000
         parser.data(False, b"HTTP/1.1 200 OK\r\n" + kind + b"\r\nX: " + b"g" * 30_000 + b"\r\n " + b"h" * 60_000, 2)
         self.assertTrue(100_000 < len(parser.dump()) < LARGEST - MOST_HELD, len(parser.dump()))
-        self.assertEqual(parser.dump(), HTTPParser.load(parser.dump()).dump())
+        self.assertEqual(parser.dump(), DrivenHTTP.load(parser.dump()).dump())
 
     def test_longBoundary(self) -> None:
         """A body with a boundary longer than any is taken as a whole."""
         for length, whole in ((1024, False), (1025, True)):
-            parser = HTTPParser()
+            parser = DrivenHTTP()
             boundary = b"b" * length
             parser.data(True, b"GET / HTTP/1.1\r\n\r\n", 1)
             parser.data(False, b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed; boundary=" + boundary, 2)

@@ -10,13 +10,14 @@ from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
-from openmb.plugins.bro.analyzers.http.parser import HTTPParser
+from openmb.plugins.bro.analyzers.http.analyzer import HTTPParser
 from openmb.plugins.bro.analyzers.http.rows import HEAVIEST
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.state.headers import EVERYTHING
 from openmb.testing.simulation.kinds import BroKind
 from openmb.testing.simulation.oracle import Row
 from openmb.testing.simulation.traffic import ACK, SYN, Endpoints, address
+from tests.plugins.bro.analyzers.driven import DrivenHTTP
 
 MARK = b"GET /throw "
 
@@ -44,10 +45,10 @@ class ThrowingParserTests(SynchronousTestCase):
     def setUp(self) -> None:
         real = HTTPParser.data
 
-        def data(parser: HTTPParser, originator: bool, octets: bytes, now: int, size: int = 0) -> Any:
+        def data(parser: HTTPParser, originator: bool, octets: bytes, now: int) -> None:
             if MARK in octets:
                 raise IndexError("made up")
-            return real(parser, originator, octets, now, size)
+            real(parser, originator, octets, now)
 
         self.patch(HTTPParser, "data", data)
         self.rows: list[Row] = []
@@ -99,10 +100,10 @@ class ThrowingLogTests(SynchronousTestCase):
         assert isinstance(engine, BroMiddlebox)
         real = engine.logs.conn.writeAll
 
-        def writeAll(some: list[Any]) -> None:
+        def writeAll(some: list[Any], times: list[int]) -> None:
             if any(7777 in values for values in some):
                 raise ValueError("made up")
-            real(some)
+            real(some, times)
 
         self.patch(engine.logs.conn, "writeAll", writeAll)
         engine.process(decoded([frame for port in (1, 7777, 3) for frame in conversation(port, b"/")]), None)
@@ -118,7 +119,7 @@ class ThrowingLogTests(SynchronousTestCase):
         engine = BroKind().engine(rows.append)
         assert isinstance(engine, BroMiddlebox)
 
-        def writeAll(some: list[Any]) -> None:
+        def writeAll(some: list[Any], times: list[int]) -> None:
             raise ValueError("made up")
 
         engine.process(decoded(conversation(1, b"/")), None)
@@ -145,7 +146,7 @@ class HeavyParserTests(SynchronousTestCase):
     """Open requests hold a bounded amount of text, so that a connection's record can always travel."""
 
     def heaviest(self, request: bytes) -> int:
-        parser, largest = HTTPParser(), 0
+        parser, largest = DrivenHTTP(), 0
         for _ in range(3000):
             parser.data(True, request, 1)
             largest = max(largest, len(parser.dump()))
@@ -162,7 +163,7 @@ class HeavyParserTests(SynchronousTestCase):
 
     def test_rowsStay(self) -> None:
         """The requests before it are logged in the end; more are not read."""
-        parser = HTTPParser()
+        parser = DrivenHTTP()
         request = b"GET /%d" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: b\r\n\r\n"
         rows = [row for number in range(9) for row in parser.data(True, request % number, 1)]
         rows += parser.removed(2)
@@ -174,7 +175,7 @@ class HeavyParserTests(SynchronousTestCase):
         stream = b"".join(b"GET /%d" % n + b"a" * 60_000 + b" HTTP/1.1\r\nHost: b\r\n\r\n" for n in range(9))
         found = []
         for step in (len(stream), 1460, 37):
-            parser = HTTPParser()
+            parser = DrivenHTTP()
             rows = [row for at in range(0, len(stream), step) for row in parser.data(True, stream[at : at + step], 1)]
             found.append([*rows, *parser.removed(1)])
         self.assertEqual(found[0], found[1])

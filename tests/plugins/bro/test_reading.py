@@ -7,25 +7,27 @@ import struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError
+from openmb.plugins.bro.analyzers.agreed import Agreed
+from openmb.plugins.bro.analyzers.analyzer import Surroundings
+from openmb.plugins.bro.analyzers.conversation import Conversation
 from openmb.plugins.bro.analyzers.http.format import PARSER
-from openmb.plugins.bro.analyzers.http.parser import HTTPParser
 from openmb.plugins.bro.analyzers.http.rowformat import PAIRING
-from openmb.plugins.bro.analyzers.sessions import Session
+from openmb.plugins.bro.analyzers.signatures import Matcher
 from openmb.plugins.bro.reading import Reader, maybeText, text
 from openmb.plugins.bro.records import ConnectionTail
+from openmb.plugins.bro.service import Service
 from openmb.plugins.bro.tails import Tail, packTail, parseTail
-from openmb.plugins.bro.tracking.states import ANALYZER_HTTP
 from tests.plugins.bro.analyzers.driven import DrivenHTTP
 
 REQUEST = b"POST /a HTTP/1.1\r\nHost: h\r\nVia: p\r\nContent-Length: 9\r\n\r\nab"
 
 
-def busyParser() -> HTTPParser:
-    """A parser in the middle of a request, with an earlier one that waits for its answer."""
-    parser = HTTPParser()
-    parser.data(True, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + REQUEST, 5)
-    parser.data(False, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O", 6)
-    return parser
+def busy() -> DrivenHTTP:
+    """An analyser in the middle of a request, with an earlier one that waits for its answer."""
+    driven = DrivenHTTP()
+    driven.data(True, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + REQUEST, 5)
+    driven.data(False, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O", 6)
+    return driven
 
 
 class DeclarationTests(SynchronousTestCase):
@@ -45,21 +47,28 @@ class DeclarationTests(SynchronousTestCase):
 
     def test_tail(self) -> None:
         """A tail is what L{ConnectionTail} declares, both ways."""
-        session = Session.dumped(int(ANALYZER_HTTP), busyParser().dump())
-        session.held = [[(7, b"held")], []]
-        data = packTail(Tail(([(5, 9), (11, 12)], []), session))
+        driven = busy()
+        conversation = Conversation(driven.around)
+        conversation.analyzers, conversation.attached = [driven.analyzer], 1
+        conversation.matcher = Matcher()
+        conversation.matcher.take(True, b"GET")
+        conversation.agreed = [Agreed((0, 1), (2, 3), 4, 5)]
+        conversation.held = [[(7, b"held")], []]
+        data = packTail(Tail(([(5, 9), (11, 12)], []), conversation))
         parsed = ConnectionTail.parse(data)
         self.assertEqual(ConnectionTail.build(parsed), data)
         self.assertEqual([(one.low, one.high) for one in parsed.ranges[0]], [(5, 9), (11, 12)])
-        again = parseTail(data, int(ANALYZER_HTTP))
+        self.assertEqual([int(Service.HTTP)], [one.service for one in parsed.content.analyzers])
+        self.assertEqual(4, parsed.content.agreed[0].port)
+        again = parseTail(data, Surroundings)
         self.assertEqual(packTail(again), data)
 
     def test_cut(self) -> None:
         """A dump that is cut off anywhere, or too long, is refused."""
-        dump = busyParser().dump()
+        dump = busy().dump()
         for length in range(len(dump)):
-            self.assertRaises(OperationError, HTTPParser.load, dump[:length])
-        self.assertRaises(OperationError, HTTPParser.load, dump + b"\0")
+            self.assertRaises(OperationError, DrivenHTTP.load, dump[:length])
+        self.assertRaises(OperationError, DrivenHTTP.load, dump + b"\0")
 
 
 class ReaderTests(SynchronousTestCase):

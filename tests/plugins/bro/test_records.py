@@ -11,13 +11,14 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError
-from openmb.plugins.bro.analyzers.sessions import Session
-from openmb.plugins.bro.analyzers.ssh import SSHWatcher
+from openmb.plugins.bro.analyzers.analyzer import Surroundings
+from openmb.plugins.bro.analyzers.conversation import Conversation
+from openmb.plugins.bro.analyzers.ssh import SSHAnalyzer
 from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
-from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING
+from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING, ConnectionTail
+from openmb.plugins.bro.service import Service
 from openmb.plugins.bro.tails import Tail, packTail, parseTail
-from openmb.plugins.bro.tracking.states import ANALYZER_SSH
 from tests.plugins.bro.running import EVERYTHING
 from tests.plugins.bro.test_adapter import decoded, exported
 from tests.plugins.bro.wire import Script
@@ -66,53 +67,60 @@ class LayoutTests(SynchronousTestCase):
         self.assertIn("| history |", REPORTING.document())
 
 
-def watching(data: bytes) -> Session:
-    """The session of an SSH connection that sent this."""
-    session = Session.fresh(int(ANALYZER_SSH))
-    session.parser.data(True, data, 0)
-    session.position = [1 + len(data), 1]
-    return session
+def watching(data: bytes) -> Conversation:
+    """An SSH connection whose originator has sent this."""
+    conversation = Conversation(Surroundings())
+    conversation.begin(Service.SSH)
+    conversation.analyzers[0].data(True, data, 0)
+    conversation.position = [1 + len(data), 1]
+    return conversation
 
 
 class TailTests(SynchronousTestCase):
     """Tails round, and everything else is refused."""
 
-    GOLDEN = bytes.fromhex("010100050000000000000009000000000000000000000000000100000000000000010000000000000000000000")
+    GOLDEN = bytes.fromhex("02010005000000000000000900000000000000000000")
 
     def test_empty(self) -> None:
         self.assertEqual(packTail(Tail(([], []), None)), b"")
-        self.assertEqual(parseTail(b"", 0), Tail(([], []), None))
+        self.assertEqual(parseTail(b"", Surroundings), Tail(([], []), None))
 
     def test_golden(self) -> None:
         self.assertEqual(packTail(Tail(([(5, 9)], []), None)), self.GOLDEN)
-        self.assertEqual(parseTail(self.GOLDEN, 0).ranges, ([(5, 9)], []))
+        self.assertEqual(parseTail(self.GOLDEN, Surroundings).ranges, ([(5, 9)], []))
 
-    def test_session(self) -> None:
-        session = watching(b"SSH-2.0-x\r\n")
-        session.held[1].append((7, b"later"))
-        again = parseTail(packTail(Tail(([], []), session)), int(ANALYZER_SSH)).session
+    def test_conversation(self) -> None:
+        conversation = watching(b"SSH-2.0-x\r\n")
+        conversation.held[1].append((7, b"later"))
+        again = parseTail(packTail(Tail(([], []), conversation)), Surroundings).conversation
         assert again is not None
         self.assertEqual((again.position, again.held), ([12, 1], [[], [(7, b"later")]]))
-        self.assertEqual(again.dump(), session.dump())
-        self.assertIsInstance(again.parser, SSHWatcher)
+        self.assertEqual(again.analyzers[0].dump(), conversation.analyzers[0].dump())
+        self.assertIsInstance(again.analyzers[0], SSHAnalyzer)
 
     def test_cut(self) -> None:
         """A tail that is cut short anywhere, or goes on, is refused."""
         whole = packTail(Tail(([(5, 9)], [(1, 2), (4, 6)]), watching(b"SSH-2.0-x\r\n")))
         for length in range(1, len(whole)):
-            self.assertRaises(OperationError, parseTail, whole[:length], int(ANALYZER_SSH))
-        self.assertRaises(OperationError, parseTail, whole + b"\0", int(ANALYZER_SSH))
+            self.assertRaises(OperationError, parseTail, whole[:length], Surroundings)
+        self.assertRaises(OperationError, parseTail, whole + b"\0", Surroundings)
 
     def test_disorder(self) -> None:
         for ranges in ([(5, 5)], [(5, 9), (9, 12)], [(5, 9), (1, 3)]):
-            self.assertRaises(OperationError, parseTail, packTail(Tail((ranges, []), None)), 0)
+            self.assertRaises(OperationError, parseTail, packTail(Tail((ranges, []), None)), Surroundings)
+
+    def test_limits(self) -> None:
+        """Numbers that no conversation could have."""
+        for change in ({"attached": 17}, {"attached": 0}, {"analyzers": [{"service": 7, "state": b""}]}):
+            parsed = ConnectionTail.parse(packTail(Tail(([], []), watching(b"SSH-2.0-x\r\n"))))
+            parsed.content.update(change)
+            self.assertRaises(OperationError, parseTail, ConnectionTail.build(parsed), Surroundings)
 
     @given(some.binary(max_size=80))
     def test_junk(self, data: bytes) -> None:
         """Junk raises nothing but the one error."""
         try:
-            parseTail(data, int(ANALYZER_SSH))
-            SSHWatcher.load(data)
+            parseTail(data, Surroundings)
         except OperationError:
             return
-        self.assertIn(data[:1], (b"", b"\1"))
+        self.assertIn(data[:1], (b"", b"\2"))

@@ -13,30 +13,9 @@ from typing import ClassVar, Self
 
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow, Queries
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow, Pairing
+from openmb.plugins.bro.service import Service
 
-
-class Service(enum.IntEnum):
-    """The names that conn.log's C{service} can have; the numbers are those of records."""
-
-    NONE = 0
-    HTTP = 1
-    DNS = 2
-    SSL = 3
-    DTLS = 4
-    SSH = 5
-    FTP = 6
-    FTP_DATA = 7
-    SMTP = 8
-    POP3 = 9
-    IMAP = 10
-    DHCP = 11
-    NTP = 12
-    SNMP = 13
-
-    @property
-    def text(self) -> str:
-        """As it stands in the log."""
-        return self.name.lower().replace("_", "-")
+__all__ = ["Analyzer", "Expectation", "Finding", "Service", "Sign", "Surroundings"]
 
 
 class Sign(enum.Enum):

@@ -114,6 +114,11 @@ _BY_FIRST = tuple(
 )
 _BITS = tuple(tuple(sum(one.bit for one in found) for found in side) for side in _BY_FIRST)
 
+#: First bytes with which a signature that counts alone can begin (the originator's, the responder's), and those of a
+#: responder with which one can that counts with whatever the originator sends.
+ALONE_FIRST = tuple(bytes(byte for byte in range(256) if _BITS[side][byte] & _ALONE) for side in (True, False))
+PAIRED_FIRST = bytes(byte for byte in range(256) if _BITS[False][byte] & _bits(Service.FTP, Service.SMTP, Service.POP3))
+
 #: A piece of a direction, in order of arrival: from whom, and its bytes, or how many are missing.
 Chunk = tuple[bool, bytes | int]
 

@@ -14,7 +14,6 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16ul, Int32ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.analyzers.lines import check, parsed
 
 _LIMIT = 8 * 1024 * 1024
@@ -238,75 +237,3 @@ def _protocol(line: bytes) -> int:
     if line[4:5] == b"1":
         return _BOTH if line[6:8] == b"99" else _ONE
     return _UNKNOWN
-
-
-class SSHWatcher:
-    """An L{SSHAnalyzer} with the methods of an application parser; it makes no rows."""
-
-    __slots__ = ("_analyzer",)
-
-    def __init__(self) -> None:
-        self._analyzer = SSHAnalyzer(Surroundings())
-
-    @property
-    def exceeded(self) -> bool:
-        """A packet length was too large."""
-        return self._analyzer.exceeded
-
-    @classmethod
-    def silent(cls) -> SSHWatcher:
-        """A watcher that looks at nothing any more."""
-        watcher = cls()
-        watcher._analyzer.silence()
-        return watcher
-
-    def _none(self) -> list[HTTPRow]:
-        self._analyzer.findings.clear()
-        return []
-
-    def data(self, originator: bool, data: bytes, now: int, size: int = 0) -> list[HTTPRow]:
-        """In-order bytes of one direction."""
-        self._analyzer.data(originator, data, now)
-        return self._none()
-
-    def gap(self, originator: bool, length: int, now: int) -> list[HTTPRow]:
-        """Bytes were lost."""
-        self._analyzer.gap(originator, length, now)
-        return self._none()
-
-    def finished(self, originator: bool, now: int, size: int = 0) -> list[HTTPRow]:
-        """The direction has ended."""
-        self._analyzer.finished(originator, now)
-        return self._none()
-
-    def reset(self, now: int) -> list[HTTPRow]:
-        """A RST came."""
-        return []
-
-    def removed(self, now: int) -> list[HTTPRow]:
-        """The connection is removed."""
-        return []
-
-    def skip(self, originator: bool) -> int:
-        """As L{SSHAnalyzer.skip}."""
-        return self._analyzer.skip(originator)
-
-    def skipped(self, originator: bool, length: int, now: int, size: int = 0) -> list[HTTPRow]:
-        """Bytes were passed over."""
-        self._analyzer.skipped(originator, length, now)
-        return self._none()
-
-    def dump(self) -> bytes:
-        """Everything known."""
-        return self._analyzer.dump()
-
-    @classmethod
-    def load(cls, data: bytes) -> SSHWatcher:
-        """
-        A watcher that goes on where the one that was dumped stopped.
-
-        @raise OperationError: C{BAD_REQUEST}, the bytes are no such dump.
-        """
-        watcher = cls()
-        watcher._analyzer = SSHAnalyzer.load(data, Surroundings())
-        return watcher

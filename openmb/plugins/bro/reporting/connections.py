@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.logs import Column, Value
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
+from openmb.plugins.bro.service import MOST_SERVICES, Service
 from openmb.plugins.bro.tracking.endpoints import endpointSizes
 from openmb.plugins.bro.tracking.states import (
     CLOSED,
@@ -111,13 +112,19 @@ def _udpState(first: int, second: int) -> str:
     return "SHR" if second >= 0 else "OTH"
 
 
+@lru_cache(maxsize=4096)
+def _serviceText(names: bytes) -> str | None:
+    """The names of these services, in order."""
+    return ",".join(Service(name).text for name in names if name) or None
+
+
 def connectionRows(
     ids: ConnectionIDs, keys: NDArray[np.uint64], rows: NDArray[Any], local: LocalNetworks = PRIVATE
 ) -> Iterator[list[Value]]:
     """The values of L{CONNECTION_COLUMNS} for each of some finished records: C{uint64[n, 5]}, C{ROW[n]}."""
     sizes = np.empty((len(rows), 2), np.uint64)
     endpointSizes(rows, sizes)
-    octets, histories = keys.tobytes(), rows["history"].tobytes()
+    octets, histories, services = keys.tobytes(), rows["history"].tobytes(), rows["services"].tobytes()
     columns = (rows[name].tolist() for name in _FIELDS)
     for place, (words, size, record) in enumerate(
         zip(keys.tolist(), sizes.tolist(), zip(*columns, strict=True), strict=True)
@@ -140,7 +147,7 @@ def connectionRows(
             addressText(second[0], second[1]),
             second[2],
             _PROTOCOLS.get(protocol, "unknown_transport"),
-            None,
+            _serviceText(services[place * MOST_SERVICES : (place + 1) * MOST_SERVICES]),
             last - start if timed else None,
             size[0] if timed else None,
             size[1] if timed else None,

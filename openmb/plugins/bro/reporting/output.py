@@ -1,5 +1,5 @@
 """
-What an engine reports: conn.log and http.log.
+What an engine reports: conn.log, http.log and dns.log.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OutputFailed
+from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
+from openmb.plugins.bro.reporting.dnslog import DNS_COLUMNS, dnsValues
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.logfile import LogFile
 from openmb.plugins.bro.reporting.logs import Column, Scalar, Value
@@ -101,27 +103,31 @@ class BroLogs:
         self._ids, self._local = ids, local
         self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append, rotation)
         self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation)
+        self.dns = LogFile(directory, "dns", DNS_COLUMNS, asJSON, append, rotation)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log, all or none."""
         self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)), rows["last"].tolist())
 
-    def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
-        """Rows of http.log."""
+    def messages(self, identity: Identity, rows: list[HTTPRow | DNSRow]) -> None:
+        """Rows of http.log and dns.log."""
         words = tuple(np.frombuffer(identity.key, np.uint64).tolist())
         uid = self._ids.identify(identity.key, identity.start)
         ends: list[Value] = []
         for high, low, port in endpoints(words, identity.swapped):
             ends += [addressText(high, low), port]
-        self.http.writeAll([[row.stamp // 1000, uid, *ends, *columnsOf(row)] for row in rows])
+        requests = [[row.stamp // 1000, uid, *ends, *columnsOf(row)] for row in rows if isinstance(row, HTTPRow)]
+        queries = [dnsValues(row, uid, ends) for row in rows if isinstance(row, DNSRow)]
+        self.http.writeAll(requests)
+        self.dns.writeAll(queries)
 
     def flush(self) -> None:
         """
         Hand all rows to the operating system.
 
-        @raise OutputFailed: it does not take those of one log, or of both; they are kept.
+        @raise OutputFailed: it does not take those of some log; they are kept.
         """
-        _all(self.conn.flush, self.http.flush)
+        _all(self.conn.flush, self.http.flush, self.dns.flush)
 
     def close(self) -> None:
         """
@@ -129,7 +135,7 @@ class BroLogs:
 
         @raise OutputFailed: as L{flush}; may be called again.
         """
-        _all(self.conn.close, self.http.close)
+        _all(self.conn.close, self.http.close, self.dns.close)
 
 
 def _all(*calls: Callable[[], None]) -> None:

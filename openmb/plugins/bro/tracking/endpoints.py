@@ -140,7 +140,15 @@ def flipRoles(row: Any) -> None:
         row["ackWraps"],
     ):
         _exchange(pair)
-    for pair in (row["state"], row["previous"], row["didClose"], row["didEnd"], row["gaveUp"], row["finSeen"]):
+    for pair in (
+        row["state"],
+        row["previous"],
+        row["didClose"],
+        row["didEnd"],
+        row["gaveUp"],
+        row["finSeen"],
+        row["first"],
+    ):
         _exchange(pair)
     _exchange(row["head"])
     _exchange(row["blocks"])
@@ -150,3 +158,9 @@ def flipRoles(row: Any) -> None:
     seen = np.int64(row["packetSeen"])
     row["packetSeen"] = ((seen & 1) << 1) | (seen >> 1)
     row["partial"] = 0
+
+
+@njit(cache=True)
+def turnSlot(rows: Any, slot: Number) -> None:
+    """L{flipRoles} for the connection in C{slot}: its data says so."""
+    flipRoles(rows[slot])

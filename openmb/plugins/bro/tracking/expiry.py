@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth
 from openmb.plugins.bro.tracking.states import (
-    ANALYZER_DNS,
     ATTEMPT_DELAY,
     CHECK_INTERVAL,
     DNS_CHECK,
@@ -25,6 +24,7 @@ from openmb.plugins.bro.tracking.states import (
     LINGER,
     NEVER,
     RESET,
+    SERVICE_DNS,
     SYN_ACK_SENT,
     SYN_SENT,
 )
@@ -69,7 +69,7 @@ def _checkedRemoval(row: Any) -> Number:
 def removalTime(row: Any) -> Number:
     """When this record ends if no packet comes, in microseconds."""
     removal = np.int64(row["last"]) + np.int64(row["timeout"])
-    if row["analyzer"] == ANALYZER_DNS:
+    if row["analyzer"] == SERVICE_DNS and not row["tcp"]:
         idle = np.int64(row["last"]) + DNS_IDLE
         return min(removal, _checkAfter(np.int64(row["start"]) + DNS_CHECK, DNS_CHECK, idle))
     if row["deadline"] != NEVER:

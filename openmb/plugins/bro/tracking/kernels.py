@@ -12,29 +12,30 @@ from numpy.typing import NDArray
 
 from openmb.packets.headers import Kind, Status
 from openmb.plugins.bro.tracking.borrowed import borrow, borrowTable, borrowWork
-from openmb.plugins.bro.tracking.datagrams import addSize, takeDatagram
+from openmb.plugins.bro.tracking.datagrams import addSize, sentBytes, takeDatagram
 from openmb.plugins.bro.tracking.endpoints import flipRoles
 from openmb.plugins.bro.tracking.expiry import isExpired
 from openmb.plugins.bro.tracking.history import addScaled
 from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
-from openmb.plugins.bro.tracking.ports import LIKELY_TCP, LIKELY_UDP, PORT_DNS, PORT_HTTP, PORT_NTP, PORT_SSH
+from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_REMOVED
+from openmb.plugins.bro.tracking.ports import EXPECTED, LIKELY_TCP, LIKELY_UDP, SERVICE_MASK, SERVICE_TCP, SERVICE_UDP
+from openmb.plugins.bro.tracking.reassembly import bothSizes
 from openmb.plugins.bro.tracking.segments import isReuse, takeSegment
 from openmb.plugins.bro.tracking.states import (
     ACK,
-    ANALYZER_DNS,
-    ANALYZER_HTTP,
-    ANALYZER_NTP,
-    ANALYZER_SSH,
     NEVER,
     SCALED_CHECKSUM,
+    SERVICE_DNS,
+    SERVICE_FTP,
+    SERVICE_SSH,
     SYN,
     TIMEOUT_DATAGRAM,
     TIMEOUT_HANDSHAKE,
 )
 from openmb.plugins.bro.tracking.work import (
     FINISHED,
+    FIRST_BYTE,
     PACKET,
-    PIECE_REMOVED,
     PIECES,
     PIECES_PER_PACKET,
     SLOT,
@@ -74,7 +75,7 @@ def _makesNoRecord(header: Any, captured: Number) -> Truth:
 
 
 @njit(**INNER)
-def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> Truth:
+def _isTurned(header: Any, portBits: NDArray[np.uint16]) -> Truth:
     """Do the ports say that the first packet came from the responder?"""
     source, destination = np.int64(header["source_port"]), np.int64(header["destination_port"])
     kind = header["kind"]
@@ -95,24 +96,8 @@ def _isTurned(header: Any, portBits: NDArray[np.uint8]) -> Truth:
 
 
 @njit(**INNER)
-def _analyzerOf(kind: Number, bits: Number) -> Number:
-    """Which analyser a connection to a port of these bits gets."""
-    if kind == _UDP:
-        if bits & PORT_DNS:
-            return ANALYZER_DNS
-        if bits & PORT_NTP:
-            return ANALYZER_NTP
-    elif kind == _TCP:
-        if bits & PORT_HTTP:
-            return ANALYZER_HTTP
-        if bits & PORT_SSH:
-            return ANALYZER_SSH
-    return 0
-
-
-@njit(**INNER)
-def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[np.uint8]) -> None:
-    """A new record for the connection that this packet begins."""
+def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[np.uint16]) -> Truth:
+    """A new record for the connection that this packet begins; may it be one that was agreed on?"""
     for side in range(2):
         row["delivered"][side] = 1
         row["trimmed"][side] = 1
@@ -130,7 +115,27 @@ def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[
     if _isTurned(header, portBits):
         flipRoles(row)
         responder = np.int64(header["source_port"])
-    row["analyzer"] = _analyzerOf(header["kind"], np.int64(portBits[responder]))
+    bits = np.int64(portBits[responder])
+    if row["tcp"]:
+        service = (bits >> SERVICE_TCP) & SERVICE_MASK
+        row["inspect"] = 1
+        # what these say may change time-outs, roles, or the service of a connection that is about to begin
+        row["urgent"] = 1 if service in (SERVICE_SSH, SERVICE_FTP, SERVICE_DNS) else 0
+    elif header["kind"] == _UDP:
+        service = (bits >> SERVICE_UDP) & SERVICE_MASK
+        row["inspect"] = 1 if service else 0
+    else:
+        service = np.int64(0)
+    row["analyzer"] = service
+    return row["tcp"] and (bits & EXPECTED) != 0
+
+
+@njit(**INNER)
+def _sizeOf(row: Any) -> Number:
+    """Payload bytes of both sides."""
+    if row["tcp"]:
+        return bothSizes(row)
+    return sentBytes(row)
 
 
 @njit(**INNER)
@@ -143,8 +148,9 @@ def finishSlot(work: Any, table: Any, rows: Any, slot: Number) -> None:
     cursors[STAMP] = np.int64(row["last"]) * 1000
     dropRanges(work, row, ORIGINATOR)
     dropRanges(work, row, RESPONDER)
-    if row["analyzer"] >= ANALYZER_HTTP:
-        addPiece(work, row, table.keys, PIECE_REMOVED, ORIGINATOR, place, ZERO, ZERO, ZERO)
+    if row["inspect"]:
+        row["urgent"] = 0
+        addPiece(work, row, table.keys, PIECE_REMOVED, ORIGINATOR, place, ZERO, ZERO, _sizeOf(row))
     for word in range(5):
         work.keys[place, word] = table.keys[slot, word]
     work.rows[place] = rows[slot]
@@ -183,6 +189,8 @@ def _update(
         if status & _BAD_CHECKSUM:
             addScaled(row, SCALED_CHECKSUM, _CHECKSUM, side)
             return -1
+        payload = np.int64(header["payload"])
+        work.cursors[FIRST_BYTE] = np.int64(data[begin + payload]) if payload < captured else np.int64(-1)
         ports = np.int64(table.keys[work.cursors[SLOT], 4] & np.uint64(0xFFFFFFFF))
         isWhole = header["captured"] >= header["length"]
         return takeSegment(work, row, table.keys, side, header, now, ports, isWhole)
@@ -192,7 +200,7 @@ def _update(
         return -1
     if kind == _UDP:
         place = np.int64(header["payload"])
-        takeDatagram(row, side, header, now, data, begin + place, captured - place)
+        takeDatagram(work, row, table.keys, side, header, now, data, begin + place, captured - place)
     elif kind == _ICMP:
         addSize(row, side, now, np.int64(header["length"]))
     else:
@@ -212,7 +220,7 @@ def trackPackets(
     first: Number,
     births: NDArray[np.uint64],
     marks: NDArray[np.uint64],
-    portBits: NDArray[np.uint8],
+    portBits: NDArray[np.uint16],
 ) -> Number:
     """
     Process packets from C{first} on, until the end or until the work arrays want emptying.
@@ -259,14 +267,19 @@ def trackPackets(
                 slot = np.int64(-1)
         if slot < 0:
             slot = insertKey(table, key)
-            _beginRow(rows[slot], header, now, isA, portBits)
+            mayBeExpected = _beginRow(rows[slot], header, now, isA, portBits)
             if len(births) > 0:
                 table.marks[slot] = births[i]
+        else:
+            mayBeExpected = False
         row = rows[slot]
         marks[i] = table.marks[slot]
         cursors[SLOT] = slot
         cursors[STAMP] = stamp
         cursors[PACKET] = i
+        if mayBeExpected:
+            row["urgent"] = 1
+            addPiece(work, row, table.keys, PIECE_BORN, ORIGINATOR, ZERO, ZERO, ZERO, ZERO)
         side = np.int64(row["swapped"])
         if not isA:
             side = 1 - side

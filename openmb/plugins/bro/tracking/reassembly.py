@@ -14,8 +14,19 @@ import numpy as np
 from numba import njit
 
 from openmb.plugins.bro.tracking.endpoints import endpointSize, fullSequence, nothingAcknowledged
+from openmb.plugins.bro.tracking.firstbytes import FORGET, READ, noteFirst
 from openmb.plugins.bro.tracking.history import addScaled
 from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
+from openmb.plugins.bro.tracking.pieces import (
+    PIECE_CLEARED,
+    PIECE_DATA,
+    PIECE_ENDED,
+    PIECE_HELD,
+    PIECE_LOST,
+    PIECE_OVER,
+    PIECE_RELEASED,
+    PIECE_SKIPPED,
+)
 from openmb.plugins.bro.tracking.states import (
     ABOVE_HOLE,
     BLOCK_LIMIT,
@@ -29,26 +40,14 @@ from openmb.plugins.bro.tracking.states import (
     SCALED_GAP,
     UNACKNOWLEDGED,
 )
-from openmb.plugins.bro.tracking.work import (
-    PIECE_CLEARED,
-    PIECE_DATA,
-    PIECE_ENDED,
-    PIECE_HELD,
-    PIECE_LOST,
-    PIECE_RELEASED,
-    PIECE_SKIPPED,
-    addPiece,
-    dropRanges,
-    isInspected,
-    releaseRange,
-    takeRange,
-)
+from openmb.plugins.bro.tracking.work import FIRST_BYTE, addPiece, dropRanges, releaseRange, takeRange
 
 _LETTER_GAP = np.int64(ord("G"))
 
 
 @njit(**INNER)
-def _bothSizes(row: Any) -> Number:
+def bothSizes(row: Any) -> Number:
+    """Bytes that both sides have sent."""
     return endpointSize(row, ORIGINATOR) + endpointSize(row, RESPONDER)
 
 
@@ -56,9 +55,19 @@ def _bothSizes(row: Any) -> Number:
 def _tell(
     work: Any, row: Any, keys: Any, kind: Number, side: Number, sequence: Number, offset: Number, length: Number
 ) -> None:
-    """Tell the application parser, if there is one."""
-    if isInspected(row) and row["skipUntil"][side] != NEVER:
-        addPiece(work, row, keys, kind, side, sequence, offset, length, _bothSizes(row))
+    """Tell whoever reads this connection's data."""
+    if not row["inspect"] or row["skipUntil"][side] == NEVER:
+        return
+    if not row["first"][side] and kind in (PIECE_DATA, PIECE_RELEASED, PIECE_LOST):
+        known = kind == PIECE_DATA and sequence == 1
+        fate = noteFirst(row, side, work.cursors[FIRST_BYTE] if known else np.int64(-1), length)
+        if fate != READ:
+            row["inspect"] = 0
+            row["urgent"] = 0
+            if fate == FORGET:
+                addPiece(work, row, keys, PIECE_OVER, side, sequence, ZERO, ZERO, ZERO)
+            return
+    addPiece(work, row, keys, kind, side, sequence, offset, length, bothSizes(row))
 
 
 @njit(**INNER)
@@ -70,7 +79,7 @@ def _advance(work: Any, row: Any, keys: Any, kind: Number, side: Number, until: 
     """
     begin = np.int64(row["delivered"][side])
     row["delivered"][side] = until
-    if row["analyzer"] == 0:
+    if not row["inspect"]:
         return
     skip = np.int64(row["skipUntil"][side])
     if begin < skip:
@@ -247,6 +256,7 @@ def takeData(work: Any, row: Any, keys: Any, side: Number, low: Number, length: 
         if low < known:
             offset += known - low
             low = known
+            work.cursors[FIRST_BYTE] = -1
         row["top"][side] = max(np.int64(row["top"][side]), high)
         if not _placeData(work, row, keys, side, low, high, offset):
             _giveUp(work, row, keys, side)

@@ -10,7 +10,8 @@ from numba import njit
 from openmb.plugins.bro.tracking.endpoints import beginSequences, distance, flipRoles, relativeSequence, setState
 from openmb.plugins.bro.tracking.history import addOnce, addScaled, addSided
 from openmb.plugins.bro.tracking.numbers import INNER, RESPONDER, ZERO, Number, Truth, constants
-from openmb.plugins.bro.tracking.reassembly import acknowledge, checkEnd, closeSide, takeData
+from openmb.plugins.bro.tracking.pieces import PIECE_RESET
+from openmb.plugins.bro.tracking.reassembly import acknowledge, bothSizes, checkEnd, closeSide, takeData
 from openmb.plugins.bro.tracking.states import (
     ACK,
     CLOSED,
@@ -36,7 +37,7 @@ from openmb.plugins.bro.tracking.states import (
     TIMEOUT_INTERACTIVE,
     TOO_LARGE_DELTA,
 )
-from openmb.plugins.bro.tracking.work import PIECE_RESET, addPiece, isInspected
+from openmb.plugins.bro.tracking.work import addPiece
 
 _A, _D, _F, _H, _I, _Q, _R, _S, _T, _W = constants(b"ADFHIQRSTW")
 _MASK = 0xFFFFFFFF
@@ -308,8 +309,8 @@ def takeSegment(
     if flags & FIN:
         row["finSeen"][side] = 1
         row["finSequence"][side] = relative + taken
-    if flags & RST and isInspected(row):
-        addPiece(work, row, keys, PIECE_RESET, side, ZERO, ZERO, ZERO, ZERO)
+    if flags & RST and row["inspect"]:
+        addPiece(work, row, keys, PIECE_RESET, side, ZERO, ZERO, ZERO, bothSizes(row))
     acknowledged = np.int64(0)
     if flags & ACK:
         acknowledged = _noteAck(row, side, flags, np.int64(header["acknowledgement"]))

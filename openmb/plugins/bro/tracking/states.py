@@ -1,5 +1,5 @@
 """
-The numbers that the kernels of this kind share: endpoint states, letters, analysers, time-outs.
+The numbers that the kernels of this kind share: endpoint states, letters, services, time-outs.
 
 Times are microseconds of packet time.  Source of every default: Zeek 8.2's C{init-bare}.
 """
@@ -10,6 +10,7 @@ import enum
 
 import numpy as np
 
+from openmb.plugins.bro.service import Service
 from openmb.plugins.bro.tracking.numbers import constants
 
 
@@ -28,17 +29,10 @@ class EndpointState(enum.IntEnum):
 INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = constants(EndpointState)
 
 
-class Analyzer(enum.IntEnum):
-    """Whose first messages influence a record."""
-
-    NONE = 0
-    DNS = 1
-    NTP = 2
-    HTTP = 3
-    SSH = 4
-
-
-ANALYZER_NONE, ANALYZER_DNS, ANALYZER_NTP, ANALYZER_HTTP, ANALYZER_SSH = constants(Analyzer)
+#: What kernels must know of services: some are read here, the first messages of others turn roles.
+SERVICE_HTTP, SERVICE_DNS, SERVICE_SSH, SERVICE_FTP, SERVICE_NTP = constants(
+    (Service.HTTP, Service.DNS, Service.SSH, Service.FTP, Service.NTP)
+)
 
 #: Bits of a TCP header's flags.
 FIN, SYN, RST, ACK = constants((1, 2, 4, 16))

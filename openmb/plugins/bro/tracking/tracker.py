@@ -6,6 +6,7 @@ An engine has one for its own records, and one for the provisional records of ea
 
 from __future__ import annotations
 
+import ipaddress
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,27 +18,25 @@ from numpy.typing import NDArray
 from openmb.interfaces import Failed
 from openmb.packets.headers import Decoded
 from openmb.packets.loads import plainArrays
+from openmb.plugins.bro.analyzers.agreed import LIFETIME, MOST_AGREED, Agreed, Agreements
+from openmb.plugins.bro.analyzers.analyzer import Surroundings
+from openmb.plugins.bro.analyzers.conversation import Conversation
+from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
-from openmb.plugins.bro.analyzers.sessions import Found, Session
 from openmb.plugins.bro.records import ROW
+from openmb.plugins.bro.service import MOST_SERVICES, Service
+from openmb.plugins.bro.tracking.endpoints import turnSlot
 from openmb.plugins.bro.tracking.expiry import expiredSlots
 from openmb.plugins.bro.tracking.kernels import finishSlots, trackPackets
-from openmb.plugins.bro.tracking.ports import portTable
-from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, LETTER_LIMIT
-from openmb.plugins.bro.tracking.work import (
-    FINISHED,
-    PIECE_REMOVED,
-    PIECES,
-    USED_RANGES,
-    dropRanges,
-    makeWork,
-    reserveRanges,
-)
+from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_OVER, PIECE_REMOVED, Piece
+from openmb.plugins.bro.tracking.ports import EXPECTED, portTable
+from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, LETTER_LIMIT, TIMEOUT_INTERACTIVE
+from openmb.plugins.bro.tracking.work import FINISHED, PIECES, USED_RANGES, dropRanges, makeWork, reserveRanges
+from openmb.state.addresses import addressWords
 from openmb.state.table import FlowTable
 
 #: Packets that one call of the kernel gets.
 SLICE = 4096
-_PORTS = portTable()
 _NONE = np.zeros(0, np.uint64)
 _LIMIT_LETTER = ord("X")
 
@@ -63,8 +62,8 @@ class IOutput(Protocol):
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Finished connections: C{uint64[n, 5]}, C{ROW[n]}; all or, if one throws, none of them."""
 
-    def requests(self, identity: Identity, rows: list[HTTPRow]) -> None:
-        """Finished HTTP requests of one connection."""
+    def messages(self, identity: Identity, rows: list[HTTPRow | DNSRow]) -> None:
+        """Rows about what one connection says, all or none."""
 
 
 class Tracker:
@@ -76,7 +75,9 @@ class Tracker:
     def __init__(self, maximum: int, output: IOutput | None, capacity: int = 1024) -> None:
         self.table = FlowTable(ROW, capacity=capacity, maximum=maximum)
         self.work = makeWork()
-        self.sessions: dict[int, Session] = {}
+        self.conversations: dict[int, Conversation] = {}
+        self.agreements = Agreements()
+        self._ports = portTable()
         self._failed: list[Failed] = []
         self._output = output
 
@@ -114,7 +115,7 @@ class Tracker:
                     place,
                     born,
                     marks,
-                    _PORTS,
+                    self._ports,
                 )
                 self.drain(data, offsets)
         return marks
@@ -137,13 +138,13 @@ class Tracker:
             slots = slots[done:]
 
     def forget(self, slots: NDArray[np.int64]) -> None:
-        """Drop what hangs on the records in C{slots}, their ranges and sessions; most have none."""
+        """Drop what hangs on the records in C{slots}, their ranges and conversations; most have none."""
         for slot in slots[(self.table.rows["head"][slots] >= 0).any(axis=1)].tolist():
             for side in range(2):
                 dropRanges(self.work, self.table.rows[slot], side)
-        if self.sessions:
-            for slot in self.sessions.keys() & set(slots.tolist()):
-                del self.sessions[slot]
+        if self.conversations:
+            for slot in self.conversations.keys() & set(slots.tolist()):
+                del self.conversations[slot]
 
     def remove(self, slots: NDArray[np.int64]) -> int:
         """Remove records in silence; how many."""
@@ -153,11 +154,22 @@ class Tracker:
     @property
     def isEmpty(self) -> bool:
         """Is there no record, and nothing that hangs on one?"""
-        return not (len(self.table) or self.sessions or self.work.cursors[USED_RANGES])
+        return not (len(self.table) or self.conversations or self.work.cursors[USED_RANGES])
 
     def take(self, other: Tracker) -> None:
         """An empty tracker takes over everything that C{other} has, which must not be used any more."""
-        self.table, self.work, self.sessions = other.table, other.work, other.sessions
+        self.table, self.work, self.conversations = other.table, other.work, other.conversations
+        self.learn(other)
+
+    def learn(self, other: Tracker) -> None:
+        """Know of every connection that C{other} knows was agreed on."""
+        for agreed in other.agreements.everything():
+            self.agree(agreed, agreed.until - LIFETIME)
+
+    def agree(self, agreed: Agreed, now: int) -> None:
+        """A connection was agreed on, at C{now} (microseconds)."""
+        self.agreements.add(agreed, now)
+        self._ports[agreed.port] |= np.uint16(EXPECTED)
 
     def drain(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         """Empty the work arrays: feed the parsers, report what has finished."""
@@ -189,40 +201,146 @@ class Tracker:
         self._failed.append(Failed(packet, f"{error!r} at {where.name}:{where.lineno}"))
 
     def _feed(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-        touched: dict[int, int] = {}
+        """Hand out the pieces, in order."""
+        touched: dict[int, Piece] = {}
         pieces = self.work.pieces[: int(self.work.cursors[PIECES])]
-        for piece in pieces.tolist():
-            stamp, sequence, start, size, slot, packet, offset, length, kind, side, analyzer, swapped, _, key = piece
-            found = Found(kind, side == 0, side ^ swapped, stamp, sequence, length, size)
+        for piece in map(Piece._make, pieces.tolist()):
+            slot, packet, kind = piece.slot, piece.packet, piece.kind
             try:
                 if kind == PIECE_REMOVED:
                     touched.pop(slot, None)
-                    session = self.sessions.pop(slot, None)
-                    rows = session.parser.removed(stamp) if session is not None else []
+                    self._removed(piece)
+                elif kind == PIECE_OVER:
+                    touched.pop(slot, None)
+                    self.conversations.pop(slot, None)
                 else:
-                    session = self.sessions.get(slot)
-                    if session is None:
-                        session = self.sessions[slot] = Session.fresh(analyzer)
-                    touched[slot] = swapped
-                    begin = int(offsets[packet]) + offset if length else 0
-                    rows = session.take(found, data[begin : begin + length].tobytes())
-                if rows and self._output is not None:
-                    identity = Identity(np.array(key, np.uint64).tobytes(), start, bool(swapped))
-                    self._output.requests(identity, rows)
-            except Exception as error:  # noqa: BLE001 - whatever a parser throws: only its connection loses it
+                    touched[slot] = piece
+                    self._hand(piece, data, offsets)
+            except Exception as error:  # noqa: BLE001 - whatever an analyser throws: only its connection loses it
                 self._threw(packet if packet < len(offsets) else -1, error)
-                if kind != PIECE_REMOVED:
-                    self.sessions[slot] = Session.silent(analyzer)
-        for slot in touched:
-            self._tellKernel(slot)
+                if kind != PIECE_REMOVED and slot in self.conversations:
+                    self.conversations[slot].fallSilent()
+        for slot, piece in touched.items():
+            try:
+                self._settle(slot, piece)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._threw(-1, error)
+                self.conversations[slot].fallSilent()
 
-    def _tellKernel(self, slot: int) -> None:
-        """Note in the record what the parser wants from here on, and what it found."""
-        session, row = self.sessions[slot], self.table.rows[slot]
+    def _hand(self, piece: Piece, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        """Feed one piece to its conversation, which begins with it if there is none."""
+        conversation = self.conversations.get(piece.slot)
+        if conversation is None:
+            conversation = self._begin(piece)
+        content = b""
+        if piece.length:
+            begin = int(offsets[piece.packet]) + piece.offset
+            content = data[begin : begin + piece.length].tobytes()
+        conversation.take(piece, content)
+        if conversation.rows:
+            self._report(conversation, piece)
+        if conversation.expected:
+            self._expect(conversation, piece)
+
+    def _begin(self, piece: Piece) -> Conversation:
+        """The conversation of a connection whose first piece this is."""
+        originator, responder = _ends(piece.key, piece.swapped)
+        conversation = self.conversations[piece.slot] = Conversation(_around(originator, responder, bool(piece.tcp)))
+        isExpected = piece.kind == PIECE_BORN and self.agreements.knows(
+            originator[:2], responder[:2], responder[2], piece.start
+        )
+        conversation.begin(piece.analyzer, isExpected)
+        return conversation
+
+    def _expect(self, conversation: Conversation, piece: Piece) -> None:
+        """Note what a conversation has agreed on."""
+        now = piece.stamp // 1000
+        ends = _ends(piece.key, piece.swapped)
+        for one in conversation.expected:
+            opener, other = ends if one.fromOriginator else (ends[1], ends[0])
+            place = other[:2] if one.address is None else _words(one.address)
+            agreed = Agreed(opener[:2], place, one.port, now + LIFETIME)
+            conversation.agreed = [*conversation.agreed[1 - MOST_AGREED :], agreed]
+            self.agree(agreed, now)
+        conversation.expected.clear()
+
+    def _removed(self, piece: Piece) -> None:
+        """A connection has ended: its finished row gets the services, and what is open is written."""
+        conversation = self.conversations.pop(piece.slot, None)
+        if conversation is None:
+            return
+        try:
+            conversation.removed(piece)
+        finally:
+            self._name(self.work.rows[piece.sequence], conversation)
+        if conversation.rows:
+            self._report(conversation, piece)
+
+    @staticmethod
+    def _name(row: np.void, conversation: Conversation) -> None:
+        """Write the services into a row."""
+        names = conversation.services[:MOST_SERVICES]
+        row["services"] = names + [Service.NONE] * (MOST_SERVICES - len(names))
+
+    def _report(self, conversation: Conversation, piece: Piece) -> None:
+        rows, conversation.rows = conversation.rows, []
+        if self._output is not None:
+            identity = Identity(np.array(piece.key, np.uint64).tobytes(), piece.start, bool(piece.swapped))
+            self._output.messages(identity, rows)
+
+    def _settle(self, slot: int, piece: Piece) -> None:
+        """The packet is through: note in the record what is wanted from here on, and what was found."""
+        conversation, row = self.conversations[slot], self.table.rows[slot]
+        conversation.settle()
+        if conversation.rows:
+            self._report(conversation, piece)
+        if conversation.renamed:
+            conversation.renamed = False
+            self._name(row, conversation)
+        if conversation.turned:
+            conversation.turned = False
+            turnSlot(self.table.rows, slot)
+        if conversation.interactive and row["timeout"] < TIMEOUT_INTERACTIVE:
+            row["timeout"] = TIMEOUT_INTERACTIVE
+        if conversation.isOver:
+            del self.conversations[slot]
+            row["inspect"] = row["urgent"] = 0
+            return
         for side in range(2):
-            row["skipUntil"][side] = session.wanted(side == 0, side ^ int(row["swapped"]))
-        if session.exceeded and not row["seen"] & (1 << LETTER_LIMIT):
+            row["skipUntil"][side] = conversation.wanted(side == 0, side ^ int(row["swapped"]))
+        row["urgent"] = conversation.isUrgent or (row["urgent"] and conversation.matcher is not None)
+        if conversation.exceeded and not row["seen"] & (1 << LETTER_LIMIT):
             row["seen"] |= 1 << LETTER_LIMIT
             if row["letters"] < HISTORY_LIMIT:
                 row["history"][row["letters"]] = _LIMIT_LETTER
                 row["letters"] += 1
+
+
+#: One end of a connection: the words of its address, and its port.
+_End = tuple[int, int, int]
+
+
+def _ends(key: tuple[int, ...], swapped: int) -> tuple[_End, _End]:
+    """Originator and responder of a native key's five words."""
+    first = (key[0], key[1], key[4] & 0xFFFF)
+    second = (key[2], key[3], (key[4] >> 16) & 0xFFFF)
+    return (second, first) if swapped else (first, second)
+
+
+def _isGroup(high: int, low: int) -> bool:
+    """224.0.0.0/4 or ff00::/8."""
+    return high >> 56 == 0xFF or (high == 0 and low >> 28 == 0xFFFFE)
+
+
+def _around(originator: _End, responder: _End, tcp: bool) -> Surroundings:
+    return Surroundings(tcp, (originator[2], responder[2]), _isGroup(responder[0], responder[1]))
+
+
+def surroundingsOf(key: bytes, swapped: bool, tcp: bool) -> Surroundings:
+    """What analysers know of the connection with this native key, 40 bytes."""
+    originator, responder = _ends(tuple(np.frombuffer(key, np.uint64).tolist()), swapped)
+    return _around(originator, responder, tcp)
+
+
+def _words(address: bytes) -> tuple[int, int]:
+    return addressWords(ipaddress.ip_address(address))

@@ -7,7 +7,6 @@ goes on when it is called again.
 
 from __future__ import annotations
 
-import enum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,48 +14,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from openmb.plugins.bro.records import ROW
-from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
-from openmb.plugins.bro.tracking.states import ANALYZER_HTTP, ANALYZER_SSH, BLOCK_LIMIT
-
-
-class Piece(enum.IntEnum):
-    """What an application parser is told, in order."""
-
-    DATA = 0  # in-order bytes: C{length} at C{offset} of packet C{packet}, beginning at C{sequence}
-    HELD = 1  # bytes ahead of a hole: keep them
-    RELEASED = 2  # the hole is filled: C{length} bytes from C{sequence} on are among the held
-    LOST = 3  # C{length} bytes from C{sequence} on were never seen
-    ENDED = 4  # no more data from this side
-    CLEARED = 5  # what is held of this side is dropped, and no more data will come
-    RESET = 6  # a RST was seen, from either side
-    REMOVED = 7  # the connection is removed; C{sequence} is its place among the finished rows
-    SKIPPED = 8  # data was passed over up to C{sequence}
-
-
-PIECE_DATA, PIECE_HELD, PIECE_RELEASED, PIECE_LOST, PIECE_ENDED = constants(range(5))
-PIECE_CLEARED, PIECE_RESET, PIECE_REMOVED, PIECE_SKIPPED = constants(range(5, 9))
-
-PIECE = np.dtype(
-    [
-        ("stamp", "<i8"),
-        ("sequence", "<i8"),
-        ("start", "<i8"),
-        ("size", "<i8"),
-        ("slot", "<i4"),
-        ("packet", "<i4"),
-        ("offset", "<u4"),
-        ("length", "<u4"),
-        ("kind", "u1"),
-        ("side", "u1"),
-        ("analyzer", "u1"),
-        ("swapped", "u1"),
-        ("padding", "<u4"),
-        ("key", "<u8", (5,)),
-    ]
-)
+from openmb.plugins.bro.tracking.numbers import INNER, Number
+from openmb.plugins.bro.tracking.pieces import PIECE
+from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
 
 #: Cursors of L{Work}.
-PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES = range(8)
+PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES, FIRST_BYTE = range(9)
 
 #: Pieces that one packet causes at most: every range of one direction lost and released, and a few more.
 PIECES_PER_PACKET = 2 * BLOCK_LIMIT + 16
@@ -72,7 +35,7 @@ class Work(NamedTuple):
     @ivar low: C{int64[r]}, where each range held out of order begins, by relative sequence number.
     @ivar high: C{int64[r]}, where it ends.
     @ivar following: C{int32[r]}, the next range of the same direction, or the next free one; -1 for none.
-    @ivar cursors: C{int64[8]}: how much is in use, and the packet that is being processed.
+    @ivar cursors: C{int64[9]}: how much is in use, and the packet that is being processed.
     @ivar key: C{uint64[5]}, the key of that packet.
     """
 
@@ -97,7 +60,7 @@ def makeWork(pieces: int = 4 * PIECES_PER_PACKET, finished: int = 1024, ranges: 
         np.zeros(ranges, np.int64),
         np.zeros(ranges, np.int64),
         following,
-        np.zeros(8, np.int64),
+        np.zeros(9, np.int64),
         np.zeros(5, np.uint64),
     )
 
@@ -143,6 +106,8 @@ def addPiece(
     piece["sequence"] = sequence
     piece["start"] = row["start"]
     piece["size"] = size
+    piece["mine"] = row["delivered"][side]
+    piece["others"] = row["delivered"][1 - side]
     piece["slot"] = slot
     piece["packet"] = cursors[PACKET]
     piece["offset"] = offset
@@ -151,16 +116,12 @@ def addPiece(
     piece["side"] = side
     piece["analyzer"] = row["analyzer"]
     piece["swapped"] = row["swapped"]
+    piece["partial"] = row["partial"]
+    piece["tcp"] = row["tcp"]
     for word in range(5):
         piece["key"][word] = keys[slot, word]
-    if row["analyzer"] == ANALYZER_SSH:
+    if row["urgent"]:
         cursors[STOP] = 1
-
-
-@njit(**INNER)
-def isInspected(row: Any) -> Truth:
-    """Does an application parser want this connection's data?"""
-    return row["analyzer"] >= ANALYZER_HTTP and row["analyzer"] <= ANALYZER_SSH and row["partial"] == 0
 
 
 @njit(**INNER)

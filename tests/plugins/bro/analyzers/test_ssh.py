@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openmb.plugins.bro.analyzers.analyzer import Finding, Surroundings
-from openmb.plugins.bro.analyzers.ssh import SSHAnalyzer, SSHWatcher, readable
+from openmb.plugins.bro.analyzers.ssh import SSHAnalyzer, readable
 from tests.plugins.bro.analyzers import talks
 from tests.plugins.bro.analyzers.talks import CONFIRMED, EXCEEDED, VIOLATED
 
@@ -126,13 +126,3 @@ class SSHAnalyzerTests(talks.TalkTests):
         analyzer = SSHAnalyzer(Surroundings())
         analyzer.data(True, b"SSH-2.0-" + b"a" * 5000, 0)
         self.assertEqual((analyzer.skip(True), len(analyzer.dump()) < 100), (-1, True))
-
-    def test_watcher(self) -> None:
-        """The same with the methods of an application parser."""
-        watcher = SSHWatcher()
-        for originator, data in (CLIENT, SERVER, (True, OVERLONG)):
-            self.assertFalse(watcher.exceeded)
-            self.assertEqual(watcher.data(originator, data, 0), [])
-            watcher = SSHWatcher.load(watcher.dump())
-        self.assertTrue(watcher.exceeded)
-        self.assertEqual((watcher.skip(True), SSHWatcher.silent().skip(False)), (-1, -1))

@@ -94,6 +94,11 @@ class Queries:
             self._write(waiting)
         table.clear()
 
+    @property
+    def isOpen(self) -> bool:
+        """Does any row wait?"""
+        return bool(self._first or self._queries or self._replies)
+
     def close(self) -> None:
         """The connection is over: write every open row, queries first."""
         if self._first is not None:

@@ -1,0 +1,450 @@
+"""
+All that reads the data of one connection: which analysers it has, what they found, and the bytes that wait for a hole
+to be filled.
+
+The analysers of its port are there from the start, others come by signature, and a violation early in the connection
+takes one away. Rules: Zeek 8.2's analyser manager and dynamic protocol detection.
+
+An object exists only once there is data, so connections without it cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from openmb.plugins.bro.analyzers.agreed import Agreed
+from openmb.plugins.bro.analyzers.analyzer import Analyzer, Expectation, Service, Sign, Surroundings
+from openmb.plugins.bro.analyzers.dhcp import DHCPAnalyzer
+from openmb.plugins.bro.analyzers.dns.analyzer import DNSAnalyzer
+from openmb.plugins.bro.analyzers.dns.rows import DNSRow
+from openmb.plugins.bro.analyzers.dtls import DTLSAnalyzer
+from openmb.plugins.bro.analyzers.ftp import FTPAnalyzer
+from openmb.plugins.bro.analyzers.http.analyzer import HTTPParser
+from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.analyzers.imap import IMAPAnalyzer
+from openmb.plugins.bro.analyzers.ntp import NTPAnalyzer
+from openmb.plugins.bro.analyzers.pop3 import POP3Analyzer
+from openmb.plugins.bro.analyzers.rdp import RDPAnalyzer
+from openmb.plugins.bro.analyzers.signatures import Matcher
+from openmb.plugins.bro.analyzers.smtp import SMTPAnalyzer
+from openmb.plugins.bro.analyzers.snmp import SNMPAnalyzer
+from openmb.plugins.bro.analyzers.ssh import SSHAnalyzer
+from openmb.plugins.bro.analyzers.ssl import SSLAnalyzer
+from openmb.plugins.bro.tracking.pieces import (
+    PIECE_BORN,
+    PIECE_CLEARED,
+    PIECE_DATA,
+    PIECE_DATAGRAM,
+    PIECE_ENDED,
+    PIECE_HELD,
+    PIECE_LOST,
+    PIECE_RELEASED,
+    PIECE_RESET,
+    Piece,
+)
+from openmb.plugins.bro.tracking.states import NEVER
+
+#: A violation counts only while both sides together have sent at most so many bytes (DPD::ignore_violations_after).
+VIOLATIONS_UNTIL = 10240
+
+#: Bytes that may wait for holes to be filled, both directions together, and what each packet of them costs besides.
+#: More are treated as lost. With what analysers keep at most, a record always fits into one frame.
+MOST_HELD, EACH_HELD = 384 << 10, 12
+
+#: Analysers of one connection at most, those that were taken away included.
+MOST_ANALYZERS = 16
+
+_KINDS: tuple[type[Analyzer], ...] = (
+    HTTPParser,
+    DNSAnalyzer,
+    SSLAnalyzer,
+    DTLSAnalyzer,
+    SSHAnalyzer,
+    FTPAnalyzer,
+    SMTPAnalyzer,
+    POP3Analyzer,
+    IMAPAnalyzer,
+    DHCPAnalyzer,
+    NTPAnalyzer,
+    SNMPAnalyzer,
+    RDPAnalyzer,
+)
+KINDS: Mapping[int, type[Analyzer]] = {int(kind.service): kind for kind in _KINDS}
+
+#: Analysers that have nothing more to say once they have confirmed and a violation no longer counts.
+_SETTLED = frozenset((Service.SSL, Service.DTLS, Service.DHCP, Service.NTP, Service.SNMP))
+
+_DTLS_RECORD = b"\x16"
+
+#: Services whose connections may be idle for an hour once they are confirmed.
+_INTERACTIVE = frozenset((Service.SSH, Service.FTP))
+
+
+class Conversation:
+    """
+    The application layer of one connection.
+
+    @ivar services: what it speaks, in the order in which that was found out.
+    @ivar analyzers: those that read it.
+    @ivar matcher: what looks for signatures; None when it is over.
+    @ivar position: for each endpoint of the native key, the relative sequence number up to which data was delivered.
+    @ivar held: for each endpoint, bytes that came ahead of a hole: (sequence number, bytes), in order of arrival.
+    @ivar rows: rows of application logs that nobody has taken yet.
+    @ivar expected: connections that were agreed on and that nobody has taken yet.
+    @ivar agreed: those that were, with their addresses.
+    @ivar renamed: the services have changed.
+    @ivar exceeded: C{X} belongs into the history.
+    @ivar stamp: time of the newest piece, nanoseconds.
+    @ivar turned: the roles must turn.
+    @ivar interactive: it may be idle for an hour.
+    """
+
+    __slots__ = (
+        "_events",
+        "_isPartial",
+        "_packet",
+        "_size",
+        "_waiting",
+        "agreed",
+        "analyzers",
+        "around",
+        "attached",
+        "exceeded",
+        "expected",
+        "held",
+        "interactive",
+        "matcher",
+        "position",
+        "renamed",
+        "rows",
+        "services",
+        "stamp",
+        "turned",
+    )
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.services: list[Service] = []
+        self.analyzers: list[Analyzer] = []
+        self.matcher: Matcher | None = None
+        self.position = [1, 1]
+        self.held: list[list[tuple[int, bytes]]] = [[], []]
+        self.rows: list[HTTPRow | DNSRow] = []
+        self.expected: list[Expectation] = []
+        self.agreed: list[Agreed] = []
+        self.exceeded = self.turned = self.interactive = self.renamed = False
+        self.attached = 0  # analysers so far
+        self._waiting = 0  # bytes of C{held}, as L{MOST_HELD} counts them
+        self._events: list[tuple[Analyzer, Sign, int]] = []  # with the bytes sent by then
+        self._packet = -1
+        self.stamp = self._size = 0
+        self._isPartial = False
+
+    def begin(self, port: int, isExpected: bool = False) -> None:
+        """
+        The connection has just begun.
+
+        @param port: the service of its responder's port, 0 for none.
+        @param isExpected: another connection agreed on it: its port does not count.
+        """
+        if isExpected:
+            self.services.append(Service.FTP_DATA)
+            self.renamed = True
+        elif port:
+            self._attach(port)
+        if self.around.tcp:
+            self.matcher = Matcher()
+
+    def fallSilent(self) -> None:
+        """An analyser threw: the connection goes on, nothing more is read of its data."""
+        self.analyzers.clear()
+        self._events.clear()
+        self.matcher = None
+        self.held = [[], []]
+        self._waiting = 0
+
+    @property
+    def isOver(self) -> bool:
+        """Is there nothing left to read, and nothing open that is to be written at the end?"""
+        return not (
+            self.analyzers or self.matcher or self._events or self.around.requests.pending or self.around.queries.isOpen
+        )
+
+    @property
+    def isUrgent(self) -> bool:
+        """May what is found next change how the next packet is counted, or a connection that is about to begin?"""
+        for analyzer in self.analyzers:
+            service = analyzer.service
+            if service == Service.FTP or (service == Service.DNS and self.around.tcp):
+                return True
+            if service == Service.SSH and service not in self.services:
+                return True
+        return False
+
+    def _attach(self, service: int) -> Analyzer:
+        analyzer = KINDS[service](self.around)
+        self.analyzers.append(analyzer)
+        self.attached += 1
+        return analyzer
+
+    # -- pieces
+
+    def take(self, piece: Piece, data: bytes) -> None:
+        """Feed one piece; C{data}: its bytes, where it has any."""
+        if piece.packet != self._packet:
+            if self._events:
+                self.settle()
+            self._packet = piece.packet
+        kind, originator = piece.kind, piece.side == 0
+        end = piece.side ^ piece.swapped
+        self.stamp, self._size, self._isPartial = piece.stamp, piece.size, piece.partial != 0
+        if kind == PIECE_DATAGRAM:
+            self._datagram(originator, data)
+            return
+        if kind == PIECE_HELD:
+            self._hold(originator, end, piece.sequence, data)
+            return
+        if kind == PIECE_CLEARED:
+            self.held[end].clear()
+            self._weigh()
+            return
+        if piece.others > self.position[1 - end]:
+            self._pass(not originator, 1 - end, piece.others)
+        if kind == PIECE_RESET:
+            if piece.mine > self.position[end]:
+                self._pass(originator, end, piece.mine)
+            for analyzer in self.analyzers:
+                analyzer.reset(piece.stamp)
+                self._note(analyzer)
+        elif kind != PIECE_BORN:
+            if piece.sequence > self.position[end]:
+                self._pass(originator, end, piece.sequence)
+            self._deliver(kind, originator, end, piece, data)
+
+    def _deliver(self, kind: int, originator: bool, end: int, piece: Piece, data: bytes) -> None:
+        if kind == PIECE_DATA:
+            self.position[end] = piece.sequence + piece.length
+            self._data(originator, data)
+        elif kind == PIECE_ENDED:
+            self._finished(originator)
+        elif kind == PIECE_LOST:
+            self.position[end] = piece.sequence + piece.length
+            self._gap(originator, piece.length)
+        elif kind == PIECE_RELEASED:
+            self._release(originator, end, piece.sequence, piece.length)
+
+    def _datagram(self, originator: bool, data: bytes) -> None:
+        """One UDP datagram's payload."""
+        if not self.attached:
+            # the kernel has seen a signature: one of two
+            self._attach(Service.DTLS if data[:1] == _DTLS_RECORD else Service.DHCP)
+        for analyzer in self.analyzers:
+            analyzer.data(originator, data, self.stamp)
+            if analyzer.findings:
+                self._note(analyzer)
+
+    def _readers(self, originator: bool) -> list[Analyzer]:
+        """Those who want to know of this direction."""
+        return [
+            analyzer
+            for analyzer in self.analyzers
+            if (not self._isPartial or analyzer.readsPartial) and analyzer.skip(originator) >= 0
+        ]
+
+    def _data(self, originator: bool, data: bytes) -> None:
+        for analyzer in self._readers(originator):
+            analyzer.data(originator, data, self.stamp)
+            if analyzer.findings:
+                self._note(analyzer)
+        matcher = self.matcher
+        if matcher is not None:
+            for service in matcher.take(originator, data):
+                self._signature(matcher, service)
+            if matcher.isOver:
+                self.matcher = None
+
+    def _signature(self, matcher: Matcher, service: Service) -> None:
+        """A signature has matched: unless its analyser is there, a new one gets everything that came so far."""
+        if self.attached >= MOST_ANALYZERS or any(one.service == service for one in self.analyzers):
+            return
+        analyzer = self._attach(service)
+        if self._isPartial and not analyzer.readsPartial:
+            return
+        for originator, chunk in matcher.chunks:
+            if analyzer.skip(originator) < 0:
+                continue
+            if isinstance(chunk, bytes):
+                analyzer.data(originator, chunk, self.stamp)
+            else:
+                analyzer.gap(originator, chunk, self.stamp)
+            self._note(analyzer)
+
+    def _pass(self, originator: bool, end: int, until: int) -> None:
+        """Tell the analysers of bytes up to C{until} that the kernel left out."""
+        length, self.position[end] = until - self.position[end], until
+        self._tellSkipped(originator, length)
+
+    def _tellSkipped(self, originator: bool, length: int) -> None:
+        for analyzer in self._readers(originator):
+            analyzer.skipped(originator, length, self.stamp)
+            if analyzer.findings:
+                self._note(analyzer)
+
+    def _gap(self, originator: bool, length: int) -> None:
+        for analyzer in self._readers(originator):
+            analyzer.gap(originator, length, self.stamp)
+            if analyzer.findings:
+                self._note(analyzer)
+        if self.matcher is not None:
+            self.matcher.gap(originator, length)
+            if self.matcher.isOver:
+                self.matcher = None
+
+    def _finished(self, originator: bool) -> None:
+        for analyzer in self._readers(originator):
+            analyzer.finished(originator, self.stamp)
+            if analyzer.findings:
+                self._note(analyzer)
+
+    # -- bytes ahead of a hole
+
+    def _hold(self, originator: bool, end: int, sequence: int, data: bytes) -> None:
+        """Keep bytes that came ahead of a hole, unless nobody will want them, or too much waits."""
+        if sequence + len(data) <= self.wanted(originator, end):
+            return
+        cost = len(data) + EACH_HELD
+        if self._waiting + cost <= MOST_HELD:
+            self.held[end].append((sequence, data))
+            self._waiting += cost
+
+    def goOn(self, position: list[int], held: list[list[tuple[int, bytes]]]) -> None:
+        """Take over what waited elsewhere."""
+        self.position, self.held = position, held
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self._waiting = sum(len(data) + EACH_HELD for end in self.held for _, data in end)
+
+    def _release(self, originator: bool, end: int, position: int, length: int) -> None:
+        """Put together held bytes and feed them; of bytes that came twice the first copy counts."""
+        until = position + length
+        while position < until:
+            data = self._heldAt(end, position)[: until - position]
+            if data:
+                self._data(originator, data)
+                position += len(data)
+            else:
+                later = min((start for start, _ in self.held[end] if start > position), default=until)
+                missing = min(later, until) - position
+                if 0 < missing <= self._skip(originator):
+                    self._tellSkipped(originator, missing)
+                else:
+                    self._gap(originator, missing)
+                position += missing
+        self.position[end] = until
+        self.held[end] = [one for one in self.held[end] if one[0] + len(one[1]) > until]
+        self._weigh()
+
+    def _heldAt(self, end: int, position: int) -> bytes:
+        """Held bytes from C{position} on, up to where an earlier copy begins."""
+        for place, (start, data) in enumerate(self.held[end]):
+            if start <= position < start + len(data):
+                earlier = [one for one, _ in self.held[end][:place] if one > position]
+                return data[position - start : min(earlier, default=start + len(data)) - start]
+        return b""
+
+    # -- findings
+
+    def _note(self, analyzer: Analyzer) -> None:
+        """Sort what an analyser has found; confirmations and violations count when the packet is through."""
+        for finding in analyzer.findings:
+            if isinstance(finding, HTTPRow | DNSRow):
+                self.rows.append(finding)
+            elif isinstance(finding, Expectation):
+                self.expected.append(finding)
+            elif finding is Sign.EXCEEDED:
+                self.exceeded = True
+            elif finding is Sign.TURNED:
+                self._turn()
+            elif not self._events or self._events[-1] != (analyzer, finding, self._size):
+                self._events.append((analyzer, finding, self._size))
+        analyzer.findings.clear()
+
+    def _turn(self) -> None:
+        """Originator and responder change places."""
+        self.turned = not self.turned
+        first, second = self.around.ports
+        self.around.ports = (second, first)
+        if self.matcher is not None:
+            self.matcher.turn()
+
+    def settle(self) -> None:
+        """A packet is through: act on what was confirmed and violated in it, in order."""
+        self._packet = -1
+        if not self._events:
+            if self._size > VIOLATIONS_UNTIL and self.analyzers and self._settled(self.analyzers[0]):
+                self.analyzers = [analyzer for analyzer in self.analyzers if not self._settled(analyzer)]
+            return
+        events, self._events = self._events, []
+        for analyzer, sign, size in events:
+            service = analyzer.service
+            if sign is Sign.ENCRYPTED:
+                if self.attached < MOST_ANALYZERS:
+                    self._attach(Service.SSL)
+            elif sign is Sign.CONFIRMED:
+                if service not in self.services:
+                    self.services.append(service)
+                    self.renamed = True
+                    self.interactive = self.interactive or service in _INTERACTIVE
+            elif size <= VIOLATIONS_UNTIL:
+                if analyzer in self.analyzers:
+                    self.analyzers.remove(analyzer)
+                    analyzer.interrupted(self.stamp)
+                    self.rows += [one for one in analyzer.findings if isinstance(one, HTTPRow | DNSRow)]
+                    analyzer.findings.clear()
+                if service in self.services:
+                    self.services.remove(service)
+                    self.renamed = True
+
+    def _settled(self, analyzer: Analyzer) -> bool:
+        """Will this analyser change nothing any more?"""
+        return self._size > VIOLATIONS_UNTIL and analyzer.service in _SETTLED and analyzer.service in self.services
+
+    def removed(self, piece: Piece) -> None:
+        """The connection is removed: what is open ends, and may violate at last."""
+        self.settle()
+        self.stamp, self._size, self._isPartial = piece.stamp, piece.size, piece.partial != 0
+        if self.around.tcp:
+            for side, until in ((piece.side, piece.mine), (1 - piece.side, piece.others)):
+                if until > self.position[side ^ piece.swapped]:
+                    self._pass(side == 0, side ^ piece.swapped, until)
+        for analyzer in self.analyzers:
+            analyzer.removed(piece.stamp)
+            self._note(analyzer)
+        self.settle()
+        self.around.requests.close()
+        self.around.queries.close()
+        self.rows += self.around.requests.take()
+        self.rows += self.around.queries.take()
+
+    # -- what the kernel need not tell
+
+    def _skip(self, originator: bool) -> int:
+        """How many bytes of this direction nobody wants; -1: any number."""
+        if self.matcher is not None:
+            return 0
+        least = -1
+        for analyzer in self.analyzers:
+            skip = analyzer.skip(originator)
+            if skip == 0:
+                return 0
+            if skip > 0 and (least < 0 or skip < least):
+                least = skip
+        return least
+
+    def wanted(self, originator: bool, end: int) -> int:
+        """The relative sequence number below which nothing more is wanted."""
+        skip = self._skip(originator)
+        if skip < 0:
+            return int(NEVER)
+        return self.position[end] + skip if skip else 0
