@@ -57,6 +57,14 @@ def check(holds: bool, what: str) -> None:
         raise OperationError(Refusal.BAD_REQUEST, f"not the state of {what}: a field is out of range")
 
 
+def nextDot(lines: list[bytes], place: int) -> int:
+    """The next line from C{place} on that is a single dot, or the number of lines."""
+    try:
+        return lines.index(b".", place)
+    except ValueError:
+        return len(lines)
+
+
 class LineReader:
     """
     One direction's lines.
@@ -87,15 +95,6 @@ class LineReader:
         self.swallow = last == b"\r"
         self.buffer = b"" if last in b"\r\n" else lines.pop()[:LONGEST]
         return self._cleaned(lines) if self.nulls else lines
-
-    def one(self, data: bytes) -> tuple[bytes | None, bytes]:
-        """The first line, if it ends here, and the rest of the data."""
-        if self.swallow and data[:1] == b"\n":
-            self.swallow, data = False, data[1:]
-        first = data.splitlines(keepends=True)[:1]
-        end = len(first[0]) if first else 0
-        lines = self.take(data[:end])
-        return (lines[0] if lines else None), data[end:]
 
     def _ofTelnet(self, data: bytes) -> list[bytes]:
         if self.option or b"\xff" in data:

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, GreedyBytes, Int8ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, check, parsed
+from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, check, nextDot, parsed
 
 _MOST_PENDING = 10
 _MOST_UNKNOWN = 10
@@ -110,11 +110,10 @@ class POP3Analyzer(LineAnalyzer):
         place = 0
         while place < len(lines) and not self.over:
             if self._within:
-                if b"." not in lines[place:]:
-                    return
-                place = lines.index(b".", place)
-                self._asked = self._within = False
-                self._next()
+                place = nextDot(lines, place)
+                if place < len(lines):
+                    self._asked = self._within = False
+                    self._next()
             else:
                 self._reply(_Word(_read(lines[place]) & ~_ALONE))
             place += 1

@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16sl, Int16ul, Int64ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, check, parsed
+from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, check, nextDot, parsed
 
 _MOST_PENDING = 1000
 _LONGEST_CHUNK = 1 << 62
@@ -67,6 +67,8 @@ _ALWAYS |= {_Command.OPENING}
 _WORD = re.compile(rb"[^\s\0]*")
 _REPLY = re.compile(rb"[1-5][0-9][0-9]")
 _CHUNK = re.compile(rb"\s*([0-9]{1,18})(?:\s+(?i:LAST))?\s*\Z")
+_ANNOUNCING = 5  # bytes at a line's beginning that may announce a chunk, a NUL among them
+_END = re.compile(rb"\r\n?|\n")
 _CHUNKS = re.compile(rb"(?i:bdat)")
 
 _FORMAT = Struct(
@@ -103,16 +105,23 @@ class SMTPAnalyzer(LineAnalyzer):
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """In-order bytes."""
         side = not originator
-        if not (self._chunk[side] or _CHUNKS.search(self.readers[side].buffer + data)):
+        if not (self._chunk[side] or _CHUNKS.search(self.readers[side].buffer[:_ANNOUNCING] + data)):
             super().data(originator, data, now)
             return
         while data and not self.over:
             if self._chunk[side]:
                 data = self._pass(side, data)
-            if data:
-                line, data = self.readers[side].one(data)
-                if line is not None:
-                    self.lines(originator, [line])
+            else:
+                end = self._untilChunk(side, data)
+                super().data(originator, data[:end], now)
+                data = data[end:]
+
+    def _untilChunk(self, side: bool, data: bytes) -> int:
+        """How far there is surely no chunk: up to the end of the first line that may announce one."""
+        begun = self.readers[side].buffer[:_ANNOUNCING]
+        found = _CHUNKS.search(begun + data)
+        end = _END.search(begun + data, found.end()) if found else None
+        return end.end() - len(begun) if end else len(data)
 
     def _pass(self, side: bool, data: bytes) -> bytes:
         """Pass over a chunk; what follows it."""
@@ -133,10 +142,9 @@ class SMTPAnalyzer(LineAnalyzer):
             elif self._stage is _Stage.LOST:
                 return
             elif self._stage is _Stage.MAIL:
-                if b"." not in lines[place:]:
-                    return
-                place = lines.index(b".", place)
-                self._commanded(_Command.DOT)
+                place = nextDot(lines, place)
+                if place < len(lines):
+                    self._commanded(_Command.DOT)
             elif self._stage is _Stage.AUTHENTICATION:
                 self._commanded(_Command.AUTH)
             else:

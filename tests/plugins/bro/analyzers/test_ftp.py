@@ -158,9 +158,3 @@ class LineReaderTests(SynchronousTestCase):
         self.assertEqual(len(reader.buffer), LONGEST)
         (line,) = reader.take(b"b\r\n")
         self.assertEqual(line[:LONGEST], b"a" * LONGEST)
-
-    def test_one(self) -> None:
-        reader = LineReader()
-        self.assertEqual(reader.one(b"ab"), (None, b""))
-        self.assertEqual(reader.one(b"c\rd\n"), (b"abc", b"d\n"))
-        self.assertEqual(reader.one(b"\nd\ne"), (b"d", b"e"))

@@ -20,6 +20,7 @@ MAIL: talks.Talk = (
     (True, b"Subject: x\r\n\r\nSTARTTLS\r\n..\r\n.\r\nQUIT\r\n"),
     (False, b"250 ok\r\n221 bye\r\n"),
 )
+GOES = ((False, b"354 go\r\n"), (False, b"250 ok\r\n"), (False, b"220 go\r\n"))
 CHUNKS: talks.Talk = (
     BANNER,
     EHLO,
@@ -85,6 +86,16 @@ class SMTPAnalyzerTests(talks.TalkTests):
         self.assertEqual((analyzer.skip(True), analyzer.skip(False)), (1000000 - 3, 0))
         analyzer.skipped(True, 1000000 - 3, 0)
         self.assertEqual(analyzer.skip(True), 0)
+
+    def test_chunkForms(self) -> None:
+        """A chunk needs a length; an empty one has no bytes, and a mail's text announces none."""
+        for line, rest in ((b"BDAT x 5\r\n", 0), (b"BDAT 0 LAST\r\n", 0), (b"BDAT 5 more\r\n", 0), (b"bdat 5\r\n", 5)):
+            analyzer = SMTPAnalyzer(Surroundings())
+            analyzer.data(True, line, 0)
+            self.assertEqual(analyzer.skip(True), rest, line)
+        self.assertEqual(
+            self.found(BANNER, (True, b"DATA\r\nBDAT 9\r\n.\r\nSTARTTLS\r\n"), *GOES), [CONFIRMED, ENCRYPTED]
+        )
 
     def test_startTLS(self) -> None:
         """After the answer 220 to it, in its place in the queue."""
