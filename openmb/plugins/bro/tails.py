@@ -13,7 +13,7 @@ import numpy as np
 
 from openmb.plugins.bro.analyzers.agreed import MOST_AGREED, readAgreed
 from openmb.plugins.bro.analyzers.analyzer import Surroundings
-from openmb.plugins.bro.analyzers.conversation import KINDS, MOST_ANALYZERS, Conversation
+from openmb.plugins.bro.analyzers.conversation import KINDS, MOST_ANALYZERS, UNTOLD, Conversation
 from openmb.plugins.bro.analyzers.dns.rows import Queries
 from openmb.plugins.bro.analyzers.http.rows import Pairing
 from openmb.plugins.bro.analyzers.signatures import Matcher
@@ -121,7 +121,7 @@ def _readConversation(reader: Reader, around: Surroundings) -> Conversation:
     if queries:
         around.queries = Queries.load(queries)
     conversation = Conversation(around)
-    conversation.attached = attached
+    conversation.attached, conversation.told = attached, UNTOLD
     conversation.analyzers = [KINDS[service].load(dump, around) for service, dump in dumps]
     conversation.matcher = Matcher.load(matcher) if matcher else None
     conversation.agreed = [readAgreed(reader) for _ in range(reader.octet())]

@@ -51,6 +51,9 @@ VIOLATIONS_UNTIL = 10240
 #: More are treated as lost. With what analysers keep at most, a record always fits into one frame.
 MOST_HELD, EACH_HELD = 384 << 10, 12
 
+#: Nothing is known of what the record says.
+UNTOLD = (-1, -1)
+
 #: Analysers of one connection at most, those that were taken away included.
 MOST_ANALYZERS = 16
 
@@ -95,6 +98,7 @@ class Conversation:
     @ivar renamed: the services have changed.
     @ivar exceeded: C{X} belongs into the history.
     @ivar stamp: time of the newest piece, nanoseconds.
+    @ivar told: what the record says of bytes that nobody wants, the originator's and the responder's.
     @ivar turned: the roles must turn.
     @ivar interactive: it may be idle for an hour.
     """
@@ -119,6 +123,7 @@ class Conversation:
         "rows",
         "services",
         "stamp",
+        "told",
         "turned",
     )
 
@@ -134,6 +139,7 @@ class Conversation:
         self.agreed: list[Agreed] = []
         self.exceeded = self.turned = self.interactive = self.renamed = False
         self.attached = 0  # analysers so far
+        self.told = (0, 0)
         self._waiting = 0  # bytes of C{held}, as L{MOST_HELD} counts them
         self._events: list[tuple[Analyzer, Sign, int]] = []  # with the bytes sent by then
         self._packet = -1
@@ -243,19 +249,16 @@ class Conversation:
             if analyzer.findings:
                 self._note(analyzer)
 
-    def _readers(self, originator: bool) -> list[Analyzer]:
-        """Those who want to know of this direction."""
-        return [
-            analyzer
-            for analyzer in self.analyzers
-            if (not self._isPartial or analyzer.readsPartial) and analyzer.skip(originator) >= 0
-        ]
+    def _reads(self, analyzer: Analyzer, originator: bool) -> bool:
+        """Does it want to know of this direction?"""
+        return (not self._isPartial or analyzer.readsPartial) and analyzer.skip(originator) >= 0
 
     def _data(self, originator: bool, data: bytes) -> None:
-        for analyzer in self._readers(originator):
-            analyzer.data(originator, data, self.stamp)
-            if analyzer.findings:
-                self._note(analyzer)
+        for analyzer in self.analyzers:
+            if self._reads(analyzer, originator):
+                analyzer.data(originator, data, self.stamp)
+                if analyzer.findings:
+                    self._note(analyzer)
         matcher = self.matcher
         if matcher is not None:
             for service in matcher.take(originator, data):
@@ -285,26 +288,29 @@ class Conversation:
         self._tellSkipped(originator, length)
 
     def _tellSkipped(self, originator: bool, length: int) -> None:
-        for analyzer in self._readers(originator):
-            analyzer.skipped(originator, length, self.stamp)
-            if analyzer.findings:
-                self._note(analyzer)
+        for analyzer in self.analyzers:
+            if self._reads(analyzer, originator):
+                analyzer.skipped(originator, length, self.stamp)
+                if analyzer.findings:
+                    self._note(analyzer)
 
     def _gap(self, originator: bool, length: int) -> None:
-        for analyzer in self._readers(originator):
-            analyzer.gap(originator, length, self.stamp)
-            if analyzer.findings:
-                self._note(analyzer)
+        for analyzer in self.analyzers:
+            if self._reads(analyzer, originator):
+                analyzer.gap(originator, length, self.stamp)
+                if analyzer.findings:
+                    self._note(analyzer)
         if self.matcher is not None:
             self.matcher.gap(originator, length)
             if self.matcher.isOver:
                 self.matcher = None
 
     def _finished(self, originator: bool) -> None:
-        for analyzer in self._readers(originator):
-            analyzer.finished(originator, self.stamp)
-            if analyzer.findings:
-                self._note(analyzer)
+        for analyzer in self.analyzers:
+            if self._reads(analyzer, originator):
+                analyzer.finished(originator, self.stamp)
+                if analyzer.findings:
+                    self._note(analyzer)
 
     # -- bytes ahead of a hole
 

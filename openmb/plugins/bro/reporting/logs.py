@@ -20,6 +20,8 @@ Value = Scalar | tuple[Scalar, ...]
 _UNSET, _EMPTY = "-", "(empty)"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\\]")
+#: Bytes that stand for themselves, and two values that must not.
+_PLAIN, _SPECIAL = re.compile(rb"[ -\[\]-~]+"), (b"-", b"(empty)")
 _MILLION = 1_000_000
 
 
@@ -89,12 +91,15 @@ def elementText(text: str) -> str:
 
 def _severalText(kind: str) -> Callable[[Any], str]:
     """What makes the fields of a column of sets or vectors."""
-    return lambda value: fieldText(value, kind)
+    return lambda value: fieldText(value, kind) if value else _EMPTY
 
 
 def _anyText(value: Any) -> str:
     """Text that may have to be escaped."""
-    if isinstance(value, str) and value.isalnum() and value.isascii():
+    if isinstance(value, bytes):
+        if _PLAIN.fullmatch(value) and value not in _SPECIAL:
+            return value.decode("ascii")
+    elif isinstance(value, str) and value.isalnum() and value.isascii():
         return value
     return fieldText(value, "string")
 

@@ -9,6 +9,7 @@ key that begin within one microsecond would share an id.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from openmb.errors import ConfigurationError
@@ -55,12 +56,18 @@ def readKey(text: str) -> bytes:
 
 
 class ConnectionIDs:
-    """Makes the ids of one deployment."""
+    """
+    Makes the ids of one deployment.
+
+    @ivar identify: the id of the connection of a native key (40 bytes) that began at a time (microseconds).
+    """
 
     def __init__(self, key: bytes = DEFAULT_KEY) -> None:
         self._base = hashlib.blake2b(key=key, digest_size=12, person=b"openmb-bro-uid")
+        # a connection's rows in several logs come soon after each other
+        self.identify = lru_cache(maxsize=8192)(self._identify)
 
-    def identify(self, nativeKey: bytes, start: int) -> str:
+    def _identify(self, nativeKey: bytes, start: int) -> str:
         """The id of the connection of this key (40 bytes) that began at C{start} (microseconds)."""
         state = self._base.copy()
         state.update(nativeKey)

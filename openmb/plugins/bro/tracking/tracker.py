@@ -20,7 +20,7 @@ from openmb.packets.headers import Decoded
 from openmb.packets.loads import plainArrays
 from openmb.plugins.bro.analyzers.agreed import LIFETIME, MOST_AGREED, Agreed, Agreements
 from openmb.plugins.bro.analyzers.analyzer import Surroundings
-from openmb.plugins.bro.analyzers.conversation import Conversation
+from openmb.plugins.bro.analyzers.conversation import UNTOLD, Conversation
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.records import ROW
@@ -203,6 +203,7 @@ class Tracker:
     def _feed(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         """Hand out the pieces, in order."""
         touched: dict[int, Piece] = {}
+        octets = data.data
         pieces = self.work.pieces[: int(self.work.cursors[PIECES])]
         for piece in map(Piece._make, pieces.tolist()):
             slot, packet, kind = piece.slot, piece.packet, piece.kind
@@ -215,7 +216,7 @@ class Tracker:
                     self.conversations.pop(slot, None)
                 else:
                     touched[slot] = piece
-                    self._hand(piece, data, offsets)
+                    self._hand(piece, octets, offsets)
             except Exception as error:  # noqa: BLE001 - whatever an analyser throws: only its connection loses it
                 self._threw(packet if packet < len(offsets) else -1, error)
                 if kind != PIECE_REMOVED and slot in self.conversations:
@@ -227,7 +228,7 @@ class Tracker:
                 self._threw(-1, error)
                 self.conversations[slot].fallSilent()
 
-    def _hand(self, piece: Piece, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+    def _hand(self, piece: Piece, octets: memoryview, offsets: NDArray[np.int64]) -> None:
         """Feed one piece to its conversation, which begins with it if there is none."""
         conversation = self.conversations.get(piece.slot)
         if conversation is None:
@@ -235,7 +236,7 @@ class Tracker:
         content = b""
         if piece.length:
             begin = int(offsets[piece.packet]) + piece.offset
-            content = data[begin : begin + piece.length].tobytes()
+            content = octets[begin : begin + piece.length].tobytes()
         conversation.take(piece, content)
         if conversation.rows:
             self._report(conversation, piece)
@@ -300,15 +301,21 @@ class Tracker:
         if conversation.turned:
             conversation.turned = False
             turnSlot(self.table.rows, slot)
+            conversation.told = UNTOLD
         if conversation.interactive and row["timeout"] < TIMEOUT_INTERACTIVE:
             row["timeout"] = TIMEOUT_INTERACTIVE
         if conversation.isOver:
             del self.conversations[slot]
             row["inspect"] = row["urgent"] = 0
             return
-        for side in range(2):
-            row["skipUntil"][side] = conversation.wanted(side == 0, side ^ int(row["swapped"]))
-        row["urgent"] = conversation.isUrgent or (row["urgent"] and conversation.matcher is not None)
+        first = int(row["swapped"])
+        wanted = conversation.wanted(True, first), conversation.wanted(False, 1 - first)
+        if wanted != conversation.told:
+            conversation.told = row["skipUntil"] = wanted
+        if row["urgent"]:
+            row["urgent"] = conversation.isUrgent or conversation.matcher is not None
+        elif conversation.isUrgent:
+            row["urgent"] = 1
         if conversation.exceeded and not row["seen"] & (1 << LETTER_LIMIT):
             row["seen"] |= 1 << LETTER_LIMIT
             if row["letters"] < HISTORY_LIMIT:
