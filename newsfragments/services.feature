@@ -1,0 +1,1 @@
+The Bro kind detects services, by port, by signature and by agreement (http, dns, ssl, dtls, ssh, ftp, ftp-data, smtp, pop3, imap, dhcp, ntp, snmp), and writes dns.log; what its analysers know moves with the flow.
