@@ -52,7 +52,7 @@ class DemoTests(TestCase):
         first, second, reference = (results / folder for folder in FOLDERS.values())
         self.assertTrue(compare([first, second], reference).equal)
         log = first / "http.log"
-        log.write_text(log.read_text().replace("\t200\n", "\t201\n", 1))
+        log.write_text(log.read_text().replace("\t200\t", "\t201\t", 1))
         self.assertFalse(compare([first, second], reference).equal)
 
     async def test_notACapture(self) -> None:
