@@ -37,6 +37,8 @@ class BroSettings:
     @ivar append: go on with logs that are there, in place of writing over them.
     @ivar uidKey: the key of the hash that makes connection ids; the same in all of a deployment.
     @ivar local: which addresses are local; the same in all of a deployment.
+    @ivar level: of the logs' compression, 1 to 9; 0: none.
+    @ivar patience: seconds that rows may wait before the operating system gets them.
     @ivar rotation: seconds of packet time after which a log goes on in a new file; 0: never.
     """
 
@@ -50,6 +52,8 @@ class BroSettings:
     uidKey: bytes = DEFAULT_KEY
     local: LocalNetworks = PRIVATE
     rotation: int = 0
+    level: int = 0
+    patience: float = 0.0
 
 
 class BroCore:
@@ -70,6 +74,8 @@ class BroCore:
             settings.append,
             settings.local,
             settings.rotation * 1_000_000,
+            settings.level,
+            settings.patience,
         )
         self._own = Tracker(settings.maximumFlows, self.logs, settings.capacity)
         self._provisional: dict[int, Tracker] = {}

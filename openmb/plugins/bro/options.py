@@ -29,6 +29,8 @@ class BroOptions(usage.Options):
         ["uid-key", None, None, "Key for connection ids: hexadecimal digits, or a file with them; equal everywhere."],
         ["local-nets", None, None, "Local networks besides the private ones, separated by commas; or a file; or none."],
         ["rotate", None, 0, "Seconds of packet time after which a log goes on in a new file; 0: never.", int],
+        ["gzip", None, 0, "Compress logs, 1 (fast) to 9 (small); 0: not.", int],
+        ["flush", None, 0.0, "Seconds that rows may wait in memory, where a crash loses them; 0: no batch.", float],
         ["max-flows", None, 1 << 20, "Connections held at most.", int],
         ["grace", None, 5.0, "Seconds of packet time that an ended connection stays before a sweep removes it.", float],
     ]
@@ -46,6 +48,10 @@ def settingsOf(options: Any) -> BroSettings:
         raise ConfigurationError("--grace must be from 0 to 1000000")
     if not 0 <= options["rotate"] <= 10**9:
         raise ConfigurationError("--rotate must be from 0 to 1000000000")
+    if not 0 <= options["gzip"] <= 9:
+        raise ConfigurationError("--gzip must be from 0 to 9")
+    if not 0 <= options["flush"] <= 3600:
+        raise ConfigurationError("--flush must be from 0 to 3600")
     key = readKey(options["uid-key"]) if options["uid-key"] is not None else DEFAULT_KEY
     logs = None if options["logs"] is None else Path(options["logs"])
     if logs is not None:
@@ -62,4 +68,6 @@ def settingsOf(options: Any) -> BroSettings:
         uidKey=key,
         local=readNetworks(options["local-nets"], not options["no-private-local"]),
         rotation=options["rotate"],
+        level=options["gzip"],
+        patience=options["flush"],
     )

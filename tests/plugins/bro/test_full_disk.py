@@ -13,7 +13,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OutputFailed
-from openmb.plugins.bro.reporting.logfile import LogFile, dropPartOfLine
+from openmb.plugins.bro.reporting.encoding import PlainLines
+from openmb.plugins.bro.reporting.logfile import LogFile
 from openmb.plugins.bro.reporting.logs import Column
 
 COLUMNS = (Column("number", "count"), Column("text", "string"))
@@ -129,7 +130,7 @@ class PartOfLineTests(SynchronousTestCase):
         for before, after in ((b"", b""), (b"ab", b""), (b"ab\n", b"ab\n"), (b"ab\nc", b"ab\n"), (b"\n\nc", b"\n\n")):
             for tail in (b"", b"x" * 70_000, b"x" * (1 << 16), b"x" * 200_000):
                 path.write_bytes(before + tail)
-                dropPartOfLine(path)
+                PlainLines().mend(path)
                 expected = after if not tail or not before.endswith(b"\n") else before
                 self.assertEqual(expected, path.read_bytes())
 

@@ -105,6 +105,21 @@ class FormatTests(SynchronousTestCase):
             [{"ts": 1.5, "id.orig_p": 80}, {"ts": 0.000001, "id.orig_p": 2, "x": False}],
         )
 
+    def test_jsonText(self) -> None:
+        """Text in JSON: bytes that are no UTF-8 as C{\\xHH}, everything else as JSON has it."""
+        for data, expected in (
+            (b"plain", "plain"),
+            (b'a\\b"c', 'a\\b"c'),
+            ("\u00fc\u4e2d".encode(), "\u00fc\u4e2d"),
+            (b"\xff\xc3\xbc", "\\xff\\xc3\\xbc"),
+            ("\u0085\u00fc".encode(), "\\xc2\\x85\\xc3\\xbc"),
+            ("\ue000".encode(), "\\xee\\x80\\x80"),
+            (b"a\tb\nc\r\b\f", "a\tb\nc\r\b\f"),
+            (b"\0\x1b\x7f", "\\x00\\x1b\\x7f"),
+            (b"", ""),
+        ):
+            self.assertEqual(expected, json.loads(JSONFormat("x", (Column("s", "string"),)).row([data]))["s"], data)
+
     def test_local(self) -> None:
         for text, expected in (("10.1.2.3", True), ("8.8.8.8", False), ("224.0.0.251", True), ("fe80::1", True),
                                ("2002:0a00:0001::1", True), ("2600::1", False), ("::1", True)):  # fmt: skip

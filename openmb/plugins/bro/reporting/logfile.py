@@ -12,9 +12,8 @@ from itertools import chain, count
 from pathlib import Path
 
 from openmb.errors import OutputFailed
+from openmb.plugins.bro.reporting.encoding import encodingOf
 from openmb.plugins.bro.reporting.logs import Column, JSONFormat, TSVFormat, Value, stampText
-
-_BLOCK = 1 << 16
 
 
 class LogFile:
@@ -25,6 +24,7 @@ class LogFile:
     @param append: go on with a log that is there, as a service does that is started again.
     @param rotation: microseconds after which rows come into a new file, and the other gets a name with its time; 0:
         never.
+    @param level: of compression, 1 to 9; 0: none.
     """
 
     def __init__(
@@ -35,11 +35,13 @@ class LogFile:
         asJSON: bool,
         append: bool = False,
         rotation: int = 0,
+        level: int = 0,
     ) -> None:
         self._again, self._rotation = append, rotation
         self._period: int | None = None  # of the rows that come now
         self._earlier: deque[tuple[list[str], int]] = deque()  # rows before them that are not written, with theirs
-        self._file = None if directory is None else directory / f"{path}.log"
+        self._encoding, self._path = encodingOf(level), path
+        self._file = None if directory is None else directory / f"{path}.log{self._encoding.suffix}"
         self._format = (JSONFormat if asJSON else TSVFormat)(path, columns)
         self._rows: list[str] = []
         self._unwritten = b""  # what the operating system has not taken yet, to the byte
@@ -82,7 +84,7 @@ class LogFile:
         """Lines that are no rows; every row so far is either written or comes after them."""
         left = len(self._rows) + sum(len(rows) for rows, _period in self._earlier)
         self._written, self._lines = self.count - left, -text.count("\n")
-        self._unwritten += text.encode()
+        self._unwritten += self._encoding.encode(text)
 
     def flush(self) -> None:
         """
@@ -103,14 +105,14 @@ class LogFile:
         if rows:
             if self._descriptor is None:
                 self._open()
-            self._unwritten += "".join(rows).encode()
+            self._unwritten += self._encoding.encode("".join(rows))
             rows.clear()
         while self._unwritten and self._descriptor is not None:
             try:
                 taken = os.write(self._descriptor, self._unwritten)
             except OSError as error:
                 raise self._failure(error) from error
-            self._lines += self._unwritten.count(b"\n", 0, taken)
+            self._lines += self._encoding.written(self._unwritten, taken)
             self._unwritten = self._unwritten[taken:]
 
     def _open(self) -> None:
@@ -118,7 +120,7 @@ class LogFile:
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self._again else os.O_TRUNC)
         try:
             if self._again and self._file.is_file():
-                dropPartOfLine(self._file)
+                self._encoding.mend(self._file)
             self._descriptor = os.open(self._file, flags, 0o666)
         except OSError as error:
             raise self._failure(error) from error
@@ -154,8 +156,9 @@ class LogFile:
     def _rename(self, period: int) -> None:
         """Give the file that was closed the name of its time."""
         assert self._file is not None
-        stem = f"{self._file.stem}.{stampText(period * self._rotation / 1_000_000)}"
-        names = (self._file.with_name(f"{stem}{end}.log") for end in chain([""], (f"-{each}" for each in count(2))))
+        stem = f"{self._path}.{stampText(period * self._rotation / 1_000_000)}"
+        ends = (f"{end}.log{self._encoding.suffix}" for end in chain([""], (f"-{each}" for each in count(2))))
+        names = (self._file.with_name(stem + end) for end in ends)
         try:
             self._file.rename(next(name for name in names if not name.exists()))
         except OSError as error:
@@ -165,19 +168,3 @@ class LogFile:
 def _timeOf(values: list[Value]) -> int:
     first = values[0]
     return first if isinstance(first, int) else 0
-
-
-def dropPartOfLine(file: Path) -> None:
-    """Cut off the part of a row at the end of C{file}: a process left it there that was killed, or had no room."""
-    with file.open("r+b") as log:
-        size = end = log.seek(0, os.SEEK_END)
-        while end > 0:
-            begin = max(0, end - _BLOCK)
-            log.seek(begin)
-            place = log.read(end - begin).rfind(b"\n")
-            if place >= 0:
-                end = begin + place + 1
-                break
-            end = begin
-        if end < size:
-            log.truncate(end)

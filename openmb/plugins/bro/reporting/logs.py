@@ -20,6 +20,9 @@ Value = Scalar | tuple[Scalar, ...]
 _UNSET, _EMPTY = "-", "(empty)"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\\]")
+#: What makes a JSON string be written byte by byte, and what never stands there as it is.
+_UNFIT = re.compile("[\x80-\x9f\ue000-\uf8ff\ufff0-\uffff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 #: Bytes that stand for themselves, and two values that must not.
 _PLAIN, _SPECIAL = re.compile(rb"[ -\[\]-~]+"), (b"-", b"(empty)")
 _MILLION = 1_000_000
@@ -47,6 +50,22 @@ def readable(data: bytes) -> str:
     if (data and not text) or _CONTROL.search(text):
         return "".join(_hexByte(byte) for byte in data)
     return text.replace("\\", "\\\\")
+
+
+def jsonText(data: bytes) -> str:
+    """
+    Bytes as the text of a JSON string, before JSON's own escapes: backslashes and line ends are themselves.
+
+    Valid UTF-8 without control characters, private and special ones as it is, otherwise every byte from 128 on as
+    C{\\xHH}, as Zeek's formatter has it; ASCII control characters without an escape of their own in JSON always so.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if (data and not text) or _UNFIT.search(text):
+        text = data.decode("ascii", "backslashreplace")
+    return _UNPRINTABLE.sub(_hex, text)
 
 
 def _hexByte(byte: int) -> str:
@@ -180,7 +199,7 @@ class JSONFormat:
             return "[" + ",".join(cls._text(each, innerKind(kind)) for each in value) + "]"
         if isinstance(value, int) and not isinstance(value, bool) and kind in ("time", "interval"):
             return seconds(value)
-        return json.dumps(readable(value) if isinstance(value, bytes) else value, ensure_ascii=False)
+        return json.dumps(jsonText(value) if isinstance(value, bytes) else value, ensure_ascii=False)
 
     def footer(self, now: float) -> str:
         """Nothing."""

@@ -4,6 +4,7 @@ What an engine reports: conn.log, http.log and dns.log.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ class BroLogs:
     @param directory: where they are written; None: nowhere.
     @param local: which addresses are local.
     @param rotation: microseconds of packet time after which files are rotated; 0: never.
+    @param level: of compression, 1 to 9; 0: none.
+    @param patience: seconds that rows may wait before the operating system gets them.
     """
 
     def __init__(
@@ -99,11 +102,14 @@ class BroLogs:
         append: bool = False,
         local: LocalNetworks = PRIVATE,
         rotation: int = 0,
+        level: int = 0,
+        patience: float = 0.0,
     ) -> None:
         self._ids, self._local = ids, local
-        self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append, rotation)
-        self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation)
-        self.dns = LogFile(directory, "dns", DNS_COLUMNS, asJSON, append, rotation)
+        self._patience, self._flushed = patience, time.monotonic()
+        self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append, rotation, level)
+        self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation, level)
+        self.dns = LogFile(directory, "dns", DNS_COLUMNS, asJSON, append, rotation, level)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log, all or none."""
@@ -123,10 +129,15 @@ class BroLogs:
 
     def flush(self) -> None:
         """
-        Hand all rows to the operating system.
+        Hand all rows to the operating system, unless they may wait.
 
         @raise OutputFailed: it does not take those of some log; they are kept.
         """
+        if self._patience:
+            now = time.monotonic()
+            if now < self._flushed + self._patience:
+                return
+            self._flushed = now
         _all(self.conn.flush, self.http.flush, self.dns.flush)
 
     def close(self) -> None:
