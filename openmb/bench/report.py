@@ -42,7 +42,7 @@ def moveToPlain(result: MoveResult) -> dict[str, Any]:
         "counts": dict(result.counts),
         "cpuSeconds": {name: round(seconds, 2) for name, seconds in result.processor.items()},
         "memory": dict(result.memory),
-        "rows": dict(verdict.rows),
+        "rows": {name: log.rows for name, log in verdict.logs.items()},
         "equal": verdict.equal,
         "missing": len(verdict.missing),
         "surplus": len(verdict.surplus),
@@ -84,8 +84,8 @@ def moveText(result: MoveResult) -> Iterator[str]:
     yield "  CPU seconds in that time: " + ", ".join(f"{name} {each:.2f}" for name, each in result.processor.items())
     yield "  memory: " + ", ".join(f"{name} {each / 1024:,.0f} MiB" for name, each in result.memory.items())
     yield f"  logs of both against an instance that saw everything: {'equal' if verdict.equal else 'DIFFERENT'}"
-    for name, rows in verdict.rows.items():
-        yield f"    {name}: {rows:,} rows, {' + '.join(f'{part:,}' for part in verdict.split[name])}"
+    for name, log in verdict.logs.items():
+        yield f"    {name}: {log.rows:,} rows, {' + '.join(f'{part:,}' for part in log.split)}"
     for line in (*verdict.missing[:SHOWN], *verdict.surplus[:SHOWN], *verdict.disordered[:SHOWN]):
         yield f"    {line}"
     for name, profile in result.profiles.items():

@@ -2,7 +2,8 @@
 Traffic of the benchmark's own: as many flows as wanted, of mixed kinds, with right checksums; the same every time.
 
 Seven of ten flows are plain TCP, two UDP, one HTTP in which, at any time, about every second connection waits for the
-answer to its request.  Everything is made by the matrix: one row a packet, one matrix for each kind and step.
+answer to its request.  If one wants, every second UDP flow is DNS.  Everything is made by the matrix: one row a packet,
+one matrix for each kind and step.
 """
 
 from __future__ import annotations
@@ -25,10 +26,15 @@ GROUP = 4096
 _SYN, _ACK, _FIN, _PUSH = 2, 16, 1, 8
 _REQUEST = b"GET /item/00000000 HTTP/1.1\r\nHost: www.example.test\r\n\r\n"
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + 20 * b"."
-_DIGITS = _REQUEST.index(b"0")
-_PLAIN, _DATAGRAM, _WEB = range(3)
+#: An id, the rest of a header, a name (with the flow's number), A, IN; an answer has one record more.
+_NAME = b"\x0chost00000000\x07example\x04test\0\0\1\0\1"
+_QUERY = b"\0\0\1\0\0\1\0\0\0\0\0\0" + _NAME
+_REPLY = b"\0\0\x81\x80\0\1\0\1\0\0\0\0" + _NAME + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"
+_PLAIN, _DATAGRAM, _WEB, _LOOKUP = range(4)
 _MIX = np.array([_PLAIN, _PLAIN, _DATAGRAM, _PLAIN, _WEB, _PLAIN, _DATAGRAM, _PLAIN, _PLAIN, _PLAIN], np.uint8)
-_PORTS = np.array([9000, 5000, 80])
+#: Of which of ten flows datagrams are DNS, if that is asked for.
+_ASKING = 6
+_PORTS = np.array([9000, 5000, 80, 53])
 _SIZES = np.array([200, 120])
 
 Bytes = NDArray[np.uint8]
@@ -41,14 +47,17 @@ class Traffic:
 
     @param gap: nanoseconds between two packets.
     @param first: number of the first flow: its addresses and its kind follow from its number.
+    @param queries: there is DNS; each such flow has always a query, or two, without an answer.
     @ivar made: packets made so far.
     """
 
-    def __init__(self, flows: int, gap: int = 20_000, seed: int = 1, first: int = 0) -> None:
+    def __init__(self, flows: int, gap: int = 20_000, seed: int = 1, first: int = 0, queries: bool = False) -> None:
         index = first + np.arange(flows, dtype=np.int64)
         self.flows, self.made = flows, 0
         self._gap = gap
         self._kind = _MIX[index % len(_MIX)]
+        if queries:
+            self._kind[index % len(_MIX) == _ASKING] = _LOOKUP
         self._address = np.stack([0x0A000001 + index // 16, 0xC0A80001 + index % 200])
         self._port = np.stack([40000 + index % 16, _PORTS[self._kind]])
         self._sequence = np.random.default_rng(seed).integers(0, 1 << 32, (2, flows), np.int64)
@@ -57,7 +66,7 @@ class Traffic:
     def opening(self) -> Iterator[PacketBatch]:
         """Every flow begins: handshakes, one datagram each way, and a request that waits for its answer."""
         for group in self._groups():
-            streams, datagrams, web = self._split(group)
+            streams, datagrams, web, lookups = self._split(group)
             yield self._stamped(
                 [
                     self._segments(streams, CLIENT, _SYN, _nothing(streams)),
@@ -65,30 +74,33 @@ class Traffic:
                     self._segments(streams, CLIENT, _ACK, _nothing(streams)),
                     self._datagrams(datagrams, CLIENT),
                     self._datagrams(datagrams, SERVER),
-                    self._segments(web, CLIENT, _ACK | _PUSH, _requests(web)),
+                    self._segments(web, CLIENT, _ACK | _PUSH, _numbered(_REQUEST, web)),
+                    *(self._datagrams(lookups, CLIENT, _asking(_QUERY, lookups, number)) for number in (0, 1)),
                 ]
             )
 
     def round(self) -> Iterator[PacketBatch]:
         """One packet of every flow: answers and data of the servers and of the clients, turn by turn."""
         side = SERVER if self._round % 2 == 0 else CLIENT
+        number, form = (self._round // 2, _REPLY) if side == SERVER else (self._round // 2 + 2, _QUERY)
         self._round += 1
         for group in self._groups():
-            streams, datagrams, web = self._split(group)
+            streams, datagrams, web, lookups = self._split(group)
             plain = np.setdiff1d(streams, web, assume_unique=True)
-            pages = _repeated(_ANSWER, len(web)) if side == SERVER else _requests(web)
+            pages = _repeated(_ANSWER, len(web)) if side == SERVER else _numbered(_REQUEST, web)
             parts = [
                 self._segments(plain, side, _ACK | _PUSH, np.full((len(plain), _SIZES[side]), 0x78, np.uint8)),
                 self._datagrams(datagrams, side),
                 self._segments(web, side, _ACK | _PUSH, pages),
+                self._datagrams(lookups, side, _asking(form, lookups, number)),
             ]
-            order = np.argsort(np.concatenate([plain, datagrams, web]), kind="stable")
+            order = np.argsort(np.concatenate([plain, datagrams, web, lookups]), kind="stable")
             yield self._stamped(parts, order)
 
     def closing(self) -> Iterator[PacketBatch]:
         """Every TCP connection is closed by both sides; requests that waited are answered before."""
         for group in self._groups():
-            streams, _, web = self._split(group)
+            streams, _, web, _ = self._split(group)
             parts = []
             if self._round % 2 == 0:
                 parts.append(self._segments(web, SERVER, _ACK | _PUSH, _repeated(_ANSWER, len(web))))
@@ -99,17 +111,18 @@ class Traffic:
     @property
     def ending(self) -> int:
         """How many packets L{closing} would make now."""
-        streams, _, web = self._split(np.arange(self.flows))
+        streams, _, web, _ = self._split(np.arange(self.flows))
         return 3 * len(streams) + (len(web) if self._round % 2 == 0 else 0)
 
     def _groups(self) -> Iterator[Numbers]:
         for start in range(0, self.flows, GROUP):
             yield np.arange(start, min(start + GROUP, self.flows))
 
-    def _split(self, group: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-        """TCP flows, UDP flows, and those of the TCP flows that speak HTTP."""
+    def _split(self, group: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """TCP flows, UDP flows without meaning, those of the TCP flows that speak HTTP, and DNS."""
         kind = self._kind[group]
-        return group[kind != _DATAGRAM], group[kind == _DATAGRAM], group[kind == _WEB]
+        streams = group[(kind != _DATAGRAM) & (kind != _LOOKUP)]
+        return streams, group[kind == _DATAGRAM], group[kind == _WEB], group[kind == _LOOKUP]
 
     def _stamped(self, parts: list[PacketBatch], order: NDArray[np.intp] | None = None) -> PacketBatch:
         batch = joinBatches(parts)
@@ -132,9 +145,11 @@ class Traffic:
         self._sequence[side, flows] = (self._sequence[side, flows] + used) & 0xFFFFFFFF
         return self._frames(flows, side, 6, np.concatenate([header, payload], axis=1), 16)
 
-    def _datagrams(self, flows: Numbers, side: int) -> PacketBatch:
-        """One datagram of each of C{flows}."""
-        body = np.zeros((len(flows), 8 + 60), np.uint8)
+    def _datagrams(self, flows: Numbers, side: int, payload: Bytes | None = None) -> PacketBatch:
+        """One datagram of each of C{flows}; without C{payload} it holds 60 zeros."""
+        if payload is None:
+            payload = np.zeros((len(flows), 60), np.uint8)
+        body = np.concatenate([np.zeros((len(flows), 8), np.uint8), payload], axis=1)
         self._putPorts(body, flows, side)
         _put(body, 4, 2, np.full(len(flows), body.shape[1]))
         return self._frames(flows, side, 17, body, 6)
@@ -167,12 +182,19 @@ def _repeated(text: bytes, count: int) -> Bytes:
     return np.tile(np.frombuffer(text, np.uint8), (count, 1))
 
 
-def _requests(flows: Numbers) -> Bytes:
-    """A request from each flow, with the flow's number in it."""
-    requests = _repeated(_REQUEST, len(flows))
+def _numbered(text: bytes, flows: Numbers) -> Bytes:
+    """C{text} for each flow, with the flow's number where it has eight zeros."""
+    rows, start = _repeated(text, len(flows)), text.index(b"00000000")
     for place in range(8):
-        requests[:, _DIGITS + place] += (flows // 10 ** (7 - place) % 10).astype(np.uint8)
-    return requests
+        rows[:, start + place] += (flows // 10 ** (7 - place) % 10).astype(np.uint8)
+    return rows
+
+
+def _asking(form: bytes, flows: Numbers, number: int) -> Bytes:
+    """A query of each flow, or the reply to it, by the query's number."""
+    messages = _numbered(form, flows)
+    _put(messages, 0, 2, flows * 16 + number)
+    return messages
 
 
 def _put(rows: Bytes, start: int, size: int, values: Numbers) -> None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 #: Rows of each kind of difference that are looked up again as text.
 SHOWN = 5
 
+#: How the line with the names of the columns begins, and the column that says to which connection a row belongs.
+_NAMES, _UID = b"#fields\t", b"uid"
 _ROW = np.dtype([("row", "<u8"), ("uid", "<u8")])
-_UID = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,15 @@ class LongVerdict:
     """
     What the comparison found.
 
-    @ivar rows: for each log, how many rows the reference has, and how many each instance.
+    @ivar rows: for each log that anyone wrote, how many rows the reference has, and how many each instance.
+    @ivar unlike: logs whose columns are not the same wherever they were written.
     @ivar missing: @ivar surplus: how many rows only the reference has, or only the instances; of both the first few.
     @ivar repeated: rows that stand in the instances' logs more often than in the reference's.
     @ivar disordered: flows whose rows do not stand in the reference's order in one of the logs.
     """
 
     rows: dict[str, tuple[int, ...]]
+    unlike: tuple[str, ...]
     missing: int
     surplus: int
     repeated: int
@@ -40,13 +43,15 @@ class LongVerdict:
     @property
     def equal(self) -> bool:
         """The logs agree, and there was something to compare."""
-        wrong = self.missing or self.surplus or self.repeated or self.disordered
+        wrong = self.unlike or self.missing or self.surplus or self.repeated or self.disordered
         return bool(sum(counts[0] for counts in self.rows.values())) and not wrong
 
 
 def compareLong(instances: Sequence[Path], reference: Path) -> LongVerdict:
-    """Hold the logs of the directories C{instances} together against those of C{reference}."""
-    names = sorted({path.stem for folder in (reference, *instances) for path in folder.glob("*.log")})
+    """Hold every log that is in one of the directories C{instances} or in C{reference} against the latter's."""
+    folders = (reference, *instances)
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.log")})
+    unlike = tuple(name for name in names if len({columnsOf(each / f"{name}.log") for each in folders} - {()}) > 1)
     rows: dict[str, tuple[int, ...]] = {}
     missed = extra = again = disordered = 0
     examples: list[str] = []
@@ -61,16 +66,38 @@ def compareLong(instances: Sequence[Path], reference: Path) -> LongVerdict:
         examples += [f"only the reference: {row}" for row in _find(reference / f"{name}.log", missing)]
         for each in instances:
             examples += [f"only {each.name}: {row}" for row in _find(each / f"{name}.log", surplus)]
-    return LongVerdict(rows, missed, extra, again, disordered, tuple(examples))
+    return LongVerdict(rows, unlike, missed, extra, again, disordered, tuple(examples))
+
+
+def columnsOf(log: Path) -> tuple[bytes, ...]:
+    """The names of a log's columns; none if there is no such file, or it has none."""
+    if not log.exists():
+        return ()
+    with log.open("rb") as file:
+        named = next((line for line in file if line.startswith(_NAMES)), _NAMES)
+    return tuple(named.rstrip(b"\n").split(b"\t")[1:])
 
 
 def digests(log: Path) -> NDArray[np.void]:
-    """The digests of each row and of its flow's uid, in order; none if there is no such file."""
+    """
+    The digests of each row and of its flow's uid, in order; none if there is no such file.
+
+    In a log without uids each row is a flow of its own: it has no order.
+    """
     if not log.exists():
         return np.zeros(0, _ROW)
+    columns = columnsOf(log)
+    place = columns.index(_UID) if _UID in columns else None
     with log.open("rb") as file:
-        found = [(_digest(line), _digest(line.split(b"\t", 2)[_UID])) for line in file if not line.startswith(b"#")]
+        rows = (line for line in file if not line.startswith(b"#"))
+        found = [(_digest(row), _digest(row if place is None else _field(row, place))) for row in rows]
     return np.array(found, _ROW)
+
+
+def _field(row: bytes, place: int) -> bytes:
+    """One field; none of a row that is too short, which no row of the reference equals."""
+    fields = row.rstrip(b"\n").split(b"\t", place + 1)
+    return fields[place] if place < len(fields) else b""
 
 
 def _digest(text: bytes) -> int:

@@ -27,6 +27,7 @@ class Moved:
     @ivar over: the same, when the source had deleted: everything after it takes the new way.
     @ivar stages: seconds from the request to each stage.
     @ivar counts: what the controller reports.
+    @ivar requests: @ivar queries: of HTTP and of DNS, that the destination brought to their end.
     """
 
     source: str
@@ -36,7 +37,8 @@ class Moved:
     over: int = 0
     stages: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    pending: int = 0
+    requests: int = 0
+    queries: int = 0
 
     @property
     def transfer(self) -> float:

@@ -9,14 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from openmb.demo.bro import Outcome
+from openmb.demo.bro import FIRST, SECOND, Outcome
 from openmb.demo.moves import Moved
 from openmb.demo.survey import Survey
-from openmb.demo.verdict import Verdict
+from openmb.demo.verdict import Compared, Verdict
 
 FOOTNOTE = (
-    "pending requests moved: HTTP requests that had gone to the source when the switch-over was asked for, and "
-    "whose row in http.log the destination wrote. Times are of the wall clock."
+    "pending: requests (HTTP) and queries (DNS) that had gone to the source when the switch-over was asked for, and "
+    "whose row in http.log or dns.log the destination wrote. Times are of the wall clock."
 )
 
 #: Rows of each kind of difference that are shown.
@@ -31,11 +31,13 @@ def toPlain(outcome: Outcome, survey: Survey, verdict: Verdict) -> dict[str, Any
         "replaySeconds": round(outcome.replayed, 3),
         "startSeconds": round(outcome.start, 3),
         "moves": [_moveToPlain(moved) for moved in outcome.moves],
-        "rows": dict(verdict.rows),
-        "rowsByInstance": {name: list(counts) for name, counts in verdict.split.items()},
-        "missing": list(verdict.missing),
-        "surplus": list(verdict.surplus),
-        "disordered": list(verdict.disordered),
+        "columns": {name: log.columns for name, log in verdict.logs.items()},
+        "rows": {name: log.rows for name, log in verdict.logs.items()},
+        "rowsByInstance": {name: list(log.split) for name, log in verdict.logs.items()},
+        "otherColumns": verdict.unlike,
+        "missing": verdict.missing,
+        "surplus": verdict.surplus,
+        "disordered": verdict.disordered,
         "equal": verdict.equal,
     }
 
@@ -43,16 +45,20 @@ def toPlain(outcome: Outcome, survey: Survey, verdict: Verdict) -> dict[str, Any
 def _moveToPlain(moved: Moved) -> dict[str, Any]:
     stages = {name: round(seconds, 4) for name, seconds in moved.stages.items()}
     ends = {"source": moved.source, "destination": moved.destination}
-    return {**ends, "stages": stages, **moved.counts, "pendingRequests": moved.pending}
+    return {
+        **ends,
+        "stages": stages,
+        **moved.counts,
+        "pendingRequests": moved.requests,
+        "pendingQueries": moved.queries,
+    }
 
 
 def show(console: Console, outcome: Outcome, survey: Survey, verdict: Verdict) -> None:
     """Print the table and the verdict."""
     console.print(_table(outcome, survey))
     console.print(FOOTNOTE, style="dim")
-    for name, rows in verdict.rows.items():
-        shares = " + ".join(f"{count:,}" for count in verdict.split[name])
-        console.print(f"{name}.log: {rows:,} rows of the reference, {shares} of bro1 + bro2")
+    console.print(_logs(verdict))
     console.print(verdictText(verdict), style="bold green" if verdict.equal else "bold red")
     for title, lines in (("missing", verdict.missing), ("surplus", verdict.surplus), ("order", verdict.disordered)):
         for line in lines[:SHOWN]:
@@ -62,13 +68,38 @@ def show(console: Console, outcome: Outcome, survey: Survey, verdict: Verdict) -
 def verdictText(verdict: Verdict) -> str:
     """The verdict in one line."""
     if verdict.equal:
-        return "equal: both instances' logs together are the reference's, row for row, and in order for each flow"
-    if not sum(verdict.rows.values()):
+        names = ", ".join(f"{name}.log" for name in verdict.logs)
+        return (
+            f"equal: both instances' logs ({names}) together are the reference's, row for row, in all columns, and in "
+            "order for each flow"
+        )
+    if not verdict.rows and not verdict.surplus:
         return "nothing to compare: the reference has no rows"
     return (
         f"DIFFERENT: {len(verdict.missing)} rows missing, {len(verdict.surplus)} rows too many, "
-        f"{len(verdict.disordered)} flows out of order"
+        f"{len(verdict.disordered)} flows out of order, {len(verdict.unlike)} logs with other columns"
     )
+
+
+def _logs(verdict: Verdict) -> Table:
+    """A row for each log that anyone wrote."""
+    table = Table(title="every log, all columns")
+    table.add_column("log")
+    for column in ("columns", "reference", FIRST, SECOND):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for name, log in verdict.logs.items():
+        counts = (f"{count:,}" for count in (log.columns, log.rows, *log.split))
+        table.add_row(f"{name}.log", *counts, _difference(log), style=None if log.equal else "bold red")
+    return table
+
+
+def _difference(log: Compared) -> str:
+    """How a log differs from the reference's."""
+    wrong = {"missing": log.missing, "too many": log.surplus, "out of order": log.disordered}
+    said = [] if log.alike else ["other columns"]
+    said += [f"{len(rows):,} {words}" for words, rows in wrong.items() if rows]
+    return ", ".join(said) or "equal"
 
 
 def _table(outcome: Outcome, survey: Survey) -> Table:
@@ -95,7 +126,8 @@ def _table(outcome: Outcome, survey: Survey) -> Table:
         _addCounts(table, label, [moved.counts.get(name, 0) for moved in outcome.moves])
     holds = (f"{moved.counts.get('longestHold', 0) / 1000:.1f} ms" for moved in outcome.moves)
     table.add_row("longest wait of a held packet", *holds)
-    _addCounts(table, "pending requests moved", [moved.pending for moved in outcome.moves])
+    _addCounts(table, "pending requests moved", [moved.requests for moved in outcome.moves])
+    _addCounts(table, "pending queries moved", [moved.queries for moved in outcome.moves])
     return table
 
 

@@ -76,17 +76,17 @@ def judge(outcome: Outcome, looked: Survey, results: Path) -> Shown:
     """Compare the logs in C{results}, count, and write C{results.json} beside them."""
     folders = {name: results / folder for name, folder in FOLDERS.items()}
     for moved in outcome.moves:
-        moved.pending = _pending(moved, outcome, looked, folders)
+        moved.requests, moved.queries = (_pending(moved, outcome, looked, folders, name) for name in ("http", "dns"))
     verdict = compare([folders[FIRST], folders[SECOND]], folders[REFERENCE])
     document = json.dumps(toPlain(outcome, looked, verdict), indent=2)
     (results / "results.json").write_text(document + "\n", encoding="utf-8")
     return Shown(outcome, looked, verdict)
 
 
-def _pending(moved: Moved, outcome: Outcome, looked: Survey, folders: dict[str, Path]) -> int:
+def _pending(moved: Moved, outcome: Outcome, looked: Survey, folders: dict[str, Path], log: str) -> int:
     earlier = [each for each in outcome.moves[: outcome.moves.index(moved)] if each.destination == moved.source]
     after = max((each.over for each in earlier), default=0)
-    return pendingMoved(readLog(folders[moved.destination] / "http.log"), looked.server, moved.asked, after)
+    return pendingMoved(readLog(folders[moved.destination] / f"{log}.log"), looked.server, moved.asked, after)
 
 
 def prepareResults(results: Path) -> dict[str, Path]:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from openmb.errors import CaptureError
 
+#: The column that says to which connection a row belongs.
+UID = "uid"
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
@@ -27,27 +30,72 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Compared:
     """
-    What the comparison found.
+    What the comparison of one log found.
 
-    @ivar rows: for each log, how many rows the reference has.
-    @ivar split: for each log, how many rows each instance wrote.
+    @ivar columns: how many the log has.
+    @ivar rows: how many the reference has.
+    @ivar split: how many each instance wrote.
+    @ivar alike: whoever wrote the log gave it the same columns.
     @ivar missing: rows that only the reference has.
     @ivar surplus: rows that the reference does not have.
-    @ivar disordered: flows (log and uid) whose rows stand in another order.
+    @ivar disordered: flows, by their uid, whose rows stand in another order.
     """
 
-    rows: Mapping[str, int]
-    split: Mapping[str, tuple[int, ...]]
+    columns: int
+    rows: int
+    split: tuple[int, ...]
+    alike: bool
     missing: tuple[str, ...]
     surplus: tuple[str, ...]
     disordered: tuple[str, ...]
 
     @property
     def equal(self) -> bool:
+        """It is the reference's."""
+        return self.alike and not (self.missing or self.surplus or self.disordered)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What the comparison found.
+
+    @ivar logs: every log that anyone wrote, by its name.
+    """
+
+    logs: Mapping[str, Compared]
+
+    @property
+    def equal(self) -> bool:
         """The logs agree, and there was something to compare."""
-        return bool(sum(self.rows.values())) and not (self.missing or self.surplus or self.disordered)
+        return self.rows > 0 and all(log.equal for log in self.logs.values())
+
+    @property
+    def rows(self) -> int:
+        """Rows of the reference."""
+        return sum(log.rows for log in self.logs.values())
+
+    @property
+    def missing(self) -> list[str]:
+        """Rows that only the reference has, each with its log's name."""
+        return [f"{name}: {row}" for name, log in self.logs.items() for row in log.missing]
+
+    @property
+    def surplus(self) -> list[str]:
+        """Rows that the reference does not have, each with its log's name."""
+        return [f"{name}: {row}" for name, log in self.logs.items() for row in log.surplus]
+
+    @property
+    def disordered(self) -> list[str]:
+        """Flows whose rows stand in another order: log and uid."""
+        return [f"{name} {uid}" for name, log in self.logs.items() for uid in log.disordered]
+
+    @property
+    def unlike(self) -> list[str]:
+        """Logs whose columns are not the same wherever they were written."""
+        return [name for name, log in self.logs.items() if not log.alike]
 
 
 def readLog(path: Path) -> Log:
@@ -77,35 +125,43 @@ def readLogs(directory: Path) -> dict[str, Log]:
 
 def compare(instances: Sequence[Path], reference: Path) -> Verdict:
     """
-    Hold the logs in the directories C{instances} together against those of C{reference}.
+    Hold the logs in the directories C{instances} together against those of C{reference}: every log that is in any of
+    these directories.
 
     Rows are compared whole, as multisets; and the rows of each flow must come in the reference's order, where the
-    second instance's rows stand in one piece somewhere among the first one's (the flow went there and came back).
+    second instance's rows stand in one piece somewhere among the first one's (the flow went there and came back). Rows
+    of a log without uids belong to no flow and have no order.
     """
     wanted, parts = readLogs(reference), [readLogs(each) for each in instances]
     names = sorted({name for logs in (wanted, *parts) for name in logs})
-    missing: list[str] = []
-    surplus: list[str] = []
-    disordered: list[str] = []
-    for name in names:
-        expected = wanted.get(name, Log((), ()))
-        logs = [part.get(name, Log((), ())) for part in parts]
-        missing += _only(expected.rows, [row for log in logs for row in log.rows], name)
-        surplus += _only([row for log in logs for row in log.rows], expected.rows, name)
-        disordered += [f"{name} {uid}" for uid in _disordered(expected, logs)]
-    rows = {name: len(wanted[name].rows) for name in names if name in wanted}
-    split = {name: tuple(len(part[name].rows) if name in part else 0 for part in parts) for name in names}
-    return Verdict(rows, split, tuple(missing), tuple(surplus), tuple(disordered))
+    absent = Log((), ())
+    return Verdict(
+        {name: _compareLog(wanted.get(name, absent), [part.get(name, absent) for part in parts]) for name in names}
+    )
 
 
-def _only(these: Iterable[tuple[str, ...]], those: Iterable[tuple[str, ...]], name: str) -> list[str]:
-    return [f"{name}: {' '.join(row)}" for row in (Counter(these) - Counter(those)).elements()]
+def _compareLog(wanted: Log, parts: Sequence[Log]) -> Compared:
+    together = [row for part in parts for row in part.rows]
+    layouts = {log.columns for log in (wanted, *parts) if log.columns}
+    return Compared(
+        max((len(columns) for columns in layouts), default=0),
+        len(wanted.rows),
+        tuple(len(part.rows) for part in parts),
+        len(layouts) < 2,
+        _only(wanted.rows, together),
+        _only(together, wanted.rows),
+        tuple(_disordered(wanted, parts)),
+    )
+
+
+def _only(these: Iterable[tuple[str, ...]], those: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(" ".join(row) for row in (Counter(these) - Counter(those)).elements())
 
 
 def _byFlow(log: Log) -> dict[str, list[tuple[str, ...]]]:
     flows: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    if log.rows:
-        for uid, row in zip(log.column("uid"), log.rows, strict=True):
+    if UID in log.columns:
+        for uid, row in zip(log.column(UID), log.rows, strict=True):
             flows[uid].append(row)
     return flows
 
@@ -123,15 +179,15 @@ def _fits(rows: list[tuple[str, ...]], parts: list[list[tuple[str, ...]]]) -> bo
     return any(first[:place] + rest + first[place:] == rows for place in range(len(first) + 1))
 
 
-def pendingMoved(http: Log, server: str, before: int, after: int) -> int:
+def pendingMoved(log: Log, server: str, before: int, after: int) -> int:
     """
-    How many requests to C{server} have their row in this instance's C{http} log although they were seen, before
-    C{before} (nanoseconds) and after C{after}, by the other one.
+    How many requests to C{server} have their row in this instance's C{log} (of requests or of queries) although they
+    were seen, before C{before} (nanoseconds) and after C{after}, by the other one.
     """
-    if not http.rows:
+    if not log.rows:
         return 0
-    stamps = (int(Decimal(stamp) * 1_000_000_000) for stamp in http.column("ts"))
+    stamps = (int(Decimal(stamp) * 1_000_000_000) for stamp in log.column("ts"))
     return sum(
         address == server and after < stamp < before
-        for stamp, address in zip(stamps, http.column("id.resp_h"), strict=True)
+        for stamp, address in zip(stamps, log.column("id.resp_h"), strict=True)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,26 @@ class TrafficTests(SynchronousTestCase):
         decoded = Decoder().decode(joinBatches(list(traffic.round())))
         self.assertEqual(len(decoded), 20)
         self.assertEqual(np.count_nonzero(decoded.headers["kind"] == Kind.UDP), 4)
+
+    def test_queries(self) -> None:
+        """If wanted, one of the two UDP flows of ten asks for names; each answer is to one query, some have none."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        bro, decoder, traffic = BroMiddlebox(BroSettings(logs=folder)), Decoder(), Traffic(40, queries=True)
+        for step in (traffic.opening, traffic.round, traffic.round, traffic.round, traffic.closing):
+            for batch in step():
+                bro.process(decoder.decode(batch), None)
+        bro.finish()
+        dns = readLog(folder / "dns.log")
+        codes = dict(Counter(zip(dns.column("trans_id"), dns.column("rcode_name"), strict=True)))
+        flows = range(6, 40, 10)
+        wanted = {(str(flow * 16 + each), "NOERROR" if each < 2 else "-"): 1 for flow in flows for each in range(3)}
+        self.assertEqual(codes, wanted)
+        self.assertEqual(set(dns.column("query")), {f"host{flow:08}.example.test" for flow in flows})
+        counts = decoder.counts
+        self.assertEqual((counts.malformed, counts.badChecksums, counts.badTransports), (0, 0, 0))
+        services = Counter(readLog(folder / "conn.log").column("service"))
+        self.assertEqual(services, {"-": 32, "http": 4, "dns": 4})
 
     def test_connections(self) -> None:
         """A Bro sees every connection begin and end, and an answer to every request."""

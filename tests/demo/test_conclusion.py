@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -29,7 +30,8 @@ class ConclusionTests(SynchronousTestCase):
         self.results = Path(self.mktemp())
         self.folders = prepareResults(self.results)
         for name, rows in (("bro1", _ROWS[:1]), ("bro2", _ROWS[1:]), ("bro-reference", _ROWS)):
-            (self.folders[name] / "http.log").write_text(_LOG + "".join(rows))
+            for log in ("http", "dns", "unheard"):
+                (self.folders[name] / f"{log}.log").write_text(_LOG + "".join(rows))
 
     def concluded(self) -> tuple[int, str]:
         """The exit status and what is printed."""
@@ -49,16 +51,25 @@ class ConclusionTests(SynchronousTestCase):
         status, text = self.concluded()
         self.assertEqual(status, 0)
         self.assertIn("equal:", text)
-        self.assertEqual((self.document()["equal"], self.document()["moves"][0]["pendingRequests"]), (True, 1))  # type: ignore[index]
+        document: Any = self.document()
+        (moved,) = document["moves"]
+        self.assertEqual((document["equal"], moved["pendingRequests"], moved["pendingQueries"]), (True, 1, 1))
+        self.assertEqual(document["rowsByInstance"], {log: [1, 1] for log in ("dns", "http", "unheard")})
+        for log in document["rows"]:
+            self.assertRegex(text, rf"{log}\.log +│ +3 │ +2 │ +1 │ +1 │ equal")
 
     def test_tampered(self) -> None:
-        """One digit of one row: status 1, and the row is shown."""
-        log = self.folders["bro2"] / "http.log"
-        log.write_text(log.read_text().replace("2.000000", "2.000001"))
-        status, text = self.concluded()
-        self.assertEqual(status, 1)
-        self.assertIn("missing: http: 2.000000 Cb 10.0.0.2", text)
-        self.assertIs(self.document()["equal"], False)
+        """One digit of one row of any log: status 1, and the row is shown."""
+        for name in ("http", "dns", "unheard"):
+            log = self.folders["bro2"] / f"{name}.log"
+            log.write_text(log.read_text().replace("2.000000", "2.000001"))
+            status, text = self.concluded()
+            self.assertEqual(status, 1)
+            self.assertIn("1 missing, 1 too many", text)
+            self.assertIn(f"missing: {name}: 2.000000 Cb 10.0.0.2", text)
+            self.assertIs(self.document()["equal"], False)
+            log.write_text(log.read_text().replace("2.000001", "2.000000"))
+            self.assertEqual(self.concluded()[0], 0)
 
     def test_emptied(self) -> None:
         """A new run begins without the logs of an earlier one, and no rows at all prove nothing."""

@@ -76,7 +76,7 @@ class LongVerdictTests(SynchronousTestCase):
 
     def compared(self, first: tuple[str, ...], second: tuple[str, ...]) -> LongVerdict:
         """Two instances' rows against the reference's."""
-        root = Path(self.mktemp())
+        root = self.root = Path(self.mktemp())
         for name, rows in (("one", first), ("two", second), ("reference", _ROWS)):
             (root / name).mkdir(parents=True)
             text = _HEADER + "".join(f"{row}\n" for row in rows) + f"#close\t{name}\n"
@@ -109,6 +109,23 @@ class LongVerdictTests(SynchronousTestCase):
         """A flow's rows in another order."""
         verdict = self.compared((_ROWS[0], _ROWS[3], _ROWS[2]), _ROWS[1:2])
         self.assertEqual((verdict.equal, verdict.disordered), (False, 1))
+
+    def test_everyLog(self) -> None:
+        """A log that nobody has heard of, other columns, uids in another place, and rows of no flow."""
+        self.assertTrue(self.compared(_ROWS[:2], _ROWS[2:]).equal)
+        folders, root = [self.root / name for name in ("one", "two")], self.root
+
+        def judged(**texts: str) -> LongVerdict:
+            for name, text in texts.items():
+                (root / name / "unheard.log").write_text(text)
+            return compareLong(folders, root / "reference")
+
+        self.assertEqual((judged(reference="#fields\tn\tuid\n1\tCa\n2\tCa\n").missing), 2)
+        self.assertTrue(judged(one="#fields\tn\tuid\n1\tCa\n2\tCa\n").equal)
+        self.assertEqual((judged(one="#fields\tn\tuid\n2\tCa\n1\tCa\n").disordered), 1)
+        self.assertEqual((judged(one="#fields\tm\tuid\n1\tCa\n2\tCa\n").unlike), ("unheard",))
+        self.assertTrue(judged(reference="#fields\tn\n1\n2\n", one="#fields\tn\n2\n", two="#fields\tn\n1\n").equal)
+        self.assertFalse(judged(two="#fields\tn\n3\n").equal)
 
     def test_empty(self) -> None:
         """Nothing is not equal to nothing."""
@@ -152,6 +169,9 @@ class SoakTests(TestCase):
         self.assertTrue((results / "soak.json").exists(), told)
         document = json.loads((results / "soak.json").read_text())
         self.assertTrue(document["equal"], told)
+        rows = document["verdict"]["rows"]
+        self.assertLessEqual({"conn", "dns", "http"}, rows.keys())
+        self.assertGreater(min(wanted for wanted, *_ in rows.values()), 0)
         self.assertEqual((document["counts"]["lost"], document["packets"] % 31324), (0, 0))
         self.assertGreater(document["moves"], 0)  # how many depends on the machine, and what they meet
         for name in ("deleted", "records"):

@@ -80,6 +80,42 @@ class VerdictTests(SynchronousTestCase):
         (self.second / "conn.log").write_text(_HEADER + _ROWS[0] + "\n")
         self.assertEqual(len(compare([self.first, self.second], self.reference).surplus), 1)
 
+    def test_everyLog(self) -> None:
+        """A log that nobody has heard of counts like any other, whoever wrote it."""
+        for writer, found in ((self.reference, (1, 0)), (self.second, (0, 1))):
+            self.write(self.reference, *_ROWS)
+            self.write(self.first, *_ROWS)
+            (writer / "unheard.log").write_text(_HEADER + _ROWS[0] + "\n")
+            verdict = compare([self.first, self.second], self.reference)
+            self.assertEqual((verdict.equal, set(verdict.logs)), (False, {"http", "unheard"}))
+            self.assertEqual((len(verdict.missing), len(verdict.surplus)), found)
+            (writer / "unheard.log").unlink()
+
+    def test_everyColumn(self) -> None:
+        """One changed field in whichever column, and a column with another name."""
+        self.assertTrue(self.compared(_ROWS[:1], _ROWS[1:])[0])
+        for place in range(4):
+            fields = _ROWS[1].split("\t")
+            fields[place] += "0"
+            self.assertFalse(self.compared((_ROWS[0], "\t".join(fields), *_ROWS[2:]), ())[0], place)
+        self.compared(_ROWS[:1], _ROWS[1:])
+        log = self.second / "http.log"
+        log.write_text(log.read_text().replace("\turi\n", "\turl\n"))
+        verdict = compare([self.first, self.second], self.reference)
+        self.assertEqual((verdict.equal, verdict.unlike, verdict.missing), (False, ["http"], []))
+
+    def test_flowless(self) -> None:
+        """Rows of a log without uids are compared, but have no order."""
+        header = "#fields\tts\tcount\n"
+        self.write(self.reference, *_ROWS)
+        self.write(self.first, *_ROWS)
+        (self.reference / "loss.log").write_text(f"{header}1.0\t1\n2.0\t2\n")
+        (self.first / "loss.log").write_text(f"{header}2.0\t2\n")
+        (self.second / "loss.log").write_text(f"{header}1.0\t1\n")
+        self.assertTrue(compare([self.first, self.second], self.reference).equal)
+        (self.second / "loss.log").write_text(f"{header}1.0\t3\n")
+        self.assertFalse(compare([self.first, self.second], self.reference).equal)
+
     def test_brokenLog(self) -> None:
         """A row cut short is an error, not a difference."""
         self.write(self.first, _ROWS[0][:-3])

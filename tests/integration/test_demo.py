@@ -38,6 +38,9 @@ class DemoTests(TestCase):
         self.assertEqual(measured["packets"], 31324)
         self.assertGreater(measured["rows"]["conn"], 3000)
         self.assertGreater(measured["rows"]["http"], 3000)
+        self.assertGreater(measured["rows"]["dns"], 900)
+        for log, (first, second) in measured["rowsByInstance"].items():
+            self.assertGreater(min(first, second), 0, log)
         there, back = measured["moves"]
         self.assertEqual((there["source"], back["source"]), ("bro1", "bro2"))
         for name in ("deleted", "records", "bytes"):
@@ -51,9 +54,15 @@ class DemoTests(TestCase):
         """One digit changed in one row of these very logs is found."""
         first, second, reference = (results / folder for folder in FOLDERS.values())
         self.assertTrue(compare([first, second], reference).equal)
-        log = first / "http.log"
-        log.write_text(log.read_text().replace("\t200\t", "\t201\t", 1))
-        self.assertFalse(compare([first, second], reference).equal)
+        for path in sorted(first.glob("*.log")):
+            whole = path.read_text()
+            for old, new in (("\t10.9.0.20\t", "\t10.9.0.21\t"), ("#fields\tts", "#fields\ttime")):
+                self.assertIn(old, whole)
+                path.write_text(whole.replace(old, new, 1))
+                verdict = compare([first, second], reference)
+                self.assertEqual([path.stem], [name for name, log in verdict.logs.items() if not log.equal])
+            path.write_text(whole)
+        self.assertTrue(compare([first, second], reference).equal)
 
     async def test_notACapture(self) -> None:
         """What is no capture is told in a line, before anything is started."""

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 from twisted.trial.unittest import SynchronousTestCase
 
+from openmb.errors import CaptureError
 from openmb.packets.batch import PacketBatch, joinBatches
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Status
+from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS
+from openmb.plugins.bro.reporting.dnslog import DNS_COLUMNS
 from openmb.testing.survival.gate import Gate
 from openmb.testing.survival.points import Moment, Point, Step
-from openmb.testing.survival.rows import COLUMNS, LogFolder
+from openmb.testing.survival.rows import LogFolder
 from openmb.testing.survival.traffic import Class, Waves
 from openmb.testing.survival.truth import flowsOf, truthOf
 
 POINT = Point(Step.ROUTING, Moment.DECIDED)
+NAMES = ("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "uri")
+#: Where columns of conn.log and dns.log stand.
+SERVICE = next(place for place, column in enumerate(CONNECTION_COLUMNS) if column.name == "service")
+CODE = next(place for place, column in enumerate(DNS_COLUMNS) if column.name == "rcode_name")
+HEADER = "\t".join(("#fields", *NAMES))
 
 
 def wavesOf(number: int, packets: int) -> tuple[Waves, list[PacketBatch]]:
@@ -118,7 +127,19 @@ class TruthTests(SynchronousTestCase):
             self.assertIs(known.kind, connection[0].kind)
             for row, place in known.rows:
                 self.assertGreater(place, known.first, row.text)
-        self.assertGreater(sum(row.log == "http" for known in truth.values() for row, _ in known.rows), 50)
+        logs = Counter(row.log for known in truth.values() for row, _ in known.rows)
+        self.assertEqual({"conn", "dns", "http"}, logs.keys())
+        self.assertGreater(min(logs.values()), 50)
+
+    def test_services(self) -> None:
+        """Each class has flows with and without a service, and queries with and without an answer."""
+        waves, sent = wavesOf(8, 3000)
+        truth = truthOf(sent, waves.last(), Path(self.mktemp()))
+        rows = [row for known in truth.values() for row, _ in known.rows]
+        for kind in Class:
+            services = {row.fields[SERVICE] for row in rows if row.kind is kind and row.log == "conn"}
+            codes = {row.fields[CODE] for row in rows if row.kind is kind and row.log == "dns"}
+            self.assertEqual(({"-", "dns", "http"}, {"-", "NOERROR"}), (services, codes), kind)
 
 
 class RowTests(SynchronousTestCase):
@@ -130,9 +151,9 @@ class RowTests(SynchronousTestCase):
         folder.mkdir()
         logs = LogFolder(folder)
         self.assertEqual([], logs.take())
-        line = "\t".join(["x"] * COLUMNS["http"])
+        line = "\t".join(["x"] * len(NAMES))
         with (folder / "http.log").open("w") as file:
-            file.write(f"#fields\n{line}\n{line[:5]}")
+            file.write(f"{HEADER}\n{line}\n{line[:5]}")
             file.flush()
             self.assertEqual([line], [row.text for row in logs.take()])
             file.write(f"{line[5:]}\n")
@@ -142,3 +163,15 @@ class RowTests(SynchronousTestCase):
             file.flush()
             self.assertEqual([line], [row.text for row in logs.take()])
         self.assertEqual([f"{line[:5]}#fields"], [row.text for row in logs.broken])
+
+    def test_everyLog(self) -> None:
+        """Whatever log there is is read, also one that appears later; of one whose rows have no flow it is said."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        logs = LogFolder(folder)
+        line = "\t".join(["x"] * len(NAMES))
+        for name in ("other", "another"):
+            (folder / f"{name}.log").write_text(f"{HEADER}\n{line}\n")
+            self.assertEqual([name], [row.log for row in logs.take()])
+        (folder / "flowless.log").write_text(f"#fields\tts\tcount\n{line}\n")
+        self.assertIn("flowless.log", str(self.assertRaises(CaptureError, logs.take)))

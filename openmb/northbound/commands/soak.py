@@ -28,7 +28,8 @@ def show(console: Console, soaked: Soaked) -> None:
     for name, (wanted, *parts) in soaked.verdict.rows.items():
         console.print(f"{name}.log: {wanted:,} rows of the reference, {' + '.join(f'{n:,}' for n in parts)}")
     verdict = soaked.verdict
-    words = f"{verdict.missing} missing, {verdict.surplus} too many ({verdict.repeated} repeated), "
+    words = f"other columns in {', '.join(verdict.unlike)}; " if verdict.unlike else ""
+    words += f"{verdict.missing} missing, {verdict.surplus} too many ({verdict.repeated} repeated), "
     words += f"{verdict.disordered} flows out of order"
     console.print("equal" if verdict.equal else f"DIFFERENT: {words}", style="green" if verdict.equal else "bold red")
     for line in verdict.examples:

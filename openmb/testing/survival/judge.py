@@ -12,8 +12,9 @@ from openmb.testing.survival.rows import Flow, Row
 from openmb.testing.survival.traffic import Class
 from openmb.testing.survival.truth import Known
 
-#: By how many packets the sweeps and batches of two middleboxes may differ in when they write a row, for each log.
-SLACK = {"conn": 1200, "http": 300}
+#: By how many packets the sweeps and batches of two middleboxes may differ in when they write a row, which may
+#: wait for its connection's end; and in the logs whose rows do not.
+_SLACK, _SOONER = 1200, {"http": 300}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,15 @@ def judge(truth: Mapping[Flow, Known], live: Sequence[Row], fates: Mapping[Class
     return found
 
 
+def slackOf(row: Row) -> int:
+    """By how many packets two middleboxes may differ in when they write this row."""
+    return _SOONER.get(row.log, _SLACK)
+
+
 def _progress(truth: Mapping[Flow, Known], kind: Class, fate: Lost) -> int:
     """How many packets the dead one has processed at least: those before the last row that was written."""
     rows = (each for known in truth.values() for each in known.rows)
-    return max((place - SLACK[row.log] for row, place in rows if row in fate.written), default=0)
+    return max((place - slackOf(row) for row, place in rows if row in fate.written), default=0)
 
 
 def _checkRepeated(found: Judgement, flow: Flow, known: Known, rows: list[Row]) -> None:
@@ -121,12 +127,12 @@ def _judgeLost(found: Judgement, flow: Flow, known: Known, rows: Counter[Row], f
         return
     for row in missing:
         found.lost += missing[row]
-        if places[row] + SLACK[row.log] < progress:
+        if places[row] + slackOf(row) < progress:
             found.wrong.append(f"{flow}: due after {places[row]} packets of {progress}, not written: {row.text}")
     for row, place in known.rows:
-        died = known.first < progress and place > fate.killed + SLACK[row.log]
+        died = known.first < progress and place > fate.killed + slackOf(row)
         found.least += died and row.log == "conn"
-        found.most += known.first <= fate.again and place + SLACK[row.log] >= progress
+        found.most += known.first <= fate.again and place + slackOf(row) >= progress
         if died and row.log == "conn" and row not in missing:
             found.wrong.append(f"{flow}: its record had died, and yet there is {row.text}")
     found.partial += surplus.total()

@@ -1,5 +1,5 @@
 """
-Rows of conn.log and http.log, each with its flow.
+Rows of every log that a middlebox writes, each with its flow.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS
-from openmb.plugins.bro.reporting.output import HTTP_COLUMNS
+from openmb.errors import CaptureError
 from openmb.testing.survival.traffic import Class
 
-LOGS = ("conn", "http")
-COLUMNS = {"conn": len(CONNECTION_COLUMNS), "http": len(HTTP_COLUMNS)}
-#: Where columns stand.
+#: Where columns stand: the first five in every log, the counts of packets in conn.log.
 _UID, _ENDS, _ORIGINATED, _RESPONDED = 1, slice(2, 6), 16, 18
+_COMMON = ("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p")
+#: How the line with the names of the columns begins.
+_NAMES = "#fields\t"
 #: How the clients' addresses begin.
 _CLIENTS = "10."
 
@@ -28,7 +28,7 @@ class Row:
     """
     One row.
 
-    @ivar log: C{conn} or C{http}.
+    @ivar log: C{conn}, C{http}, C{dns}, …
     @ivar text: as it stands in the file.
     """
 
@@ -67,32 +67,46 @@ class Row:
 
 class LogFolder:
     """
-    The logs that one middlebox, and those that take its place, write to one directory; remembers how far it has read.
+    The logs, whichever they are, that one middlebox, and those that take its place, write to one directory; remembers
+    how far it has read.
 
     @ivar broken: lines that are no rows: cut off by a death in the middle of a write.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._read = dict.fromkeys(LOGS, 0)
+        self._read: dict[str, int] = {}
+        self._columns: dict[str, tuple[str, ...]] = {}
         self.broken: list[Row] = []
 
     def take(self) -> list[Row]:
-        """The rows that were added since it was called last."""
+        """
+        The rows that were added since it was called last.
+
+        @raise CaptureError: a log has no columns, or they do not say to which flow a row belongs.
+        """
         found: list[Row] = []
-        for log in LOGS:
-            found += self._takeOf(log)
+        for path in sorted(self.directory.glob("*.log")):
+            found += self._takeOf(path)
         return found
 
-    def _takeOf(self, log: str) -> list[Row]:
-        path = self.directory / f"{log}.log"
-        if not path.exists():
-            return []
+    def _takeOf(self, path: Path) -> list[Row]:
+        log = path.stem
         with path.open("rb") as file:
-            file.seek(self._read[log])
+            file.seek(self._read.get(log, 0))
             data = file.read()
         data = data[: data.rfind(b"\n") + 1]
-        self._read[log] += len(data)
-        rows = [Row(log, line) for line in data.decode().splitlines() if not line.startswith("#")]
-        self.broken += [row for row in rows if len(row.fields) != COLUMNS[log]]
-        return [row for row in rows if len(row.fields) == COLUMNS[log]]
+        self._read[log] = self._read.get(log, 0) + len(data)
+        rows: list[Row] = []
+        for line in data.decode().splitlines():
+            if line.startswith(_NAMES):
+                self._columns[log] = tuple(line.split("\t")[1:])
+            elif not line.startswith("#"):
+                rows.append(Row(log, line))
+        if not rows:
+            return []
+        columns = self._columns.get(log, ())
+        if columns[: len(_COMMON)] != _COMMON:
+            raise CaptureError(f"{path}: which flow do rows with these columns belong to: {', '.join(columns)}?")
+        self.broken += [row for row in rows if len(row.fields) != len(columns)]
+        return [row for row in rows if len(row.fields) == len(columns)]

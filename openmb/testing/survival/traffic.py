@@ -2,7 +2,7 @@
 The traffic of one run: waves of flows that begin, talk and end while others are under way, none like any other.
 
 Flows come in three classes, by their servers: those that always go to the first middlebox, those that always go to the
-second, and those that move.
+second, and those that move.  In each there are TCP, HTTP, UDP and DNS, so that every log has rows.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Waves:
     def _wave(self) -> Iterator[PacketBatch]:
         if self._begun >= self._most - 1:
             raise ValueError("a run has only so many waves")
-        traffic = Traffic(WAVE, first=self._first + self._begun * WAVE, seed=self._first + self._begun)
+        first = self._first + self._begun * WAVE
+        traffic = Traffic(WAVE, first=first, seed=self._first + self._begun, queries=True)
         self._begun += 1
         return _turns(traffic)
 
