@@ -37,9 +37,11 @@ def makeBro(folder: Path, **settings: object) -> BroMiddlebox:
 
 
 def end(middlebox: BroMiddlebox) -> None:
-    """The input has ended."""
+    """The input has ended: nothing is left that hangs on a record."""
     middlebox.finish()
     middlebox.flush()
+    if not len(middlebox._own.table) and not middlebox._own.isEmpty:
+        raise AssertionError(f"{len(middlebox._own.conversations)} conversations, ranges or records are left")
 
 
 def runBatch(folder: Path, batch: PacketBatch, checksums: bool = True) -> list[Row]:

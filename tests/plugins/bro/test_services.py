@@ -6,7 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.plugins.bro.running import runBatch
+from tests.plugins.bro.running import end, makeBro, runBatch
+from tests.plugins.bro.test_adapter import decoded
 from tests.plugins.bro.wire import ACK, CLIENT, FIN, SERVER, SYN, Script, tcp, udp
 
 C, S = "client", "server"
@@ -154,6 +155,24 @@ class TransferTests(ServiceTests):
         self.assertEqual({"21": "ftp", "4660": "ftp-data"}, self.services(*turns))
         turns = (*self.LOGIN, (C, b"PASV\r\n"), (S, b"227 Entering (192,0,2,80,18,53)\r\n"))
         self.assertEqual({"21": "ftp", "4660": "-"}, self.services(*turns))
+
+    def test_nothingLeft(self) -> None:
+        """Whatever a data connection sends, nobody goes on with what was known of it when its place is taken again."""
+        login = (*self.LOGIN, (C, b"PASV\r\n"), (S, b"227 Entering (192,0,2,80,18,52)\r\n"))
+        for data in (b"\x80" * 1400, b"\x80" * 10, b"GET / HTTP/1.0\r\n\r\n", b""):
+            script = talk(Script(port=21), *login, ends=False)
+            script.add(tcp(CLIENT, 41000, SERVER, 4660, SYN, 1))
+            script.add(tcp(SERVER, 4660, CLIENT, 41000, SYN | ACK, 7, 2))
+            script.add(tcp(CLIENT, 41000, SERVER, 4660, ACK, 2, 8, data))
+            script.add(tcp(SERVER, 4660, CLIENT, 41000, ACK, 8, 2 + len(data), b"\x90" * 10))
+            bro = makeBro(Path(self.mktemp()))
+            bro.process(decoded(script), None)
+            for slot, conversation in bro._own.conversations.items():
+                row = bro._own.table.rows[slot]
+                self.assertEqual((1, 1), (bro._own.table.used[slot], row["inspect"]), data)
+                self.assertEqual(row["services"].tolist()[: len(conversation.services)], conversation.services)
+            end(bro)
+            self.assertEqual({}, bro._own.conversations)
 
     def test_active(self) -> None:
         """The responder of the control connection opens the data connection."""

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from openmb.plugins.bro.analyzers.signatures import ALONE_FIRST, MOST_BYTES, PAIRED_FIRST
-from openmb.plugins.bro.tracking.numbers import INNER, Number, constants
+from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
 
 #: What a direction's first byte may begin: a signature that counts alone; one that counts if the other direction,
 #: whatever it begins with, has its like; the version line of SSH, which both must send. And that it was seen.
@@ -32,17 +32,13 @@ def _table() -> Any:
 
 _TABLE = _table()
 
-#: What is to become of a connection: it is read on; it was not read and need not be; it need not be read any more.
-READ, IGNORE, FORGET = constants(range(3))
-
 
 @njit(**INNER)
-def noteFirst(row: Any, side: Number, byte: Number, length: Number) -> Number:
+def noteFirst(row: Any, side: Number, byte: Number, length: Number) -> Truth:
     """
-    The first C{length} bytes of a direction are being delivered.
+    The first C{length} bytes of a direction are being delivered: need anybody read this connection?
 
     @param byte: the first one; -1: it was lost, or lies with what was held.
-    @return: C{READ}, C{IGNORE} or C{FORGET}.
     """
     bits = np.int64(_ALONE | _PAIRED | _SSH) if byte < 0 else np.int64(_TABLE[side, byte])
     row["first"][side] = bits | _SEEN
@@ -51,9 +47,7 @@ def noteFirst(row: Any, side: Number, byte: Number, length: Number) -> Number:
         # FTP may tell of connections, SSH prolong time-outs: before the next packet is looked at
         row["urgent"] = 1
     if row["analyzer"]:
-        return READ
+        return True
     if not other:
-        return IGNORE if length > MOST_BYTES and not bits & _ALONE else READ
-    if bits & _ALONE or other & _ALONE or (bits | other) & _PAIRED or bits & other & _SSH:
-        return READ
-    return FORGET
+        return length <= MOST_BYTES or bits & _ALONE != 0
+    return bits & _ALONE or other & _ALONE or (bits | other) & _PAIRED or bits & other & _SSH

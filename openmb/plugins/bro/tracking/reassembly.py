@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from openmb.plugins.bro.tracking.endpoints import endpointSize, fullSequence, nothingAcknowledged
-from openmb.plugins.bro.tracking.firstbytes import FORGET, READ, noteFirst
+from openmb.plugins.bro.tracking.firstbytes import noteFirst
 from openmb.plugins.bro.tracking.history import addScaled
 from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
 from openmb.plugins.bro.tracking.pieces import (
@@ -60,12 +60,11 @@ def _tell(
         return
     if not row["first"][side] and kind in (PIECE_DATA, PIECE_RELEASED, PIECE_LOST):
         known = kind == PIECE_DATA and sequence == 1
-        fate = noteFirst(row, side, work.cursors[FIRST_BYTE] if known else np.int64(-1), length)
-        if fate != READ:
+        if not noteFirst(row, side, work.cursors[FIRST_BYTE] if known else np.int64(-1), length):
             row["inspect"] = 0
             row["urgent"] = 0
-            if fate == FORGET:
-                addPiece(work, row, keys, PIECE_OVER, side, sequence, ZERO, ZERO, ZERO)
+            # there may be a conversation: of what the other side sent, or because the connection was agreed on
+            addPiece(work, row, keys, PIECE_OVER, side, sequence, ZERO, ZERO, ZERO)
             return
     addPiece(work, row, keys, kind, side, sequence, offset, length, bothSizes(row))
 
