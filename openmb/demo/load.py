@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from openmb.demo.replay import Replay
 
 #: Packets per second of capture time, averaged over three seconds, that suit the demonstration's own capture.
-RISEN, FALLEN = 720, 700
+RISEN, FALLEN = 720, 680
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ import dpkt
 
 Flow = tuple[int, str, int, str, int]
 WEB_PORTS = (80, 8080)
+NAMES_PORT = 53
 
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """One packet with data of a web connection: when, which flow, from its client or not, its bytes."""
+    """One packet with data of a web connection, or of DNS: when, which flow, from its client or not, its bytes."""
 
     stamp: float
     flow: Flow
@@ -28,7 +29,7 @@ class Web:
 
 @dataclass(slots=True)
 class Facts:
-    """What is in a capture: numbers, and the data of web connections."""
+    """What is in a capture: numbers, and the data of web connections and of DNS over UDP."""
 
     packets: int = 0
     first: float = 0.0
@@ -41,6 +42,7 @@ class Facts:
     bytesOf: Counter[str] = field(default_factory=Counter)
     protocols: Counter[str] = field(default_factory=Counter)
     web: list[Web] = field(default_factory=list)
+    names: list[Web] = field(default_factory=list)
     perSecond: Counter[int] = field(default_factory=Counter)
 
 
@@ -120,6 +122,8 @@ def note(facts: Facts, stamp: float, frame: bytes) -> None:
         facts.resets += bool(packet.data.flags & dpkt.tcp.TH_RST)
         if flow[4] in WEB_PORTS and packet.data.data:
             facts.web.append(Web(stamp, flow, fromClient, bytes(packet.data.data)))
+    elif isinstance(packet.data, dpkt.udp.UDP) and flow[4] == NAMES_PORT:
+        facts.names.append(Web(stamp, flow, fromClient, bytes(packet.data.data)))
 
 
 def readFacts(path: Path) -> Facts:
@@ -155,3 +159,12 @@ def openAt(facts: Facts, moments: list[float]) -> Iterator[tuple[float, Counter[
             else:
                 pending[server] += 1
         yield moment, pending, half
+
+
+def askedAt(facts: Facts, moments: list[float]) -> Iterator[tuple[float, Counter[str]]]:
+    """For each moment (seconds from the first packet), per server: how many DNS queries over UDP wait for an answer."""
+    answered = {(item.flow, item.data[:2]): item.stamp for item in facts.names if not item.fromClient}
+    asked = [(item, answered.get((item.flow, item.data[:2]), 0.0)) for item in facts.names if item.fromClient]
+    for moment in moments:
+        at = facts.first + moment
+        yield moment, Counter(serverOf(item.flow[3]) or "neither" for item, end in asked if item.stamp <= at < end)

@@ -7,7 +7,8 @@ from importlib.resources import as_file, files
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.demo.facts import Facts, openAt, readFacts
+from openmb.demo.load import FALLEN, RISEN
+from tests.demo.facts import Facts, askedAt, openAt, readFacts
 
 
 @functools.cache
@@ -67,6 +68,25 @@ class DemoCaptureTests(SynchronousTestCase):
             for server in ("10", "20"):
                 self.assertGreaterEqual(pending[server], 17, f"in flight at {moment} s")
                 self.assertGreaterEqual(half[server], 10, f"half sent at {moment} s")
+
+    def test_openQueries(self) -> None:
+        """On average five DNS queries wait meanwhile, and nearly always one."""
+        moments = [quarter / 4 for quarter in range(20 * 4, 40 * 4 + 1)]
+        counts = [pending for _, pending in askedAt(self.facts, moments)]
+        for server in ("10", "20"):
+            waiting = [pending[server] for pending in counts]
+            self.assertGreaterEqual(sum(waiting), 5 * len(moments), server)
+            self.assertGreater(sum(number > 0 for number in waiting), 0.9 * len(moments), server)
+
+    def test_load(self) -> None:
+        """Between the moments when the load counts as risen and as fallen there is time for both moves."""
+        load = sum(self.facts.perSecond[second] for second in range(3)) / 3
+        risen = fallen = 0
+        for second in range(3, int(self._seconds())):
+            load += (self.facts.perSecond[second] - self.facts.perSecond[second - 3]) / 3
+            risen = risen or second * (load >= RISEN)
+            fallen = fallen or second * (risen > 0 and load < FALLEN)
+        self.assertTrue(risen >= 20 and risen + 12 <= fallen <= 42, (risen, fallen))
 
     def _seconds(self) -> float:
         return self.facts.last - self.facts.first

@@ -89,14 +89,14 @@ class RunTests(SynchronousTestCase):
         self.logs.mkdir()
         ran = self._overDemo()
         self.assertEqual((ran.status, ran.errors), (0, ""))
-        self.assertEqual((self.logs / "count").read_text(), "31324")
-        self.assertTrue(ran.output.startswith("31324 packets: 0 malformed"))
+        self.assertEqual((self.logs / "count").read_text(), "31532")
+        self.assertTrue(ran.output.startswith("31532 packets: 0 malformed"))
 
     def test_kindsOwnOptions(self) -> None:
         """Options that the command does not know reach the kind, wherever they stand."""
         self.logs.mkdir()
         self.assertEqual(self._overDemo("--loud", "--no-checksums").status, 0)
-        self.assertEqual((self.logs / "count").read_text(), "31324!")
+        self.assertEqual((self.logs / "count").read_text(), "31532!")
 
     def test_unknownOption(self) -> None:
         """An option that neither knows is wrong usage."""

@@ -1,16 +1,19 @@
 """
-What nginx has behind it in the servers' namespace: a small HTTP server that answers late, and a UDP echo.
+What nginx and dnsmasq have behind them in the servers' namespace: a small HTTP server that answers late, a name server
+that does, and a UDP echo.
 
 C{/slow/MS} answers after that many milliseconds, C{/stream/N} sends N chunks a quarter of a second apart, and
-everything else says how long the request's body was.
+everything else says how long the request's body was.  The address of C{MS.anything} is told after that many
+milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from typing import Any
 
-from tools.recorder.plan import BACKEND_PORT, ECHO_PORT, SERVERS, SERVERS6
+from tools.recorder.plan import BACKEND_PORT, ECHO_PORT, NAMES_PORT, SERVERS, SERVERS6
 
 
 def reply(body: bytes) -> bytes:
@@ -66,11 +69,30 @@ class Echo(asyncio.DatagramProtocol):
         self.transport.sendto(data, addr)
 
 
+class LateNames(asyncio.DatagramProtocol):
+    """Answers questions for addresses (RFC 1035, section 4.1) when their names say so."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep the way back."""
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """Answer later."""
+        end = data.index(b"\0", 12) + 5
+        label = data[13 : 13 + data[12]]
+        head = data[:2] + struct.pack("!HHHHH", 0x8580, 1, 1, 0, 0)
+        record = struct.pack("!HHHIH4B", 0xC00C, 1, 1, 0, 4, 10, 9, 8, 200)
+        asyncio.get_running_loop().call_later(
+            int(label) / 1000, self.transport.sendto, head + data[12:end] + record, addr
+        )
+
+
 async def main() -> None:
     """Serve until stopped."""
     loop = asyncio.get_running_loop()
     for address in (*SERVERS, *SERVERS6):
         await loop.create_datagram_endpoint(Echo, local_addr=(address, ECHO_PORT))
+    await loop.create_datagram_endpoint(LateNames, local_addr=("127.0.0.1", NAMES_PORT))
     server = await asyncio.start_server(serve, "127.0.0.1", BACKEND_PORT)
     async with server:
         await server.serve_forever()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from tools.recorder.held import HOLDERS, bulk, slowReader
-from tools.recorder.others import closedUDP, dig, echo, lookup, ping, scan, shell
+from tools.recorder.others import closedUDP, dig, echo, lateLookup, lookup, ping, scan, shell
 from tools.recorder.plan import DURATION, SERVERS, Draw, Parties, visitsPerSecond
 from tools.recorder.web import aborted, browse, curl, form, odd, pipelined, refused, single
 
@@ -24,7 +24,8 @@ VISITS: tuple[tuple[Visit, float, float], ...] = (
     (form, 4, 0.0),
     (aborted, 4, 0.04),
     (refused, 7, 0.0),
-    (lookup, 28, 0.1),
+    (lookup, 25, 0.1),
+    (lateLookup, 4, 0.0),
     (dig, 6, 0.1),
     (closedUDP, 1.5, 0.0),
     (ping, 1.2, 0.2),

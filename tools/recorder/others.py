@@ -8,7 +8,7 @@ import socket
 import struct
 from pathlib import Path
 
-from tools.recorder.plan import ECHO_PORT, GHOSTS, Draw, Parties
+from tools.recorder.plan import ECHO_PORT, GHOSTS, LATE_ZONE, Draw, Parties
 
 COMMANDS = ("uname -a", "seq 300", "sleep 4; echo done", "for i in 1 2 3 4 5 6; do date; sleep 1; done")
 
@@ -60,6 +60,20 @@ async def lookup(draw: Draw, parties: Parties) -> None:
     """The two questions of an ordinary stub resolver, or one."""
     names = [f"host{draw.random.randrange(1, 120)}.example.test" for _ in range(draw.random.randrange(1, 3))]
     await datagram(parties, 53, *(question(name, draw.random.randrange(65536)) for name in names))
+
+
+async def lateLookup(draw: Draw, parties: Parties) -> None:
+    """A few questions at once whose answers take seconds, and come in another order."""
+    names = [f"{draw.random.randrange(300, 4000)}.host{draw.random.randrange(1, 1000)}.{LATE_ZONE}" for _ in range(3)]
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+        connection.setblocking(False)
+        connection.bind((parties.client, 0))
+        connection.connect((parties.server, 53))
+        for name in names:
+            await loop.sock_sendall(connection, question(name, draw.random.randrange(65536)))
+        for _ in names:
+            await asyncio.wait_for(loop.sock_recv(connection, 65535), 6.0)
 
 
 async def echo(draw: Draw, parties: Parties) -> None:

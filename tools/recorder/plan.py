@@ -19,6 +19,9 @@ GHOSTS = tuple(f"10.9.2.{number}" for number in range(1, 9))
 
 BACKEND_PORT = 9000
 ECHO_PORT = 7
+# Where names of this zone are answered, late: the first label says after how many milliseconds.
+NAMES_PORT = 9053
+LATE_ZONE = "late.example.test"
 DURATION = 59.0
 HOST = "www.example.test"
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.recorder.network import inside, run
-from tools.recorder.plan import BACKEND_PORT, SERVER_SPACE, SERVERS, SERVERS6
+from tools.recorder.plan import BACKEND_PORT, LATE_ZONE, NAMES_PORT, SERVER_SPACE, SERVERS, SERVERS6
 
 NGINX = """
 daemon off;
@@ -101,6 +101,7 @@ def commands(folder: Path) -> Iterator[list[str]]:
     yield [
         *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--bind-interfaces", "--no-resolv", "--no-hosts"),
         *("--local=/example.test/", f"--pid-file={folder}/dnsmasq.pid", "--user=root", *listen, *hosts, *texts),
+        f"--server=/{LATE_ZONE}/127.0.0.1#{NAMES_PORT}",
     ]
     yield [sys.executable, "-m", "tools.recorder.backend"]
 
