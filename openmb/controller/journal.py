@@ -19,11 +19,13 @@ from typing import Any
 
 from zope.interface import implementer
 
-from openmb.controller.journalfile import APPLICATION, VERSION, JournalLock, examine, explain, tooNew
-from openmb.errors import ConfigurationError, OperationError, Refusal
+from openmb.controller.journalfile import APPLICATION, VERSION, JournalLock, examine, explain, readOnly, tooNew
+from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, Step
 from openmb.operations.routes import routeFromPlain, routeToPlain
+from openmb.operations.values import Stage
+from openmb.state.headers import HeaderFieldList
 from openmb.wire.messages import Peer
 
 #: Operations that are over and still remembered, for middleboxes that come back late.
@@ -55,6 +57,9 @@ _COLUMNS = (
 
 #: What values of the wrong kind lead to: SQLite keeps whatever a damaged file says.
 _NONSENSE = (TypeError, ValueError, OverflowError)
+
+#: Bytes of the token that drain markers carry.
+TOKEN_LENGTH = 16
 
 _OPTIONAL = (str, type(None))
 _KINDS: tuple[tuple[type, ...], ...] = (
@@ -91,6 +96,7 @@ class SQLiteJournal:
         try:
             with closing(_connect(path)) as database:
                 _bringUpToDate(database, path, version, upgrades)
+                _readAll(database)
                 self.epoch = _nextEpoch(database)
         except BaseException as error:
             self._lock.release()
@@ -258,6 +264,29 @@ def _prune(database: sqlite3.Connection) -> None:
     )
 
 
+def unfinishedIn(path: Path) -> int:
+    """
+    How many operations in the journal at C{path} are not over; reads only, also while a controller writes there.
+
+    @raise ConfigurationError: it is no journal that this version can read, or an entry in it makes no sense.
+    """
+    examine(path)
+    if not path.stat().st_size:
+        return 0
+    try:
+        with closing(readOnly(path)) as database:
+            return sum(entry.step is not Step.CLOSED for entry in _readAll(database))
+    except sqlite3.Error as error:
+        raise ConfigurationError(explain(path, error)) from error
+    except _NONSENSE as error:
+        raise ConfigurationError(f"journal {path} is damaged: {error}") from error
+
+
+def _readAll(database: sqlite3.Connection) -> list[Entry]:
+    """The last entry of every operation: none may make no sense, or a controller would fail when it takes them up."""
+    return [_entry(row) for row in database.execute(f"SELECT {_COLUMNS} FROM operation").fetchall()]
+
+
 def _signed(identifier: int) -> int:
     """A 64-bit id as SQLite stores it."""
     return identifier - (1 << 64) if identifier >> 63 else identifier
@@ -267,6 +296,14 @@ def _entry(row: Any) -> Entry:
     if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True)):
         raise TypeError(f"a value of the wrong kind in operation {row[0]}")
     identifier, source, sourceIncarnation, destination, destinationIncarnation, flows, token, step, new, old, why = row
+    if len(token) != TOKEN_LENGTH:
+        raise ValueError(f"a token of {len(token)} bytes in operation {row[0]}")
+    try:
+        HeaderFieldList.parse(flows)
+    except InvalidHeaderFields as error:
+        raise ValueError(f"operation {row[0]}: {error}") from error
+    if Step(step) is Step.CLOSED:
+        Stage(why)
     return Entry(
         identifier & (1 << 64) - 1,
         Step(step),
@@ -290,6 +327,4 @@ def _route(text: str | None) -> Route | None:
     try:
         return routeFromPlain(json.loads(text))
     except (ValueError, OperationError) as error:
-        raise OperationError(
-            Refusal.JOURNAL_FAILED, f"the journal holds a route that makes no sense: {text}"
-        ) from error
+        raise ValueError(f"the journal holds a route that makes no sense: {text}") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from openmb.errors import ConfigurationError
@@ -102,22 +101,12 @@ def inUse(path: Path) -> str:
     return f"journal {path} is in use by another controller: stop it first, or give this one a journal of its own"
 
 
-def unfinishedIn(path: Path) -> int:
+def readOnly(path: Path) -> sqlite3.Connection:
     """
-    How many operations in the journal at C{path} are not over.
+    The journal at C{path}, to be read only, also while a controller writes there.
 
-    Reads only, also while a controller writes there.  With no log beside it the file is taken as immutable: SQLite
-    would otherwise make files of its own for the time being.
-
-    @raise ConfigurationError: it is no journal that this version can read.
+    With no log beside it the file is taken as immutable: SQLite would otherwise make files of its own meanwhile.
     """
-    examine(path)
-    if not path.stat().st_size:
-        return 0
     logged = any(path.with_name(f"{path.name}-{ending}").exists() for ending in ("wal", "journal"))
     mode = "mode=ro" if logged else "mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", timeout=0.2, uri=True)) as database:
-            return int(database.execute("SELECT count(*) FROM operation WHERE step != 'closed'").fetchone()[0])
-    except sqlite3.Error as error:
-        raise ConfigurationError(explain(path, error)) from error
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", timeout=0.2, uri=True)

@@ -87,7 +87,7 @@ class Decoder:
         return Decoded(batch, headers)
 
     def _fill(self, batch: PacketBatch, headers: NDArray[Any], tally: NDArray[np.int64]) -> int:
-        return int(_fillHeaders(*plainArrays(batch), batch.link, self._checksums, headers, tally))
+        return int(_fillHeaders(*plainArrays(batch), int(batch.link), self._checksums, headers, tally))
 
     def _reassemble(self, reassembler: Reassembler, batch: PacketBatch, headers: NDArray[Any]) -> PacketBatch:
         """Feed the fragments to the reassembly; put what became whole in the place of the completing fragment."""

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from openmb.controller.journal import REMEMBERED, SQLiteJournal, _bringUpToDate, _connect
-from openmb.controller.journalfile import unfinishedIn
+from openmb.controller.journal import REMEMBERED, SQLiteJournal, _bringUpToDate, _connect, unfinishedIn
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, MemoryJournal, Step
@@ -97,7 +96,8 @@ ROOT = Path(__file__).parents[2]
 
 def entry(operation: int, step: Step, new: Route | None = None, old: Route | None = None, reason: str = "") -> Entry:
     ends = Peer("bro1", b"1" * 16), Peer("bro2", b"2" * 16)
-    return Entry(operation, step, *ends, "tcp,tp_dst=80", b"t" * 16, new, old, reason)
+    why = reason or ("finished" if step is Step.CLOSED else "")
+    return Entry(operation, step, *ends, "tcp,tp_dst=80", b"t" * 16, new, old, why)
 
 
 class JournalTestsMixin(_Base):
@@ -224,7 +224,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         database = sqlite3.connect(self.path)
         database.executemany(
             "INSERT INTO operation (id, source, source_incarnation, destination, destination_incarnation, flows, "
-            "token, step, reason) VALUES (?, 'a', x'00', 'b', x'00', 'tcp', x'00', 'closed', 'finished')",
+            "token, step, reason) VALUES (?, 'a', x'00', 'b', x'00', 'tcp', zeroblob(16), 'closed', 'finished')",
             [(number,) for number in range(1, REMEMBERED + 501)],
         )
         database.commit()
@@ -313,6 +313,26 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         self.path.write_bytes(content)
         with self.assertRaises((ConfigurationError, OperationError)):
             SQLiteJournal(self.path).unfinished()
+
+    def test_nonsense(self) -> None:
+        """An entry with which no controller could go on: refused in words when it is opened, and by doctor."""
+        for change, words in (
+            ("flows = 'udp,nonsense=3'", "operation 7: .*nonsense"),
+            ("token = x'00'", "a token of 1 bytes in operation 7"),
+            ("step = 'closed', reason = 'nonsense'", "nonsense"),
+            ("step = 'nonsense'", "nonsense"),
+            ("route = '{}'", "damaged"),
+        ):
+            self.path = Path(self.mktemp())
+            journal = self.opened()
+            journal.write(entry(7, Step.OPEN))
+            journal.close()
+            with closing(sqlite3.connect(self.path)) as database:
+                database.execute(f"UPDATE operation SET {change}")
+                database.commit()
+            self.refused(words)
+            with self.assertRaisesRegex(ConfigurationError, words):
+                unfinishedIn(self.path)
 
     def test_noDirectory(self) -> None:
         with self.assertRaisesRegex(ConfigurationError, "cannot be opened|cannot be read"):

@@ -47,7 +47,7 @@ class JournalTests(DoctorCase):
         self.addCleanup(journal.close)
         journal.write(Entry(2, Step.OPEN, *ENDS, "tcp", bytes(16)))
         self.has(checkJournal(self.path), Level.WARNING, "operations that are not over: 1")
-        journal.write(Entry(2, Step.CLOSED, *ENDS, "tcp", bytes(16)))
+        journal.write(Entry(2, Step.CLOSED, *ENDS, "tcp", bytes(16), reason="finished"))
         self.has(checkJournal(self.path), Level.OK, "every operation in it is over")
 
     def test_strange(self) -> None:

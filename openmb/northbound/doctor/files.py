@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from openmb.controller.journalfile import unfinishedIn
+from openmb.controller.journal import unfinishedIn
 from openmb.errors import ConfigurationError
 from openmb.northbound.doctor.finding import Findings, ok, warning, wrong
 
@@ -46,6 +46,9 @@ def checkRoom(folder: Path, what: str, roomy: int = ROOMY, scarce: int = SCARCE)
 
     @param roomy: @param scarce: bytes that should, and must, be free.
     """
+    if folder.exists() and not folder.is_dir():
+        yield wrong(folder, f"it is no directory: name one for {what}, or move this file away")
+        return
     if not folder.is_dir():
         parent = next(above for above in folder.absolute().parents if above.is_dir())
         if _writable(parent):
