@@ -12,10 +12,12 @@ from itertools import pairwise
 import numpy as np
 
 from openmb.plugins.bro.analyzers.agreed import MOST_AGREED, readAgreed
+from openmb.plugins.bro.analyzers.ahead import Ahead
 from openmb.plugins.bro.analyzers.analyzer import Surroundings
-from openmb.plugins.bro.analyzers.conversation import KINDS, MOST_ANALYZERS, UNTOLD, Conversation
+from openmb.plugins.bro.analyzers.conversation import MOST_ANALYZERS, UNTOLD, Conversation
 from openmb.plugins.bro.analyzers.dns.rows import Queries
 from openmb.plugins.bro.analyzers.http.rows import Pairing
+from openmb.plugins.bro.analyzers.kinds import KINDS
 from openmb.plugins.bro.analyzers.signatures import Matcher
 from openmb.plugins.bro.reading import Reader, text
 from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
@@ -77,7 +79,7 @@ def packTail(tail: Tail) -> bytes:
 
 def _packConversation(conversation: Conversation) -> list[bytes]:
     parts = []
-    for end in conversation.held:
+    for end in conversation.ahead.held:
         parts.append(_COUNT.pack(len(end)))
         parts += [_PLACE.pack(begin) + text(data) for begin, data in end]
     parts.append(_PAIR.pack(*conversation.position))
@@ -126,7 +128,7 @@ def _readConversation(reader: Reader, around: Surroundings) -> Conversation:
     conversation.matcher = Matcher.load(matcher) if matcher else None
     conversation.agreed = [readAgreed(reader) for _ in range(reader.octet())]
     reader.check(len(conversation.agreed) <= MOST_AGREED, "number of agreements")
-    conversation.goOn(position, held)
+    conversation.position, conversation.ahead = position, Ahead(held)
     return conversation
 
 

@@ -14,9 +14,9 @@ from openmb.errors import CaptureError, OperationError, ProtocolError
 from openmb.packets.capture import openCapture
 from openmb.packets.stream import PcapStreamReader, writeCapture
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Surroundings
-from openmb.plugins.bro.analyzers.conversation import KINDS
 from openmb.plugins.bro.analyzers.dns.rows import Queries
 from openmb.plugins.bro.analyzers.http.rows import Pairing
+from openmb.plugins.bro.analyzers.kinds import KINDS
 from openmb.plugins.bro.service import Service
 from openmb.testing.fuzzing.target import Target
 from openmb.testing.simulation.traffic import makeTraffic

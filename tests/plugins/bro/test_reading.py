@@ -53,7 +53,7 @@ class DeclarationTests(SynchronousTestCase):
         conversation.matcher = Matcher()
         conversation.matcher.take(True, b"GET")
         conversation.agreed = [Agreed((0, 1), (2, 3), 4, 5)]
-        conversation.held = [[(7, b"held")], []]
+        conversation.ahead.hold(0, 7, b"held")
         data = packTail(Tail(([(5, 9), (11, 12)], []), conversation))
         parsed = ConnectionTail.parse(data)
         self.assertEqual(ConnectionTail.build(parsed), data)

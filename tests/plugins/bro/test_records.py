@@ -91,10 +91,10 @@ class TailTests(SynchronousTestCase):
 
     def test_conversation(self) -> None:
         conversation = watching(b"SSH-2.0-x\r\n")
-        conversation.held[1].append((7, b"later"))
+        conversation.ahead.hold(1, 7, b"later")
         again = parseTail(packTail(Tail(([], []), conversation)), Surroundings).conversation
         assert again is not None
-        self.assertEqual((again.position, again.held), ([12, 1], [[], [(7, b"later")]]))
+        self.assertEqual((again.position, again.ahead.held), ([12, 1], [[], [(7, b"later")]]))
         self.assertEqual(again.analyzers[0].dump(), conversation.analyzers[0].dump())
         self.assertIsInstance(again.analyzers[0], SSHAnalyzer)
 

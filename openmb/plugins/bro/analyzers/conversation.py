@@ -10,26 +10,13 @@ An object exists only once there is data, so connections without it cost nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from openmb.plugins.bro.analyzers.agreed import Agreed
+from openmb.plugins.bro.analyzers.ahead import Ahead
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Expectation, Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.dhcp import DHCPAnalyzer
-from openmb.plugins.bro.analyzers.dns.analyzer import DNSAnalyzer
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
-from openmb.plugins.bro.analyzers.dtls import DTLSAnalyzer
-from openmb.plugins.bro.analyzers.ftp import FTPAnalyzer
-from openmb.plugins.bro.analyzers.http.analyzer import HTTPParser
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
-from openmb.plugins.bro.analyzers.imap import IMAPAnalyzer
-from openmb.plugins.bro.analyzers.ntp import NTPAnalyzer
-from openmb.plugins.bro.analyzers.pop3 import POP3Analyzer
-from openmb.plugins.bro.analyzers.rdp import RDPAnalyzer
+from openmb.plugins.bro.analyzers.kinds import KINDS
 from openmb.plugins.bro.analyzers.signatures import Matcher
-from openmb.plugins.bro.analyzers.smtp import SMTPAnalyzer
-from openmb.plugins.bro.analyzers.snmp import SNMPAnalyzer
-from openmb.plugins.bro.analyzers.ssh import SSHAnalyzer
-from openmb.plugins.bro.analyzers.ssl import SSLAnalyzer
 from openmb.plugins.bro.tracking.pieces import (
     PIECE_BORN,
     PIECE_CLEARED,
@@ -47,32 +34,11 @@ from openmb.plugins.bro.tracking.states import NEVER
 #: A violation counts only while both sides together have sent at most so many bytes (DPD::ignore_violations_after).
 VIOLATIONS_UNTIL = 10240
 
-#: Bytes that may wait for holes to be filled, both directions together, and what each packet of them costs besides.
-#: More are treated as lost. With what analysers keep at most, a record always fits into one frame.
-MOST_HELD, EACH_HELD = 384 << 10, 12
-
 #: Nothing is known of what the record says.
 UNTOLD = (-1, -1)
 
 #: Analysers of one connection at most, those that were taken away included.
 MOST_ANALYZERS = 16
-
-_KINDS: tuple[type[Analyzer], ...] = (
-    HTTPParser,
-    DNSAnalyzer,
-    SSLAnalyzer,
-    DTLSAnalyzer,
-    SSHAnalyzer,
-    FTPAnalyzer,
-    SMTPAnalyzer,
-    POP3Analyzer,
-    IMAPAnalyzer,
-    DHCPAnalyzer,
-    NTPAnalyzer,
-    SNMPAnalyzer,
-    RDPAnalyzer,
-)
-KINDS: Mapping[int, type[Analyzer]] = {int(kind.service): kind for kind in _KINDS}
 
 #: Analysers that have nothing more to say once they have confirmed and a violation no longer counts.
 _SETTLED = frozenset((Service.SSL, Service.DTLS, Service.DHCP, Service.NTP, Service.SNMP))
@@ -91,7 +57,7 @@ class Conversation:
     @ivar analyzers: those that read it.
     @ivar matcher: what looks for signatures; None when it is over.
     @ivar position: for each endpoint of the native key, the relative sequence number up to which data was delivered.
-    @ivar held: for each endpoint, bytes that came ahead of a hole: (sequence number, bytes), in order of arrival.
+    @ivar ahead: bytes that came ahead of a hole.
     @ivar rows: rows of application logs that nobody has taken yet.
     @ivar expected: connections that were agreed on and that nobody has taken yet.
     @ivar agreed: those that were, with their addresses.
@@ -108,14 +74,13 @@ class Conversation:
         "_isPartial",
         "_packet",
         "_size",
-        "_waiting",
         "agreed",
+        "ahead",
         "analyzers",
         "around",
         "attached",
         "exceeded",
         "expected",
-        "held",
         "interactive",
         "matcher",
         "position",
@@ -133,14 +98,13 @@ class Conversation:
         self.analyzers: list[Analyzer] = []
         self.matcher: Matcher | None = None
         self.position = [1, 1]
-        self.held: list[list[tuple[int, bytes]]] = [[], []]
+        self.ahead = Ahead()
         self.rows: list[HTTPRow | DNSRow] = []
         self.expected: list[Expectation] = []
         self.agreed: list[Agreed] = []
         self.exceeded = self.turned = self.interactive = self.renamed = False
         self.attached = 0  # analysers so far
         self.told = (0, 0)
-        self._waiting = 0  # bytes of C{held}, as L{MOST_HELD} counts them
         self._events: list[tuple[Analyzer, Sign, int]] = []  # with the bytes sent by then
         self._packet = -1
         self.stamp = self._size = 0
@@ -166,8 +130,7 @@ class Conversation:
         self.analyzers.clear()
         self._events.clear()
         self.matcher = None
-        self.held = [[], []]
-        self._waiting = 0
+        self.ahead = Ahead()
 
     @property
     def isOver(self) -> bool:
@@ -211,8 +174,7 @@ class Conversation:
             self._hold(originator, end, piece.sequence, data)
             return
         if kind == PIECE_CLEARED:
-            self.held[end].clear()
-            self._weigh()
+            self.ahead.clear(end)
             return
         if piece.others > self.position[1 - end]:
             self._pass(not originator, 1 - end, piece.others)
@@ -312,52 +274,21 @@ class Conversation:
                 if analyzer.findings:
                     self._note(analyzer)
 
-    # -- bytes ahead of a hole
-
     def _hold(self, originator: bool, end: int, sequence: int, data: bytes) -> None:
-        """Keep bytes that came ahead of a hole, unless nobody will want them, or too much waits."""
-        if sequence + len(data) <= self.wanted(originator, end):
-            return
-        cost = len(data) + EACH_HELD
-        if self._waiting + cost <= MOST_HELD:
-            self.held[end].append((sequence, data))
-            self._waiting += cost
-
-    def goOn(self, position: list[int], held: list[list[tuple[int, bytes]]]) -> None:
-        """Take over what waited elsewhere."""
-        self.position, self.held = position, held
-        self._weigh()
-
-    def _weigh(self) -> None:
-        self._waiting = sum(len(data) + EACH_HELD for end in self.held for _, data in end)
+        """Keep bytes that came ahead of a hole, unless nobody will want them."""
+        if sequence + len(data) > self.wanted(originator, end):
+            self.ahead.hold(end, sequence, data)
 
     def _release(self, originator: bool, end: int, position: int, length: int) -> None:
-        """Put together held bytes and feed them; of bytes that came twice the first copy counts."""
-        until = position + length
-        while position < until:
-            data = self._heldAt(end, position)[: until - position]
-            if data:
-                self._data(originator, data)
-                position += len(data)
+        """Feed held bytes."""
+        for part in self.ahead.release(end, position, position + length):
+            if isinstance(part, bytes):
+                self._data(originator, part)
+            elif part <= self._skip(originator):
+                self._tellSkipped(originator, part)
             else:
-                later = min((start for start, _ in self.held[end] if start > position), default=until)
-                missing = min(later, until) - position
-                if 0 < missing <= self._skip(originator):
-                    self._tellSkipped(originator, missing)
-                else:
-                    self._gap(originator, missing)
-                position += missing
-        self.position[end] = until
-        self.held[end] = [one for one in self.held[end] if one[0] + len(one[1]) > until]
-        self._weigh()
-
-    def _heldAt(self, end: int, position: int) -> bytes:
-        """Held bytes from C{position} on, up to where an earlier copy begins."""
-        for place, (start, data) in enumerate(self.held[end]):
-            if start <= position < start + len(data):
-                earlier = [one for one, _ in self.held[end][:place] if one > position]
-                return data[position - start : min(earlier, default=start + len(data)) - start]
-        return b""
+                self._gap(originator, part)
+        self.position[end] = position + length
 
     # -- findings
 
