@@ -95,15 +95,24 @@ def _twinLittle32(source: NDArray[np.uint8], offset: int) -> np.int64:
     return value
 
 
+def _twinLittle64(source: NDArray[np.uint8], offset: int) -> np.int64:
+    value = np.int64(0)
+    for place in range(offset + 7, offset - 1, -1):
+        value = (value << np.int64(8)) | np.int64(source[place])
+    return value
+
+
 if _CHECKED:
     #: What the loads take, of an array.
     sourceOf: Callable[[NDArray[np.uint8]], Source] = njit(_twinSource)
-    #: One byte, big-endian 16 and 32 bits (as C{int64}) and 64 bits (as C{uint64}), and little-endian 32 bits.
+    #: One byte, big-endian 16 and 32 bits (as C{int64}) and 64 bits (as C{uint64}), and little-endian 32 and 64 bits
+    #: (as C{int64}).
     load8 = _typed(njit(_twin8))
     load16 = _typed(njit(_twin16))
     load32 = _typed(njit(_twin32))
     load64 = _typed(njit(_twin64))
     loadLittle32 = _typed(njit(_twinLittle32))
+    loadLittle64 = _typed(njit(_twinLittle64))
 else:
     sourceOf = intrinsic(_addressOf)  # type: ignore[assignment]
     load8 = _makeLoad(8, types.int64, False)
@@ -111,6 +120,7 @@ else:
     load32 = _makeLoad(32, types.int64, True)
     load64 = _makeLoad(64, types.uint64, True)
     loadLittle32 = _makeLoad(32, types.int64, False)
+    loadLittle64 = _makeLoad(64, types.int64, False)
 
 
 def plain(array: NDArray[Any]) -> NDArray[Any]:

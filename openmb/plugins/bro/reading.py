@@ -7,6 +7,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from construct import ConstructError, Struct
+
 from openmb.errors import OperationError, Refusal
 
 _LENGTH = struct.Struct("<L")
@@ -45,19 +47,6 @@ class Reader:
         self._place = place + 1
         return self._data[place]
 
-    def flag(self) -> bool:
-        """Yes or no."""
-        value = self.octet()
-        self.check(value <= 1, "truth")
-        return bool(value)
-
-    def part(self, length: int) -> bytes:
-        """So many bytes."""
-        place = self._place
-        self._place = place + length
-        self.check(self._place <= len(self._data), "length")
-        return self._data[place : self._place]
-
     def text(self) -> bytes:
         """Bytes with their length before them."""
         (length,) = self.numbers(_LENGTH)
@@ -89,3 +78,25 @@ def text(value: bytes | bytearray) -> bytes:
 def maybeText(value: bytes | bytearray | None) -> bytes:
     """The inverse of L{Reader.maybeText}."""
     return b"\0" if value is None else b"\1" + _LENGTH.pack(len(value)) + value
+
+
+def parsed(layout: Struct[Any, Any], data: bytes, what: str) -> Any:
+    """
+    What C{data} says.
+
+    @raise OperationError: C{BAD_REQUEST}, nothing of that layout.
+    """
+    try:
+        return layout.parse(data)
+    except ConstructError as error:
+        raise OperationError(Refusal.BAD_REQUEST, f"not the state of {what}: {error}") from error
+
+
+def check(holds: bool, what: str) -> None:
+    """
+    Refuse a dump.
+
+    @raise OperationError: C{BAD_REQUEST}, unless C{holds}.
+    """
+    if not holds:
+        raise OperationError(Refusal.BAD_REQUEST, f"not the state of {what}: a field is out of range")

@@ -10,6 +10,8 @@ An object exists only once there is data, so connections without it cost nothing
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from openmb.plugins.bro.analyzers.agreed import Agreed
 from openmb.plugins.bro.analyzers.ahead import Ahead
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Expectation, Service, Sign, Surroundings
@@ -211,16 +213,17 @@ class Conversation:
             if analyzer.findings:
                 self._note(analyzer)
 
-    def _reads(self, analyzer: Analyzer, originator: bool) -> bool:
-        """Does it want to know of this direction?"""
-        return (not self._isPartial or analyzer.readsPartial) and analyzer.skip(originator) >= 0
-
-    def _data(self, originator: bool, data: bytes) -> None:
+    def _readers(self, originator: bool) -> Iterator[Analyzer]:
+        """Those who want to know of this direction, one after the other; what each has found is noted."""
         for analyzer in self.analyzers:
-            if self._reads(analyzer, originator):
-                analyzer.data(originator, data, self.stamp)
+            if (not self._isPartial or analyzer.readsPartial) and analyzer.skip(originator) >= 0:
+                yield analyzer
                 if analyzer.findings:
                     self._note(analyzer)
+
+    def _data(self, originator: bool, data: bytes) -> None:
+        for analyzer in self._readers(originator):
+            analyzer.data(originator, data, self.stamp)
         matcher = self.matcher
         if matcher is not None:
             for service in matcher.take(originator, data):
@@ -250,29 +253,20 @@ class Conversation:
         self._tellSkipped(originator, length)
 
     def _tellSkipped(self, originator: bool, length: int) -> None:
-        for analyzer in self.analyzers:
-            if self._reads(analyzer, originator):
-                analyzer.skipped(originator, length, self.stamp)
-                if analyzer.findings:
-                    self._note(analyzer)
+        for analyzer in self._readers(originator):
+            analyzer.skipped(originator, length, self.stamp)
 
     def _gap(self, originator: bool, length: int) -> None:
-        for analyzer in self.analyzers:
-            if self._reads(analyzer, originator):
-                analyzer.gap(originator, length, self.stamp)
-                if analyzer.findings:
-                    self._note(analyzer)
+        for analyzer in self._readers(originator):
+            analyzer.gap(originator, length, self.stamp)
         if self.matcher is not None:
             self.matcher.gap(originator, length)
             if self.matcher.isOver:
                 self.matcher = None
 
     def _finished(self, originator: bool) -> None:
-        for analyzer in self.analyzers:
-            if self._reads(analyzer, originator):
-                analyzer.finished(originator, self.stamp)
-                if analyzer.findings:
-                    self._note(analyzer)
+        for analyzer in self._readers(originator):
+            analyzer.finished(originator, self.stamp)
 
     def _hold(self, originator: bool, end: int, sequence: int, data: bytes) -> None:
         """Keep bytes that came ahead of a hole, unless nobody will want them."""

@@ -17,8 +17,9 @@ from construct import Array, Byte, Const, ConstructError, Flag, GreedyBytes, Int
 from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
 from openmb.plugins.bro.analyzers.datagrams import Malformed
-from openmb.plugins.bro.analyzers.dtlshello import DTLS_THREE, chosenVersion, clientVersion, isKnown
+from openmb.plugins.bro.analyzers.dtlshello import DTLS_THREE, chosenVersion, clientVersion
 from openmb.plugins.bro.analyzers.fragments import FRAGMENTS, Fragments
+from openmb.plugins.bro.analyzers.hello import known
 
 _RECORD = struct.Struct(">BHH6sH")
 _HANDSHAKE = struct.Struct(">B3sH3s3s")
@@ -133,7 +134,7 @@ class DTLSAnalyzer(Analyzer):
 
     def _message(self, kind: int, body: bytes) -> None:
         if kind == _CLIENT_HELLO:
-            if not isKnown(clientVersion(body)):
+            if not known(clientVersion(body)):
                 self._stopped = True
                 self.findings.append(Sign.VIOLATED)
             elif not self._confirmed:

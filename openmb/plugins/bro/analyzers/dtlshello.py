@@ -12,16 +12,9 @@ from openmb.plugins.bro.analyzers.datagrams import Malformed
 
 DTLS_THREE = 0xFEFC
 _COOKIES = frozenset((0xFEFF, 0xFEFD))
-_KNOWN = frozenset((0x0002, *range(0x0300, 0x0305), *_COOKIES, DTLS_THREE))
-_DRAFTS = 0x7F
 _SUPPORTED_VERSIONS = 43
 _SHORT = struct.Struct(">H")
 _FIXED = 34  # version and random
-
-
-def isKnown(version: int) -> bool:
-    """Does Zeek know this version?"""
-    return version in _KNOWN or version >> 8 == _DRAFTS
 
 
 def clientVersion(body: bytes) -> int:

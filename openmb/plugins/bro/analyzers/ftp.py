@@ -11,7 +11,8 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, Int8ul, Int16ul, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Expectation, Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, check, parsed
+from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer
+from openmb.plugins.bro.reading import check, parsed
 
 _LONGEST_COMMAND = 100
 _COMMAND = re.compile(rb"[ \t]*([^\s\0]*)[ \t]*")
@@ -167,9 +168,7 @@ class FTPAnalyzer(LineAnalyzer):
         return bytes(
             _FORMAT.build(
                 {
-                    "over": self.over,
-                    "confirmed": self.confirmed,
-                    "readers": [reader.dump() for reader in self.readers],
+                    **self.common(),
                     "continued": self._continued,
                     "passive": self._passive,
                     "answered": self._answered,
@@ -184,8 +183,7 @@ class FTPAnalyzer(LineAnalyzer):
         state = parsed(_FORMAT, data, _WHAT)
         check(state["continued"] < 1000, _WHAT)
         again = cls(around)
-        for reader, old in zip(again.readers, state["readers"], strict=True):
-            reader.load(old, _WHAT)
-        again.over, again.confirmed, again._continued = state["over"], state["confirmed"], int(state["continued"])
+        again.resume(state, _WHAT)
+        again._continued = int(state["continued"])
         again._passive, again._answered, again._secure = state["passive"], state["answered"], state["secure"]
         return again

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 from construct import Const, Flag, GreedyBytes, Int8ul, Int16ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.lines import check, parsed
+from openmb.plugins.bro.reading import check, parsed
 
 _LONGEST_TAG = 1024
 _WORDS = re.compile(rb"([!-~]+) +([!-~]+) *")

@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from construct import ConstructError, Flag, GreedyBytes, Int8ul, Int16ul, Prefixed, Struct
+from construct import Flag, GreedyBytes, Int8ul, Int16ul, Prefixed, Struct
 
-from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Sign, Surroundings
+from openmb.plugins.bro.reading import check
 
 #: Bytes of a line that are looked at.
 LONGEST = 8192
@@ -33,28 +33,6 @@ _OPTION = re.compile(
 )
 _UNFINISHED = re.compile(rb"\xff(?:[\xfb-\xfe]|\xfa(?:[^\xff]|\xff\xff)*(\xff)?)?\Z", re.DOTALL)
 _OPTIONS = (b"", b"\xff", b"\xff\xfb", b"\xff\xfc", b"\xff\xfd", b"\xff\xfe", b"\xff\xfa", b"\xff\xfa\xff")
-
-
-def parsed(layout: Struct[Any, Any], data: bytes, what: str) -> Any:
-    """
-    What C{data} says.
-
-    @raise OperationError: C{BAD_REQUEST}, nothing of that layout.
-    """
-    try:
-        return layout.parse(data)
-    except ConstructError as error:
-        raise OperationError(Refusal.BAD_REQUEST, f"not the state of {what}: {error}") from error
-
-
-def check(holds: bool, what: str) -> None:
-    """
-    Refuse a dump.
-
-    @raise OperationError: C{BAD_REQUEST}, unless C{holds}.
-    """
-    if not holds:
-        raise OperationError(Refusal.BAD_REQUEST, f"not the state of {what}: a field is out of range")
 
 
 def nextDot(lines: list[bytes], place: int) -> int:
@@ -165,6 +143,17 @@ class LineAnalyzer(Analyzer):
         if not self.confirmed:
             self.confirmed = True
             self.findings.append(Sign.CONFIRMED)
+
+    def common(self) -> dict[str, object]:
+        """For the formats of analysers: what all of them keep."""
+        readers = [reader.dump() for reader in self.readers]
+        return {"over": self.over, "confirmed": self.confirmed, "readers": readers}
+
+    def resume(self, state: Any, what: str) -> None:
+        """The inverse of L{common}."""
+        for reader, old in zip(self.readers, state["readers"], strict=True):
+            reader.load(old, what)
+        self.over, self.confirmed = bool(state["over"]), bool(state["confirmed"])
 
     def lines(self, originator: bool, lines: list[bytes]) -> None:
         """Whole lines of one direction, at least one; analysers say here what they are."""

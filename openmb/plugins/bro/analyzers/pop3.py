@@ -13,7 +13,8 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, GreedyBytes, Int8ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, check, nextDot, parsed
+from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, nextDot
+from openmb.plugins.bro.reading import check, parsed
 
 _MOST_PENDING = 10
 _MOST_UNKNOWN = 10
@@ -212,9 +213,7 @@ class POP3Analyzer(LineAnalyzer):
         return bytes(
             _FORMAT.build(
                 {
-                    "over": self.over,
-                    "confirmed": self.confirmed,
-                    "readers": [reader.dump() for reader in self.readers],
+                    **self.common(),
                     "stage": self._stage,
                     "state": self._state,
                     "guessed": self._guessed,
@@ -237,13 +236,12 @@ class POP3Analyzer(LineAnalyzer):
         check(len(pending) <= _MOST_PENDING and all(one & ~_ALONE in _READABLE for one in pending), _WHAT)
         check(state["unknown"] <= _MOST_UNKNOWN + 1, _WHAT)
         again = cls(around)
-        for reader, old in zip(again.readers, state["readers"], strict=True):
-            reader.load(old, _WHAT)
-        again.over, again._pending, again._unknown = bool(state["over"]), pending, int(state["unknown"])
+        again.resume(state, _WHAT)
+        again._pending, again._unknown = pending, int(state["unknown"])
         again._stage, again._state = _Stage(state["stage"]), _Word(state["state"])
         again._guessed, again._guessing = _Word(state["guessed"]), bool(state["guessing"])
         again._authenticating, again._asked = bool(state["authenticating"]), bool(state["asked"])
-        again._within, again.confirmed = bool(state["within"]), bool(state["confirmed"])
+        again._within = bool(state["within"])
         return again
 
 

@@ -11,10 +11,10 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, GreedyBytes, Int8ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
-from openmb.plugins.bro.reading import Reader
+from openmb.plugins.bro.reading import check, parsed
 
 _TPKT, _CONFIRM, _RESPONSE, _LENGTH = b"\x03", 0xD0, 2, 19
-_VERSION = 1
+_VERSION, _WHAT = 1, "an RDP analyser"
 
 RDP = Struct(
     "version" / Const(_VERSION, Int8ul),
@@ -56,15 +56,12 @@ class RDPAnalyzer(Analyzer):
 
     def dump(self) -> bytes:
         """As L{RDP}."""
-        return bytes((_VERSION, self.done)) + b"".join(bytes((len(held),)) + held for held in self._held)
+        return bytes(RDP.build({"done": self.done, "held": self._held}))
 
     @classmethod
     def load(cls, data: bytes, around: Surroundings) -> Self:
         """See L{Analyzer.load}."""
-        reader, analyzer = Reader(data, "the state of an RDP analyser"), cls(around)
-        reader.check(reader.octet() == _VERSION, "version")
-        analyzer.done = reader.flag()
-        analyzer._held = [reader.part(reader.octet()) for _ in range(2)]
-        reader.check(all(len(held) <= _LENGTH for held in analyzer._held), "length")
-        reader.end()
+        state, analyzer = parsed(RDP, data, _WHAT), cls(around)
+        check(all(len(held) <= _LENGTH for held in state["held"]), _WHAT)
+        analyzer.done, analyzer._held = bool(state["done"]), [bytes(held) for held in state["held"]]
         return analyzer

@@ -15,7 +15,8 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16sl, Int16ul, Int64ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, check, nextDot, parsed
+from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer, nextDot
+from openmb.plugins.bro.reading import check, parsed
 
 _MOST_PENDING = 1000
 _LONGEST_CHUNK = 1 << 62
@@ -235,10 +236,8 @@ class SMTPAnalyzer(LineAnalyzer):
         return bytes(
             _FORMAT.build(
                 {
-                    "over": self.over,
-                    "confirmed": self.confirmed,
+                    **self.common(),
                     "turned": self._turned,
-                    "readers": [reader.dump() for reader in self.readers],
                     "stage": self._stage,
                     "first": self._first,
                     "pending": bytes(self._pending),
@@ -257,10 +256,8 @@ class SMTPAnalyzer(LineAnalyzer):
         check(state["first"] <= _Command.OTHER and len(pending) <= _MOST_PENDING and 0 not in pending, _WHAT)
         check(max(state["chunk"]) <= _LONGEST_CHUNK and 0 <= state["continued"] <= 599, _WHAT)
         again = cls(around)
-        for reader, old in zip(again.readers, state["readers"], strict=True):
-            reader.load(old, _WHAT)
-        again.over, again._turned, again._pending = bool(state["over"]), bool(state["turned"]), pending
-        again.confirmed = bool(state["confirmed"])
+        again.resume(state, _WHAT)
+        again._turned, again._pending = bool(state["turned"]), pending
         again._stage, again._first = _Stage(state["stage"]), _Command(state["first"])
         again._continued, again._chunk = int(state["continued"]), [int(one) for one in state["chunk"]]
         return again

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16ul, Int32ul, Prefixed, Struct, Terminated
 
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
-from openmb.plugins.bro.analyzers.lines import check, parsed
+from openmb.plugins.bro.reading import check, parsed
 
 _LIMIT = 8 * 1024 * 1024
 _LONGEST_LINE = 4096

@@ -14,7 +14,7 @@ from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16ul, Int32ul,
 
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
 from openmb.plugins.bro.analyzers.hello import OLD_VERSIONS, clientVersion, known, serverVersion
-from openmb.plugins.bro.analyzers.lines import check, parsed
+from openmb.plugins.bro.reading import check, parsed
 
 _VERSIONS = (0x0300, 0x0301, 0x0302, 0x0303)
 _SECOND = 0x0002  # the version of SSL that has other records

@@ -4,7 +4,7 @@ Rows of conn.log from finished records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from openmb.plugins.bro.reporting.logs import Column, Value
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.service import MOST_SERVICES, Service
 from openmb.plugins.bro.tracking.endpoints import endpointSizes
+from openmb.plugins.bro.tracking.identity import endpoints
 from openmb.plugins.bro.tracking.states import (
     CLOSED,
     ESTABLISHED,
@@ -28,13 +29,17 @@ from openmb.plugins.bro.tracking.states import (
 )
 from openmb.state.addresses import wordsAddress
 
-CONNECTION_COLUMNS = (
+#: What the rows of every log begin with: a time, and which connection they are about.
+BEGINNING = (
     Column("ts", "time"),
     Column("uid", "string"),
     Column("id.orig_h", "addr"),
     Column("id.orig_p", "port"),
     Column("id.resp_h", "addr"),
     Column("id.resp_p", "port"),
+)
+CONNECTION_COLUMNS = (
+    *BEGINNING,
     Column("proto", "enum"),
     Column("service", "string"),
     Column("duration", "interval"),
@@ -61,13 +66,6 @@ _FIELDS = ("swapped", "tcp", "start", "last", "state", "size", "letters", "packe
 def addressText(high: int, low: int) -> str:
     """An address for people and logs."""
     return str(wordsAddress(high, low))
-
-
-def endpoints(words: Sequence[int], swapped: bool) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """(high, low, port) of originator and responder, from the five words of a native key."""
-    first = (words[0], words[1], words[4] & 0xFFFF)
-    second = (words[2], words[3], (words[4] >> 16) & 0xFFFF)
-    return (second, first) if swapped else (first, second)
 
 
 def _resetState(first: int, second: int, isEmpty: bool, history: str) -> str:

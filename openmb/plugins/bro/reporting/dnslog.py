@@ -8,15 +8,11 @@ from collections.abc import Sequence
 
 from openmb.plugins.bro.analyzers.dns.names import NETBIOS_PORT, SRV, className, codeName, opcodeName, typeName
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
+from openmb.plugins.bro.reporting.connections import BEGINNING
 from openmb.plugins.bro.reporting.logs import Column, Value
 
 DNS_COLUMNS = (
-    Column("ts", "time"),
-    Column("uid", "string"),
-    Column("id.orig_h", "addr"),
-    Column("id.orig_p", "port"),
-    Column("id.resp_h", "addr"),
-    Column("id.resp_p", "port"),
+    *BEGINNING,
     Column("proto", "enum"),
     Column("trans_id", "count"),
     Column("rtt", "interval"),

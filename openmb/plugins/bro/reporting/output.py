@@ -15,23 +15,18 @@ from numpy.typing import NDArray
 from openmb.errors import OutputFailed
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
-from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, connectionRows, endpoints
+from openmb.plugins.bro.reporting.connections import BEGINNING, CONNECTION_COLUMNS, addressText, connectionRows
 from openmb.plugins.bro.reporting.dnslog import DNS_COLUMNS, dnsValues
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.logfile import LogFile
 from openmb.plugins.bro.reporting.logs import Column, Scalar, Value
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
-from openmb.plugins.bro.tracking.tracker import Identity
+from openmb.plugins.bro.tracking.identity import Identity, endpoints
 
 _OF_FILES = ("fuids", "filenames", "mime_types")
 
 HTTP_COLUMNS = (
-    Column("ts", "time"),
-    Column("uid", "string"),
-    Column("id.orig_h", "addr"),
-    Column("id.orig_p", "port"),
-    Column("id.resp_h", "addr"),
-    Column("id.resp_p", "port"),
+    *BEGINNING,
     Column("trans_depth", "count"),
     Column("method", "string"),
     Column("host", "string"),
@@ -117,10 +112,9 @@ class BroLogs:
 
     def messages(self, identity: Identity, rows: list[HTTPRow | DNSRow]) -> None:
         """Rows of http.log and dns.log."""
-        words = tuple(np.frombuffer(identity.key, np.uint64).tolist())
         uid = self._ids.identify(identity.key, identity.start)
         ends: list[Value] = []
-        for high, low, port in endpoints(words, identity.swapped):
+        for high, low, port in endpoints(identity.words, identity.swapped):
             ends += [addressText(high, low), port]
         requests = [[row.stamp // 1000, uid, *ends, *columnsOf(row)] for row in rows if isinstance(row, HTTPRow)]
         queries = [dnsValues(row, uid, ends) for row in rows if isinstance(row, DNSRow)]

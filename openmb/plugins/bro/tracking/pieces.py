@@ -8,6 +8,7 @@ import enum
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openmb.plugins.bro.tracking.numbers import constants
 
@@ -29,9 +30,20 @@ class PieceKind(enum.IntEnum):
     OVER = 11  # no signature can match any more
 
 
-PIECE_DATA, PIECE_HELD, PIECE_RELEASED, PIECE_LOST, PIECE_ENDED = constants(range(5))
-PIECE_CLEARED, PIECE_RESET, PIECE_REMOVED, PIECE_SKIPPED = constants(range(5, 9))
-PIECE_BORN, PIECE_DATAGRAM, PIECE_OVER = constants(range(9, 12))
+(
+    PIECE_DATA,
+    PIECE_HELD,
+    PIECE_RELEASED,
+    PIECE_LOST,
+    PIECE_ENDED,
+    PIECE_CLEARED,
+    PIECE_RESET,
+    PIECE_REMOVED,
+    PIECE_SKIPPED,
+    PIECE_BORN,
+    PIECE_DATAGRAM,
+    PIECE_OVER,
+) = constants(PieceKind)
 
 PIECE = np.dtype(
     [
@@ -78,7 +90,7 @@ class Piece(NamedTuple):
     @ivar partial: the handshake was not seen.
     @ivar tcp: TCP, else UDP.
     @ivar padding: nothing.
-    @ivar key: the native key's five words.
+    @ivar key: the native key's five words: C{uint64[5]}.
     """
 
     stamp: int
@@ -98,4 +110,4 @@ class Piece(NamedTuple):
     partial: int
     tcp: int
     padding: int
-    key: tuple[int, ...]
+    key: NDArray[np.uint64]

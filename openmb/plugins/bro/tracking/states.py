@@ -30,9 +30,7 @@ INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = constant
 
 
 #: What kernels must know of services: some are read here, the first messages of others turn roles.
-SERVICE_HTTP, SERVICE_DNS, SERVICE_SSH, SERVICE_FTP, SERVICE_NTP = constants(
-    (Service.HTTP, Service.DNS, Service.SSH, Service.FTP, Service.NTP)
-)
+SERVICE_DNS, SERVICE_SSH, SERVICE_FTP, SERVICE_NTP = constants((Service.DNS, Service.SSH, Service.FTP, Service.NTP))
 
 #: Bits of a TCP header's flags.
 FIN, SYN, RST, ACK = constants((1, 2, 4, 16))

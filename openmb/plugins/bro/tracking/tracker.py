@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +26,7 @@ from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.service import MOST_SERVICES, Service
 from openmb.plugins.bro.tracking.endpoints import turnSlot
 from openmb.plugins.bro.tracking.expiry import expiredSlots
+from openmb.plugins.bro.tracking.identity import End, Identity, endpoints
 from openmb.plugins.bro.tracking.kernels import finishSlots, trackPackets
 from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_OVER, PIECE_REMOVED, Piece
 from openmb.plugins.bro.tracking.ports import EXPECTED, portTable
@@ -37,23 +37,9 @@ from openmb.state.table import FlowTable
 
 #: Packets that one call of the kernel gets.
 SLICE = 4096
+_PORTS = portTable()
 _NONE = np.zeros(0, np.uint64)
 _LIMIT_LETTER = ord("X")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """
-    Which connection a row of an application log is about.
-
-    @ivar key: its native key, 40 bytes.
-    @ivar start: when it began, microseconds.
-    @ivar swapped: the originator is endpoint b of the key.
-    """
-
-    key: bytes
-    start: int
-    swapped: bool
 
 
 class IOutput(Protocol):
@@ -77,7 +63,7 @@ class Tracker:
         self.work = makeWork()
         self.conversations: dict[int, Conversation] = {}
         self.agreements = Agreements()
-        self._ports = portTable()
+        self._ports = _PORTS.copy()
         self._failed: list[Failed] = []
         self._output = output
 
@@ -245,7 +231,7 @@ class Tracker:
 
     def _begin(self, piece: Piece) -> Conversation:
         """The conversation of a connection whose first piece this is."""
-        originator, responder = _ends(piece.key, piece.swapped)
+        originator, responder = endpoints(piece.key.tolist(), piece.swapped)
         conversation = self.conversations[piece.slot] = Conversation(_around(originator, responder, bool(piece.tcp)))
         isExpected = piece.kind == PIECE_BORN and self.agreements.knows(
             originator[:2], responder[:2], responder[2], piece.start
@@ -256,7 +242,7 @@ class Tracker:
     def _expect(self, conversation: Conversation, piece: Piece) -> None:
         """Note what a conversation has agreed on."""
         now = piece.stamp // 1000
-        ends = _ends(piece.key, piece.swapped)
+        ends = endpoints(piece.key.tolist(), piece.swapped)
         for one in conversation.expected:
             opener, other = ends if one.fromOriginator else (ends[1], ends[0])
             place = other[:2] if one.address is None else _words(one.address)
@@ -286,7 +272,7 @@ class Tracker:
     def _report(self, conversation: Conversation, piece: Piece) -> None:
         rows, conversation.rows = conversation.rows, []
         if self._output is not None:
-            identity = Identity(np.array(piece.key, np.uint64).tobytes(), piece.start, bool(piece.swapped))
+            identity = Identity(piece.key.tolist(), piece.start, bool(piece.swapped))
             self._output.messages(identity, rows)
 
     def _settle(self, slot: int, piece: Piece) -> None:
@@ -323,29 +309,18 @@ class Tracker:
                 row["letters"] += 1
 
 
-#: One end of a connection: the words of its address, and its port.
-_End = tuple[int, int, int]
-
-
-def _ends(key: tuple[int, ...], swapped: int) -> tuple[_End, _End]:
-    """Originator and responder of a native key's five words."""
-    first = (key[0], key[1], key[4] & 0xFFFF)
-    second = (key[2], key[3], (key[4] >> 16) & 0xFFFF)
-    return (second, first) if swapped else (first, second)
-
-
 def _isGroup(high: int, low: int) -> bool:
     """224.0.0.0/4 or ff00::/8."""
     return high >> 56 == 0xFF or (high == 0 and low >> 28 == 0xFFFFE)
 
 
-def _around(originator: _End, responder: _End, tcp: bool) -> Surroundings:
+def _around(originator: End, responder: End, tcp: bool) -> Surroundings:
     return Surroundings(tcp, (originator[2], responder[2]), _isGroup(responder[0], responder[1]))
 
 
 def surroundingsOf(key: bytes, swapped: bool, tcp: bool) -> Surroundings:
     """What analysers know of the connection with this native key, 40 bytes."""
-    originator, responder = _ends(tuple(np.frombuffer(key, np.uint64).tolist()), swapped)
+    originator, responder = endpoints(np.frombuffer(key, np.uint64).tolist(), swapped)
     return _around(originator, responder, tcp)
 
 

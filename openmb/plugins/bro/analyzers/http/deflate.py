@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from openmb.packets.loads import loadLittle64, sourceOf
 from openmb.plugins.bro.analyzers.http.codes import (
     NARROW,
     OF_DISTANCE,
@@ -60,19 +61,11 @@ def countInflated(numbers: Any, lengths: Any, order: Any, wide: Any, narrow: Any
     stage, final, flags = numbers[STAGE], numbers[_FINAL], numbers[_FLAGS]
     count, bits, left, total = numbers[_COUNT], numbers[_BITS], numbers[_LEFT], numbers[_TOTAL]
     position, size, made = 0, len(data), 0
+    source = sourceOf(data)
     ready = readySmall = False
     while stage != OVER:
         if position + 8 <= size:
-            word = (
-                np.int64(data[position])
-                | np.int64(data[position + 1]) << 8
-                | np.int64(data[position + 2]) << 16
-                | np.int64(data[position + 3]) << 24
-                | np.int64(data[position + 4]) << 32
-                | np.int64(data[position + 5]) << 40
-                | np.int64(data[position + 6]) << 48
-                | np.int64(data[position + 7]) << 56
-            )
+            word = loadLittle64(source, position)
             taken = (62 - count) & 56
             bits |= (word & ((1 << taken) - 1)) << count
             position += taken >> 3
@@ -161,16 +154,7 @@ def countInflated(numbers: Any, lengths: Any, order: Any, wide: Any, narrow: Any
                         if more:
                             break
                         continue
-                    word = (
-                        np.int64(data[position])
-                        | np.int64(data[position + 1]) << 8
-                        | np.int64(data[position + 2]) << 16
-                        | np.int64(data[position + 3]) << 24
-                        | np.int64(data[position + 4]) << 32
-                        | np.int64(data[position + 5]) << 40
-                        | np.int64(data[position + 6]) << 48
-                        | np.int64(data[position + 7]) << 56
-                    )
+                    word = loadLittle64(source, position)
                     taken = (62 - count) & 56
                     bits |= (word & ((1 << taken) - 1)) << count
                     position += taken >> 3
