@@ -6,7 +6,7 @@ Time stamps are nanoseconds since the epoch (packet time), durations seconds, un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from zope.interface import Attribute, Interface
 
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
+from openmb.state.announcements import Announced, Announcement
+from openmb.state.configuration import Configuration, Tree
 from openmb.state.headers import HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell
@@ -52,12 +54,23 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class CellUsage:
-    """How much state one cell holds for some flows: records, bytes, and how many are marked by operations."""
+    """
+    How much state one cell holds for some flows.
+
+    @ivar bytes: of the records, their tails included.
+    @ivar marked: how many of the records operations have marked.
+    @ivar estimated: there are many tails, and C{bytes} was reckoned from some of them.
+    """
 
     cell: Cell
     records: int
     bytes: int
     marked: int
+    estimated: bool = False
+
+
+#: Takes introspection events.
+Announce = Callable[[Sequence[Announced]], None]
 
 
 class IEngine(Interface):
@@ -180,7 +193,38 @@ class IStateAdapter(Interface):
         """How much state matches, per cell."""
 
 
-class IMiddlebox(IEngine, IStateAdapter):
+class IConfigurable(Interface):
+    """What can be set while a middlebox runs.  C{openmb.state.plain.Unconfigurable} is for kinds without settings."""
+
+    configuration: Configuration = Attribute("the kind's schema, and what is configured now")
+
+    def configure(tree: Tree) -> None:
+        """
+        Go by C{tree} from now on: every key, each checked against the schema, those that cannot change unchanged.
+
+        The host calls it between two batches, and never with another governing configuration while there are
+        operations.  C{configuration.tree} and C{IStateAdapter.governing} follow.
+
+        @raise OperationError: it cannot be done, and nothing has changed.
+        """
+
+
+class IAnnouncer(Interface):
+    """What a middlebox tells of itself, unasked.  C{openmb.state.plain.Silent} is for kinds with nothing to tell."""
+
+    announcements: Sequence[Announcement] = Attribute("the introspection events of this kind")
+
+    def listen(wanted: frozenset[str], announce: Announce) -> None:
+        """
+        From now on hand the events named in C{wanted} to C{announce}, in order, and nothing else.
+
+        What nobody wants must cost nothing.  Events come of packets that are processed in full, and of time; never of
+        L{IEngine.reprocess}, since the source has announced those.  C{announce} may be called within any call of
+        L{IEngine} and of L{IStateAdapter.commit}; it does not raise.
+        """
+
+
+class IMiddlebox(IEngine, IStateAdapter, IConfigurable, IAnnouncer):
     """One running instance of a kind: engine and adapter together."""
 
     kind: str = Attribute("the kind's name")

@@ -7,24 +7,24 @@ It knows southbound messages and the network's interface; no kind, and no packet
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from openmb.controller.inquirer import Inquirer
 from openmb.controller.performer import MovePerformer, Surroundings
+from openmb.controller.questions import Questions
 from openmb.controller.registry import Registry, Session, checkPair
 from openmb.controller.routechange import RouteChange
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import IJournal
 from openmb.operations.values import MoveReport, MoveRequest, MoveSettings, Stage
+from openmb.state.configuration import EVERYTHING, Tree
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
 
-#: How long a middlebox may take to answer a question, in seconds.
-ANSWER_TIME = 10.0
 #: Operations whose outcome is remembered, for middleboxes that come back.
 OUTCOMES = 10_000
 #: How many of them are told to whoever asks: an answer on the local socket is one line of at most 1 MiB.
@@ -72,7 +72,8 @@ class Controller:
         self._around = Surroundings(self.registry, network, journal, clock)
         self._identify, self._token = identify, token
         self._moves: dict[int, MovePerformer] = {}
-        self._questions: dict[int, Deferred[m.StatsAnswer]] = {}
+        self._questions = Questions(clock)
+        self._inquirer = Inquirer(self.registry, self._questions, identify, self._governed)
         self._outcomes: dict[int, MoveReport] = {}
 
     # -- sessions
@@ -81,6 +82,7 @@ class Controller:
         """A middlebox has registered: what is under way goes on, what is over it may forget."""
         earlier = self.registry.add(session)
         if earlier is not None:
+            self._questions.closed(earlier)
             earlier.close("another connection has taken its place")
         self.log.info("middlebox {name} ({kind}) registered", name=session.name, kind=session.hello.kind)
         for move in self._movesOf(session.name):
@@ -122,6 +124,7 @@ class Controller:
         """The connection of a middlebox is gone: its operations wait for it, within their deadlines."""
         if not self.registry.remove(session):
             return
+        self._questions.closed(session)
         self.log.info("middlebox {name} disconnected", name=session.name)
         for move in self._movesOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
@@ -129,8 +132,8 @@ class Controller:
 
     def messageReceived(self, session: Session, message: m.Message) -> None:
         """A message of a registered middlebox."""
-        if isinstance(message, m.StatsAnswer):
-            self._answer(message)
+        self._inquirer.changed(session, message)
+        if self._questions.answered(session, message):
             return
         identifier = int(getattr(message, "operation", 0))
         move = self._moves.get(identifier)
@@ -144,9 +147,7 @@ class Controller:
             move.answered(message, session.peer == move.request.source)
 
     def _strayed(self, session: Session, message: m.Message, identifier: int) -> None:
-        if isinstance(message, m.Refused) and identifier in self._questions:
-            self._questions.pop(identifier).errback(OperationError(message.refusal, message.reason))
-        elif not isinstance(message, m.StreamFrame | m.Credit):
+        if not isinstance(message, m.StreamFrame | m.Credit):
             self.log.debug(
                 "{name}: {type} of operation {op}, which is over",
                 name=session.name,
@@ -258,23 +259,40 @@ class Controller:
         return tuple(self._moves.values())
 
     async def stats(self, middlebox: str, flows: str) -> tuple[m.CellStats, ...]:
-        """How much state of C{flows} a middlebox holds, for each cell it has."""
-        session = self.registry.find(middlebox)
-        identifier = self._identify()
-        question: Deferred[m.StatsAnswer] = Deferred()
-        self._questions[identifier] = question
-        question.addTimeout(ANSWER_TIME, self.clock, lambda *_: self._unanswered(identifier, middlebox))
-        session.send(m.Stats(identifier, flows))
-        return (await question).cells
+        """How much state of C{flows} a middlebox holds, for each of the five cells."""
+        return await self._inquirer.stats(middlebox, flows)
 
-    def _answer(self, message: m.StatsAnswer) -> None:
-        question = self._questions.pop(message.operation, None)
-        if question is not None:
-            question.callback(message)
+    async def readConfig(self, middlebox: str, key: str = EVERYTHING) -> Tree:
+        """
+        What is configured at C{key} (C{a/b/c}) and below; C{*}: the whole tree.
 
-    def _unanswered(self, identifier: int, middlebox: str) -> None:
-        self._questions.pop(identifier, None)
-        raise OperationError(Refusal.DEADLINE, f"{middlebox} did not answer within {ANSWER_TIME:g} s")
+        @raise OperationError: C{BAD_REQUEST}, there is no such key.
+        """
+        return await self._inquirer.readConfig(middlebox, key)
+
+    async def writeConfig(self, middlebox: str, key: str, content: Tree | Sequence[str]) -> None:
+        """
+        Set the values of C{key}, or what a tree with whole keys at and below it says; nothing else changes.
+
+        @raise OperationError: C{BAD_REQUEST}, a bad key or value; C{WRONG_STATE}, one that cannot change while the
+            middlebox runs, or not while it takes part in operations.  Nothing has changed.
+        """
+        await self._inquirer.writeConfig(middlebox, key, content)
+
+    async def delConfig(self, middlebox: str, key: str) -> None:
+        """
+        Put C{key} and what is below back to what the middlebox was started with.
+
+        @raise OperationError: as L{writeConfig}.
+        """
+        await self._inquirer.delConfig(middlebox, key)
+
+    def _governed(self, session: Session) -> None:
+        """What governs the records of a middlebox has changed; no operation had begun there."""
+        for move in self._movesOf(session.name):
+            if session.peer in (move.request.source, move.request.destination):
+                reason = f"the configuration of {session.name} that governs records was changed"
+                move.machine.abort(Refusal.INCOMPATIBLE_RECORDS, reason)
 
     @property
     def epoch(self) -> int:

@@ -5,25 +5,27 @@ Who is connected: one session for each middlebox.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openmb.errors import OperationError, Refusal
 from openmb.wire.messages import Hello, Message, Peer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
     """
     One registered middlebox.
 
-    @ivar hello: what it said of itself.
+    @ivar hello: what it said of itself; its governing configuration may change.
     @ivar send: takes messages for it.
     @ivar close: ends its connection, for the reason given.
+    @ivar changing: ids of the changes of its configuration that are not answered yet.
     """
 
     hello: Hello
     send: Callable[[Message], None]
     close: Callable[[str], None] = lambda reason: None
+    changing: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -81,7 +83,8 @@ def checkPair(source: Session, destination: Session) -> None:
     """
     Can records go from one to the other?
 
-    @raise OperationError: same middlebox, different kinds, record layouts or governing configuration.
+    @raise OperationError: same middlebox, different kinds, record layouts or governing configuration; or what governs
+        one of them is just being changed.
     """
     ours, theirs = source.hello, destination.hello
     if ours.name == theirs.name:
@@ -94,8 +97,12 @@ def checkPair(source: Session, destination: Session) -> None:
         raise OperationError(
             Refusal.INCOMPATIBLE_RECORDS, f"{ours.name} and {theirs.name} have different versions of their records"
         )
+    for session in (source, destination):
+        if session.changing:
+            reason = f"the configuration of {session.name} is being changed; try again when that is answered"
+            raise OperationError(Refusal.WRONG_STATE, reason)
     if ours.governing != theirs.governing:
         raise OperationError(
             Refusal.INCOMPATIBLE_RECORDS,
-            f"{ours.name} and {theirs.name} differ in the configuration that governs records (time-outs)",
+            f"{ours.name} and {theirs.name} differ in the configuration that governs records (openmb config get)",
         )

@@ -10,9 +10,9 @@ from openmb.errors import InvalidHeaderFields, OperationError, Refusal, SealBrok
 from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.environment import Environment
 from openmb.middlebox.faults import engineFaults
+from openmb.middlebox.inquiries import INQUIRIES, Inquiries
 from openmb.middlebox.outcomes import REQUESTS, Outcomes
 from openmb.middlebox.source import SourceOperation
-from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
 
 Operation = SourceOperation | DestinationOperation
@@ -25,12 +25,20 @@ class Dispatcher:
     @param host: what operations live in.
     @param who: name and incarnation of this middlebox.
     @param operations: those under way, by id; shared with the host.
+    @param inquiries: answers what concerns no operation.
     """
 
     log = Logger()
 
-    def __init__(self, host: Environment, who: m.Peer, operations: dict[int, Operation], outcomes: Outcomes) -> None:
-        self._host, self._who = host, who
+    def __init__(
+        self,
+        host: Environment,
+        who: m.Peer,
+        operations: dict[int, Operation],
+        outcomes: Outcomes,
+        inquiries: Inquiries,
+    ) -> None:
+        self._host, self._who, self._inquiries = host, who, inquiries
         self._operations, self._outcomes = operations, outcomes
 
     def receive(self, message: m.Message) -> None:
@@ -50,8 +58,8 @@ class Dispatcher:
             self._host.send(m.Refused(identifier, request, Refusal.BAD_REQUEST, str(error)))
 
     def _dispatch(self, message: m.Message, identifier: int) -> None:
-        if isinstance(message, m.Stats):
-            self._stats(message)
+        if isinstance(message, INQUIRIES):
+            self._inquiries.receive(message)
         elif isinstance(message, m.Close):
             self._close(identifier)
         elif isinstance(message, m.StreamFrame | m.Credit | m.Resume):
@@ -146,10 +154,3 @@ class Dispatcher:
             operation.orphaned()
             self._operations.pop(identifier, None)
         self._outcomes.forget(identifier)
-
-    def _stats(self, message: m.Stats) -> None:
-        flows = HeaderFieldList.parse(message.flows)
-        self._host.engine.check(flows)
-        usage = self._host.engine.usage(flows)
-        cells = tuple(m.CellStats(u.cell, u.records, u.bytes, u.marked) for u in usage)
-        self._host.send(m.StatsAnswer(message.operation, cells))

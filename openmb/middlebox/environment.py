@@ -74,6 +74,14 @@ class Environment(Protocol):
     def connected(self) -> bool:
         """Is there a controller?"""
 
+    @property
+    def operations(self) -> int:
+        """How many operations this middlebox takes part in."""
+
+    @property
+    def governing(self) -> bytes:
+        """SHA-256 of the configuration that governs records, as it is now."""
+
     def credit(self, operation: Participant, frame: StreamFrame) -> None:
         """Acknowledge the frames of a stream up to C{frame}; small ones are acknowledged together, a little later."""
 

@@ -20,6 +20,8 @@ from openmb.middlebox.credits import CreditBook
 from openmb.middlebox.dispatch import Dispatcher, Operation
 from openmb.middlebox.environment import HostCounts, Participant
 from openmb.middlebox.faults import SetAside, describe
+from openmb.middlebox.inquiries import Inquiries
+from openmb.middlebox.introspection import Introspection
 from openmb.middlebox.outcomes import Answers, Outcome, Outcomes
 from openmb.middlebox.settings import HostSettings
 from openmb.middlebox.source import SourceOperation
@@ -65,10 +67,13 @@ class MiddleboxHost:
         # events carry whole datagrams: nothing to put together, and the live decoder's memory must not be touched
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}
-        self._governing = hashlib.sha256(engine.governing + bytes([checksums])).digest()
+        self._checksums = bytes([checksums])
+        self.introspection = Introspection(engine, send, self.setAside.tell)
         self._outcomes = Outcomes()
         self._credits = CreditBook(send)
-        self._dispatcher = Dispatcher(self, m.Peer(name, incarnation), self._operations, self._outcomes)
+        who, inquiries = m.Peer(name, incarnation), Inquiries(self, self.introspection)
+        self._dispatcher = Dispatcher(self, who, self._operations, self._outcomes, inquiries)
+        self._epoch = 0
         self._aloneSince: float | None = None  # since when there is no controller
 
     # -- who this is
@@ -81,10 +86,15 @@ class MiddleboxHost:
             self.name,
             self.kind,
             self.incarnation,
-            self._governing,
+            self.governing,
             tuple(m.LayoutVersion(*layout) for layout in self.engine.layouts),
             tuple(self._statuses()),
         )
+
+    @property
+    def governing(self) -> bytes:
+        """SHA-256 of the configuration that governs records, as it is now."""
+        return hashlib.sha256(self.engine.governing + self._checksums).digest()
 
     def _statuses(self) -> Iterator[m.OperationStatus]:
         for operation in self._operations.values():
@@ -109,6 +119,10 @@ class MiddleboxHost:
 
     def packetsReceived(self, batch: PacketBatch) -> None:
         """Packets from the network, in order, drain markers among them."""
+        self._received(batch)
+        self.introspection.flush()
+
+    def _received(self, batch: PacketBatch) -> None:
         self.counts.packets += len(batch)
         self.counts.bytes += int(batch.lengths.sum())
         decoded = self._decoder.decode(batch)
@@ -258,6 +272,7 @@ class MiddleboxHost:
     def timePassed(self, now: float) -> None:
         """Call every few milliseconds."""
         self._credits.flush()
+        self.introspection.flush()
         for operation in tuple(self._operations.values()):
             with self.setAside.enduring(f"what was due for operation {operation.identifier:x}"):
                 operation.timePassed(now)
@@ -280,9 +295,16 @@ class MiddleboxHost:
         if self._aloneSince is None:
             self._aloneSince = self.now()
 
-    def connectionMade(self) -> None:
-        """A controller has answered: no lease.  Credit may have been lost with the connection, so it is repeated."""
+    def connectionMade(self, epoch: int = 0) -> None:
+        """
+        A controller has answered: no lease.  Credit may have been lost with the connection, so it is repeated.
+
+        @param epoch: the controller's; nobody of an earlier one waits for introspection events any more.
+        """
         self._aloneSince = None
+        if epoch != self._epoch:
+            self.introspection.disableAll()
+        self._epoch = epoch
         for operation in self._operations.values():
             operation.connectionMade()
             self._credits.repeat(operation)
@@ -311,3 +333,4 @@ class MiddleboxHost:
         with self.setAside.enduring("the last report"):
             self.engine.finish()
         self.engine.flush()
+        self.introspection.flush()

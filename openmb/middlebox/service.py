@@ -64,7 +64,7 @@ class AgentReceiver:
     def connected(self, peer: Hello | Welcome) -> None:
         """The controller has welcomed this middlebox."""
         self._service.link = self._link
-        self._service.agent.host.connectionMade()
+        self._service.agent.host.connectionMade(peer.epoch if isinstance(peer, Welcome) else 0)
 
     def messageReceived(self, message: Message) -> None:
         """A message of the controller."""
@@ -107,6 +107,7 @@ class MiddleboxService(Service):
     def startService(self) -> None:
         """Connect to the switch and to the controller."""
         super().startService()
+        self.agent.host.introspection.ready = lambda: self.link is not None and self.link.writable
         self._factory = factory = MiddleboxFactory(
             Terms(), lambda link: AgentReceiver(self, link), self.agent.host.hello, self._reactor
         )

@@ -15,6 +15,7 @@ from openmb.controller.performer import MovePerformer
 from openmb.controller.registry import Session
 from openmb.interfaces import Route
 from openmb.netctl.embedded.control import badRequest, number, text
+from openmb.northbound.inquiries import InquiryVerbs
 from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.operations.values import MoveReport
 from openmb.rpc.server import Notify, Verb
@@ -55,9 +56,9 @@ class NorthboundVerbs:
             "moveInternal": self.moveInternal,
             "switchOver": self.switchOver,
             "abort": self.abort,
-            "stats": self.stats,
             "route": self.route,
             "unroute": self.unroute,
+            **InquiryVerbs(controller).verbs,
         }
 
     async def middleboxes(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
@@ -104,11 +105,6 @@ class NorthboundVerbs:
     async def abort(self, arguments: Mapping[str, Any], notify: Notify) -> None:
         """C{operation}: undo it, if the destination has not taken over."""
         self._find(arguments).abort("aborted by request")
-
-    async def stats(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
-        """C{middlebox}, C{flows}: records, bytes and marked records of each cell."""
-        cells = await self._controller.stats(text(arguments, "middlebox"), text(arguments, "flows"))
-        return [{**asdict(cell), "cell": cell.cell.name} for cell in cells]
 
     async def route(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: install it in the network; the route that it replaces, or null."""

@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from zope.interface import implementer
 
 from openmb.errors import FinerThanNative, OperationError, Refusal
-from openmb.interfaces import CellUsage, Failed, IMiddlebox, Processed
+from openmb.interfaces import Announce, CellUsage, Failed, IMiddlebox, Processed
 from openmb.packets.headers import Decoded, Kind
+from openmb.state.announcements import Announced, Announcement, Field, FieldType, Subject
+from openmb.state.configuration import Configuration, Schema, Tree
 from openmb.state.flowkey import FLOW_KEY, flowKeys
 from openmb.state.headers import HeaderFieldList
 from openmb.state.layout import RecordLayout
 from openmb.state.records import RecordBatch
+from openmb.state.settings import Choice, Plain, Real, Setting
 from openmb.state.taxonomy import Cell
 
 COUNTER = RecordLayout(
@@ -59,6 +62,24 @@ Table = dict[bytes, Counter]
 Report = Callable[[bytes, Counter], None]
 
 
+#: What can be set: the time-out governs records, the greeting is there to be changed at any time.
+SETTINGS = Schema(
+    Setting("flows/timeout", Real(0.001, 86400), ("1",), "seconds after which an idle flow is over", governs=True),
+    Setting("flows/greeting", Plain(), (), "texts without any effect", least=0, most=8),
+    Setting("flows/order", Choice(("crc32",)), ("crc32",), "the checksum", fixed="rows are compared by it"),
+)
+#: What it can announce.
+FLOW_OVER = Announcement(
+    "flow-over",
+    Subject.FLOW,
+    "A flow was idle for too long, and its row is written.",
+    (
+        Field("packets", FieldType.WHOLE, "packets of the flow"),
+        Field("order", FieldType.TEXT, "running CRC-32 of its packets"),
+    ),
+)
+
+
 @implementer(IMiddlebox)
 class CounterMiddlebox:
     """
@@ -70,16 +91,37 @@ class CounterMiddlebox:
     kind = "counter"
     layouts = ((COUNTER.cell, COUNTER.identifier, COUNTER.version),)
     nativeKey = "5-tuple"
+    announcements = (FLOW_OVER,)
 
     def __init__(self, report: Report, timeout: float = 1.0) -> None:
-        self._report = report
-        self._timeout = int(timeout * 1e9)
-        self.governing = hashlib.sha256(str(self._timeout).encode()).digest()
+        self._write = report
+        self._wanted: frozenset[str] = frozenset()
+        self._announce: Announce = lambda events: None
+        self.configuration = Configuration(SETTINGS, {"flows/timeout": (Real(0, 1e9).write(timeout),)})
+        self.configure(self.configuration.tree)
         self._table: Table = {}
         self._provisional: dict[int, Table] = {}
         self._frozen: dict[int, HeaderFieldList] = {}
         self._clock = 0
         self.poison: bytes | None = None
+
+    # -- IConfigurable
+
+    def configure(self, tree: Tree) -> None:
+        self.configuration.tree = tree
+        self._timeout = int(SETTINGS.find("flows/timeout").value(tree["flows/timeout"]) * 1e9)
+        self.governing = hashlib.sha256(str(self._timeout).encode()).digest()
+
+    # -- IAnnouncer
+
+    def listen(self, wanted: frozenset[str], announce: Announce) -> None:
+        self._wanted, self._announce = wanted, announce
+
+    def _report(self, key: bytes, counter: Counter) -> None:
+        self._write(key, counter)
+        if FLOW_OVER.name in self._wanted:
+            values = (counter.packets, f"{counter.order:08x}")
+            self._announce((Announced(FLOW_OVER.name, counter.last, key, values),))
 
     # -- IEngine
 

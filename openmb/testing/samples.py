@@ -9,14 +9,25 @@ from openmb.wire.messages import (
     Close,
     Commit,
     Committed,
+    ConfigurationAnswer,
+    ConfigurationEntry,
+    Configured,
     Credit,
     Delete,
+    DeleteConfiguration,
     Deleted,
+    DisableEvents,
     Discard,
     Discarded,
     Divert,
     DivertConfirmed,
+    EnableEvents,
+    Event,
+    EventField,
+    Events,
+    EventsEnabled,
     Get,
+    GetConfiguration,
     Getting,
     Goodbye,
     Hello,
@@ -34,6 +45,7 @@ from openmb.wire.messages import (
     Prepared,
     Refused,
     Resume,
+    SetConfiguration,
     Side,
     SourceGone,
     Stats,
@@ -52,6 +64,14 @@ NONCE = bytes(range(16, 32))
 _SOURCE = Peer("bro1", bytes([0xA1] * 16))
 _DESTINATION = Peer("bro-2.x", bytes([0xB2] * 16))
 _CELLS = (Cell.SUPPORTING_PER_FLOW, Cell.REPORTING_PER_FLOW)
+_ENTRY = ConfigurationEntry("log/flush", ("0.5", "zwölf"))
+_EVENT_FIELDS = (
+    EventField("uid", "Ç1"),
+    EventField("unset", None),
+    EventField("count", -2),
+    EventField("rate", 0.5),
+    EventField("is_new", True),
+)
 _FLOWS = "tcp,nw_src=10.0.0.0/8,tp_dst=80"
 
 SAMPLES: tuple[Message, ...] = (
@@ -89,6 +109,15 @@ SAMPLES: tuple[Message, ...] = (
     Close(OPERATION),
     SourceGone(OPERATION),
     Stats(OPERATION, "udp6"),
-    StatsAnswer(OPERATION, (CellStats(Cell.SUPPORTING_SHARED, 16, 17, 18),)),
+    StatsAnswer(OPERATION, (CellStats(Cell.SUPPORTING_SHARED, 16, 17, 18, True),)),
+    GetConfiguration(OPERATION, "*"),
+    ConfigurationAnswer(OPERATION, (_ENTRY, ConfigurationEntry("a", ()))),
+    SetConfiguration(OPERATION, (_ENTRY,)),
+    DeleteConfiguration(OPERATION, "log"),
+    Configured(OPERATION, bytes(range(32, 64))),
+    EnableEvents(OPERATION, ("connection-removed", "x"), _FLOWS),
+    EventsEnabled(OPERATION),
+    DisableEvents(OPERATION),
+    Events(OPERATION, 0x0708, (Event("service-found", -5, _EVENT_FIELDS), Event("x", 1 << 60, ()))),
     StreamFrame(OPERATION, Side.SOURCE, 0x0102, StreamType.REPROCESS, b"clear", b"sealed part"),
 )

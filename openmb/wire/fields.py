@@ -8,12 +8,29 @@ input ended, and its C{Enum} lets unknown values pass.  Each carries a C{notatio
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from construct import Bytes, Const, Construct, FormatField, Renamed, Struct, ValidationError, stream_read, stream_write
+from construct import (
+    Bytes,
+    Const,
+    Construct,
+    Float64l,
+    FormatField,
+    Int8ul,
+    Int16ul,
+    Int64sl,
+    Renamed,
+    Struct,
+    ValidationError,
+    stream_read,
+    stream_write,
+)
+
+from openmb.state.announcements import TEXT_LIMIT, Datum
 
 #: Names of middleboxes, controllers and kinds.  The first character keeps C{..} and the like out of file names.
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]*")
@@ -121,6 +138,28 @@ class Truth(Checked):
         return bool(value)
 
 
+class Finite(Construct):
+    """A number with a fraction; neither infinite nor undefined."""
+
+    notation = "f64, finite"
+
+    def __init__(self, number: FormatField) -> None:
+        super().__init__()
+        self._number = number
+
+    def _checked(self, value: float, path: str) -> float:
+        if not math.isfinite(value):
+            raise ValidationError(f"{value} is not finite", path)
+        return value
+
+    def _parse(self, stream: Any, context: Any, path: str) -> float:
+        return self._checked(self._number._parse(stream, context, path), path)
+
+    def _build(self, obj: float, stream: Any, context: Any, path: str) -> float:
+        self._number._build(self._checked(obj, path), stream, context, path)
+        return obj
+
+
 class FrameNumber(Checked):
     """The number of a stream frame, or -1 for none."""
 
@@ -155,21 +194,65 @@ class Value(Construct):
 
 
 class Many(Construct):
-    """A tuple of items behind their count."""
+    """A tuple of items behind their count; at most C{limit} of them."""
 
-    def __init__(self, count: FormatField, item: Construct) -> None:
+    def __init__(self, count: FormatField, item: Construct, limit: int | None = None) -> None:
         super().__init__()
-        self._count, self.item = count, item
-        self.notation = f"{notationOf(count)} count, {notationOf(item)} each"
+        self._count, self.item, self._limit = count, item, limit
+        self.notation = f"{notationOf(count)} count{'' if limit is None else f' ≤ {limit}'}, {notationOf(item)} each"
+
+    def _check(self, count: int, path: str) -> None:
+        if self._limit is not None and count > self._limit:
+            raise ValidationError(f"{count} items where {self._limit} are allowed", path)
 
     def _parse(self, stream: Any, context: Any, path: str) -> tuple[Any, ...]:
         count = self._count._parse(stream, context, path)
+        self._check(count, path)
         return tuple(self.item._parse(stream, context, path) for _ in range(count))
 
     def _build(self, obj: Sequence[Any], stream: Any, context: Any, path: str) -> Sequence[Any]:
+        self._check(len(obj), path)
         self._count._build(len(obj), stream, context, path)
         for item in obj:
             self.item._build(item, stream, context, path)
+        return obj
+
+
+class AnyDatum(Construct):
+    """
+    A value of an introspection event behind a byte that says its type.
+
+    0: unset, 1: i64, 2: f64 (finite), 3: u8 (0 or 1), 4: UTF-8 behind its length in a u16.
+    """
+
+    notation = "Datum"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._forms: dict[type, tuple[int, Construct]] = {
+            int: (1, Int64sl),
+            float: (2, Finite(Float64l)),
+            bool: (3, Truth(Int8ul)),
+            str: (4, Text(Int16ul, TEXT_LIMIT, clip=True)),
+        }
+        self._types: dict[int, Construct] = dict(self._forms.values())
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Datum:
+        tag = Int8ul._parse(stream, context, path)
+        if tag == 0:
+            return None
+        if tag not in self._types:
+            raise ValidationError(f"{tag} is not the type of a value", path)
+        value: Datum = self._types[tag]._parse(stream, context, path)
+        return value
+
+    def _build(self, obj: Datum, stream: Any, context: Any, path: str) -> Datum:
+        if obj is None:
+            Int8ul._build(0, stream, context, path)
+            return obj
+        tag, form = self._forms[type(obj)]
+        Int8ul._build(tag, stream, context, path)
+        form._build(obj, stream, context, path)
         return obj
 
 

@@ -7,16 +7,18 @@ stream frames, the number; what a body struct lists is the rest of the message, 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
-from construct import Bytes, Const, GreedyBytes, Int8ul, Int16ul, Int32ul, Int64sl, Int64ul, Struct, Terminated, this
+from construct import Bytes, Const, GreedyBytes, Int8ul, Int16ul, Int32ul, Int64sl, Int64ul, Struct, this
 
 from openmb.errors import Refusal
 from openmb.state.taxonomy import Cell
 from openmb.wire import messages as m
+from openmb.wire.entry import BOTH, DOWN, UP, entry, value
+from openmb.wire.entry import Carries as Carries
+from openmb.wire.entry import End as End
+from openmb.wire.entry import Entry as Entry
 from openmb.wire.fields import (
     FLOWS_LIMIT,
     KIND_LIMIT,
@@ -29,29 +31,14 @@ from openmb.wire.fields import (
     OneOf,
     Text,
     Truth,
-    Value,
 )
 from openmb.wire.messages import MessageType
+from openmb.wire.questionformats import NESTED_IN_QUESTIONS, QUESTIONS
 
 MAGIC = b"OM"
 FRAME_VERSION = 1
 #: The protocol versions spoken by this code.
 LOWEST_VERSION = HIGHEST_VERSION = 1
-
-
-class End(enum.Enum):
-    """The two ends of a southbound connection."""
-
-    CONTROLLER = "controller"
-    MIDDLEBOX = "middlebox"
-
-
-class Carries(enum.Enum):
-    """What the operation field of the frame header holds for a message type."""
-
-    NOTHING = "0"
-    REQUEST = "operation, or 0"
-    OPERATION = "operation, not 0"
 
 
 #: In front of every body.
@@ -76,24 +63,20 @@ STREAM_BODY = Struct(
 )
 
 
-def _value(message: type[Any], *subcons: Any) -> Value:
-    return Value(message, Struct(*subcons))
-
-
 _NAME = Text(Int8ul, NAME_LIMIT, NAME_PATTERN)
 _KIND = Text(Int8ul, KIND_LIMIT, NAME_PATTERN)
 _FLOWS = Text(Int16ul, FLOWS_LIMIT)
 _REASON = Text(Int16ul, REASON_LIMIT, clip=True)
 _CELL = OneOf(Int8ul, Cell)
 _SIDE = OneOf(Int8ul, m.Side)
-_PEER = _value(m.Peer, "name" / _NAME * "middlebox", "incarnation" / Exact(16) * "its incarnation")
-_LAYOUT = _value(
+_PEER = value(m.Peer, "name" / _NAME * "middlebox", "incarnation" / Exact(16) * "its incarnation")
+_LAYOUT = value(
     m.LayoutVersion,
     "cell" / _CELL * "cell",
     "layout" / Int16ul * "layout",
     "version" / Int16ul * "version of the layout",
 )
-_STATUS = _value(
+_STATUS = value(
     m.OperationStatus,
     "operation" / Int64ul * "operation id",
     "side" / _SIDE * "which end of it the middlebox is",
@@ -101,48 +84,8 @@ _STATUS = _value(
     "received" / FrameNumber(Int64sl) * "last stream frame received from the other end",
     "sent" / FrameNumber(Int64sl) * "last stream frame made",
 )
-_CELL_STATS = _value(
-    m.CellStats,
-    "cell" / _CELL * "cell",
-    "records" / Int64ul * "records that match",
-    "bytes" / Int64ul * "their size",
-    "marked" / Int64ul * "how many of them operations have marked",
-)
 #: The values inside messages, in the order in which the page describes them.
-NESTED = (_PEER, _LAYOUT, _STATUS, _CELL_STATS)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """
-    One message type.
-
-    @ivar senders: the ends that may send it.
-    @ivar body: fields of the body in order, without the end mark.
-    @ivar codec: the compiled body; must meet the end of the input.
-    """
-
-    type: MessageType
-    message: Callable[..., Any]
-    senders: frozenset[End]
-    carries: Carries
-    meaning: str
-    body: tuple[Any, ...]
-    codec: Any
-    names: tuple[str, ...]
-
-
-_DOWN = frozenset({End.CONTROLLER})
-_UP = frozenset({End.MIDDLEBOX})
-_BOTH = _DOWN | _UP
-
-
-def _entry(type: MessageType, message: type[Any], senders: frozenset[End], meaning: str, *body: Any) -> Entry:
-    names = tuple(field.name for field in fields(message))
-    carries = Carries.OPERATION if "operation" in names else Carries.NOTHING
-    if type in (MessageType.REFUSED, MessageType.STATS, MessageType.STATS_ANSWER):
-        carries = Carries.REQUEST
-    return Entry(type, message, senders, carries, meaning, body, Struct(*body, Terminated).compile(), names)
+NESTED = (_PEER, _LAYOUT, _STATUS, *NESTED_IN_QUESTIONS)
 
 
 def _request() -> tuple[Any, ...]:
@@ -160,8 +103,8 @@ _T = MessageType
 _TOKEN = "token" / Exact(16) * "carried by genuine drain markers"
 _NONCE = "nonce" / Exact(16) * "random, the destination's; part of what the source's seals are bound to"
 _ENTRIES = (
-    _entry(
-        *(_T.HELLO, m.Hello, _UP, "First message: who the middlebox is, what it speaks, what it remembers."),
+    entry(
+        *(_T.HELLO, m.Hello, UP, "First message: who the middlebox is, what it speaks, what it remembers."),
         "lowest" / Int8ul * "lowest protocol version it speaks",
         "highest" / Int8ul * "highest protocol version it speaks",
         "name" / _NAME * "its name, as in its certificate",
@@ -171,121 +114,114 @@ _ENTRIES = (
         "layouts" / Many(Int16ul, _LAYOUT) * "record layouts it understands",
         "operations" / Many(Int16ul, _STATUS) * "operations it still knows",
     ),
-    _entry(
-        *(_T.WELCOME, m.Welcome, _DOWN, "Answer to HELLO: the session exists from here on."),
+    entry(
+        *(_T.WELCOME, m.Welcome, DOWN, "Answer to HELLO: the session exists from here on."),
         "version" / Int8ul * "protocol version of the session: the highest that both speak",
         "epoch" / Int64ul * "epoch of the controller; a middlebox refuses one lower than the highest it has seen",
         "keepAlive" / Int32ul * "milliseconds of silence after which an end sends PING; not 0",
     ),
-    _entry(
-        *(_T.REFUSED, m.Refused, _BOTH, "A request was refused, or an operation failed."),
+    entry(
+        *(_T.REFUSED, m.Refused, BOTH, "A request was refused, or an operation failed."),
         "request" / Int8ul * "message type of the request; 0: the operation failed by itself",
         "refusal" / OneOf(Int16ul, Refusal) * "why, in a number",
         "reason" / _REASON * "why, in words; the sender cuts longer texts",
     ),
-    _entry(_T.PING, m.Ping, _BOTH, "Are you there?", "token" / Int64ul * "any number"),
-    _entry(_T.PONG, m.Pong, _BOTH, "Answer to PING.", "token" / Int64ul * "the number of the PING"),
-    _entry(
-        *(_T.GOODBYE, m.Goodbye, _BOTH, "The sender closes the connection on purpose."),
+    entry(_T.PING, m.Ping, BOTH, "Are you there?", "token" / Int64ul * "any number"),
+    entry(_T.PONG, m.Pong, BOTH, "Answer to PING.", "token" / Int64ul * "the number of the PING"),
+    entry(
+        *(_T.GOODBYE, m.Goodbye, BOTH, "The sender closes the connection on purpose."),
         "reason" / _REASON * "why, in words; the sender cuts longer texts",
     ),
-    _entry(
+    entry(
         *(
             _T.PREPARE,
             m.Prepare,
-            _DOWN,
+            DOWN,
             "To the destination: records of this operation will come, provisional until COMMIT.",
         ),
         *_request(),
     ),
-    _entry(_T.PREPARED, m.Prepared, _UP, "Answer to PREPARE.", _NONCE),
-    _entry(_T.GET, m.Get, _DOWN, "To the source: export and mark, then raise re-process events.", *_request(), _NONCE),
-    _entry(_T.GETTING, m.Getting, _UP, "Answer to GET."),
-    _entry(
-        *(_T.CREDIT, m.Credit, _BOTH, "The receiver of a stream is done with all its frames up to a number."),
+    entry(_T.PREPARED, m.Prepared, UP, "Answer to PREPARE.", _NONCE),
+    entry(_T.GET, m.Get, DOWN, "To the source: export and mark, then raise re-process events.", *_request(), _NONCE),
+    entry(_T.GETTING, m.Getting, UP, "Answer to GET."),
+    entry(
+        *(_T.CREDIT, m.Credit, BOTH, "The receiver of a stream is done with all its frames up to a number."),
         "side" / _SIDE * "the end that makes the stream",
         "number" / FrameNumber(Int64sl) * "last frame that is done with",
     ),
-    _entry(
-        *(_T.RESUME, m.Resume, _DOWN, "After a lost connection: send unacknowledged stream frames again, in order."),
+    entry(
+        *(_T.RESUME, m.Resume, DOWN, "After a lost connection: send unacknowledged stream frames again, in order."),
         "side" / _SIDE * "the end that makes the stream, which is the one that is told",
         "number" / FrameNumber(Int64sl) * "last frame that the other end has received; those after it are sent again",
     ),
-    _entry(
-        *(_T.INSTALLED, m.Installed, _UP, "From the destination: GET_DONE was met and its count is right."),
+    entry(
+        *(_T.INSTALLED, m.Installed, UP, "From the destination: GET_DONE was met and its count is right."),
         "records" / Int64ul * "records put",
         "bytes" / Int64ul * "their size",
         "reprocessed" / Int64ul * "packets re-processed so far",
     ),
-    _entry(_T.HOLD, m.Hold, _DOWN, "To the destination: direct packets of matching flows wait.", _TOKEN),
-    _entry(_T.HOLDING, m.Holding, _UP, "Answer to HOLD."),
-    _entry(
-        _T.DIVERT, m.Divert, _DOWN, "To the source: stop processing matching packets, keep and re-direct each.", _TOKEN
+    entry(_T.HOLD, m.Hold, DOWN, "To the destination: direct packets of matching flows wait.", _TOKEN),
+    entry(_T.HOLDING, m.Holding, UP, "Answer to HOLD."),
+    entry(
+        _T.DIVERT, m.Divert, DOWN, "To the source: stop processing matching packets, keep and re-direct each.", _TOKEN
     ),
-    _entry(
+    entry(
         *(
             _T.DIVERT_CONFIRMED,
             m.DivertConfirmed,
-            _UP,
+            UP,
             "From the destination: DIVERTED was met, no live record conflicts.",
         ),
         "reprocessed" / Int64ul * "packets re-processed in all",
     ),
-    _entry(_T.COMMIT, m.Commit, _DOWN, "To the destination: it owns the records now."),
-    _entry(_T.COMMITTED, m.Committed, _UP, "Answer to COMMIT.", "records" / Int64ul * "records committed"),
-    _entry(
-        *(_T.MERGED, m.Merged, _UP, "From the destination: DRAINED was met and nothing waits any more."),
+    entry(_T.COMMIT, m.Commit, DOWN, "To the destination: it owns the records now."),
+    entry(_T.COMMITTED, m.Committed, UP, "Answer to COMMIT.", "records" / Int64ul * "records committed"),
+    entry(
+        *(_T.MERGED, m.Merged, UP, "From the destination: DRAINED was met and nothing waits any more."),
         "redirected" / Int64ul * "re-directed packets processed",
         "held" / Int64ul * "direct packets that had waited",
         "late" / Int64ul * "packets that came after their place in the order",
         "longestHold" / Int64ul * "microseconds that the longest waiting packet waited",
         "lost" / Int64ul * "packets of these flows that could not be processed here",
     ),
-    _entry(
-        *(_T.DELETE, m.Delete, _DOWN, "To the source: drop records and copies in silence."),
+    entry(
+        *(_T.DELETE, m.Delete, DOWN, "To the source: drop records and copies in silence."),
         "window" / Int32ul * "milliseconds for which packets that still come are re-directed",
     ),
-    _entry(
-        *(_T.DELETED, m.Deleted, _UP, "Answer to DELETE."),
+    entry(
+        *(_T.DELETED, m.Deleted, UP, "Answer to DELETE."),
         "records" / Int64ul * "records dropped",
         "redirected" / Int64ul * "packets re-directed",
     ),
-    _entry(
-        *(_T.WINDOW_CLOSED, m.WindowClosed, _UP, "From the source: no more late packets will be re-directed."),
+    entry(
+        *(_T.WINDOW_CLOSED, m.WindowClosed, UP, "From the source: no more late packets will be re-directed."),
         "late" / Int64ul * "packets re-directed after DELETE",
         "lost" / Int64ul * "packets that could not be re-directed",
     ),
-    _entry(
-        *(_T.UNMARK, m.Unmark, _DOWN, "To the source, on abort: process what was kept and go on as if never asked."),
+    entry(
+        *(_T.UNMARK, m.Unmark, DOWN, "To the source, on abort: process what was kept and go on as if never asked."),
         "returned" / Truth(Int8ul) * "wait for RETURN_DONE on the destination's stream first",
     ),
-    _entry(
-        *(_T.UNMARKED, m.Unmarked, _UP, "Answer to UNMARK."),
+    entry(
+        *(_T.UNMARKED, m.Unmarked, UP, "Answer to UNMARK."),
         "replayed" / Int64ul * "kept packets processed",
         "lost" / Int64ul * "packets that were not kept since the copies' bound was reached",
     ),
-    _entry(
-        *(_T.DISCARD, m.Discard, _DOWN, "To the destination, on abort: drop provisional records."),
+    entry(
+        *(_T.DISCARD, m.Discard, DOWN, "To the destination, on abort: drop provisional records."),
         "giveBack" / Truth(Int8ul) * "return the held packets of the source's flows",
     ),
-    _entry(_T.DISCARDED, m.Discarded, _UP, "Answer to DISCARD.", "returned" / Int64ul * "packets returned"),
-    _entry(_T.CLOSE, m.Close, _DOWN, "To both: forget the operation."),
-    _entry(
-        _T.SOURCE_GONE, m.SourceGone, _DOWN, "To the destination: the source died after its vote; its stream ends here."
+    entry(_T.DISCARDED, m.Discarded, UP, "Answer to DISCARD.", "returned" / Int64ul * "packets returned"),
+    entry(_T.CLOSE, m.Close, DOWN, "To both: forget the operation."),
+    entry(
+        _T.SOURCE_GONE, m.SourceGone, DOWN, "To the destination: the source died after its vote; its stream ends here."
     ),
-    _entry(
-        *(_T.STATS, m.Stats, _DOWN, "How much state matches?  The operation field is the request's id."),
-        "flows" / _FLOWS * "header field list",
-    ),
-    _entry(
-        *(_T.STATS_ANSWER, m.StatsAnswer, _UP, "Answer to STATS."),
-        "cells" / Many(Int8ul, _CELL_STATS) * "one for each cell that has state",
-    ),
-    _entry(
+    *QUESTIONS,
+    entry(
         *(
             _T.STREAM,
             m.StreamFrame,
-            _BOTH,
+            BOTH,
             "One frame of an operation's ordered stream; the controller relays it unread.",
         ),
         *STREAM_BODY.subcons,

@@ -12,6 +12,21 @@ from dataclasses import dataclass, field
 
 from openmb.errors import Refusal
 from openmb.state.taxonomy import Cell
+from openmb.wire.questions import CellStats as CellStats
+from openmb.wire.questions import ConfigurationAnswer as ConfigurationAnswer
+from openmb.wire.questions import ConfigurationEntry as ConfigurationEntry
+from openmb.wire.questions import Configured as Configured
+from openmb.wire.questions import DeleteConfiguration as DeleteConfiguration
+from openmb.wire.questions import DisableEvents as DisableEvents
+from openmb.wire.questions import EnableEvents as EnableEvents
+from openmb.wire.questions import Event as Event
+from openmb.wire.questions import EventField as EventField
+from openmb.wire.questions import Events as Events
+from openmb.wire.questions import EventsEnabled as EventsEnabled
+from openmb.wire.questions import GetConfiguration as GetConfiguration
+from openmb.wire.questions import SetConfiguration as SetConfiguration
+from openmb.wire.questions import Stats as Stats
+from openmb.wire.questions import StatsAnswer as StatsAnswer
 from openmb.wire.types import MessageType as MessageType
 from openmb.wire.types import Side as Side
 from openmb.wire.types import StreamType as StreamType
@@ -330,32 +345,6 @@ class SourceGone:
     operation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How much state matches C{flows}?  C{operation} serves as the request's id."""
-
-    operation: int
-    flows: str
-
-
-@dataclass(frozen=True, slots=True)
-class CellStats:
-    """How much of one cell's state matches, and how much of that operations have marked."""
-
-    cell: Cell
-    records: int
-    bytes: int
-    marked: int
-
-
-@dataclass(frozen=True, slots=True)
-class StatsAnswer:
-    """Answer to L{Stats}: one entry for each cell that has state."""
-
-    operation: int
-    cells: tuple[CellStats, ...]
-
-
 Message = (
     Hello
     | Welcome
@@ -389,4 +378,13 @@ Message = (
     | SourceGone
     | Stats
     | StatsAnswer
+    | GetConfiguration
+    | ConfigurationAnswer
+    | SetConfiguration
+    | DeleteConfiguration
+    | Configured
+    | EnableEvents
+    | EventsEnabled
+    | DisableEvents
+    | Events
 )

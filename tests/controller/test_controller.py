@@ -7,7 +7,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from openmb.controller.controller import ANSWER_TIME
+from openmb.controller.questions import ANSWER_TIME
 from openmb.controller.registry import Session
 from openmb.errors import OperationError, Refusal
 from openmb.operations.values import Stage

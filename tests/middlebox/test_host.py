@@ -7,7 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.errors import Refusal
 from openmb.packets.batch import packetBatch
 from openmb.packets.marker import buildMarker
+from openmb.state.taxonomy import Cell
 from openmb.testing.adapters import START, manyFlows
+from openmb.testing.counter import COUNTER
 from openmb.wire import messages as m
 from tests.middlebox.rig import OP, TOKEN, End, Pair, peer, single
 
@@ -57,7 +59,10 @@ class HostTests(SynchronousTestCase):
         end.feed(manyFlows())
         end.tell(m.Stats(5, "nw_src=10.0.1.0/30"))
         (answer,) = end.take(m.StatsAnswer)
-        self.assertEqual((5, 4, 0), (answer.operation, answer.cells[0].records, answer.cells[0].marked))
+        self.assertEqual((5, list(Cell)), (answer.operation, [each.cell for each in answer.cells]))
+        counts = {each.cell: (each.records, each.bytes, each.marked) for each in answer.cells}
+        self.assertEqual((4, 4 * COUNTER.size, 0), counts[Cell.SUPPORTING_PER_FLOW])
+        self.assertEqual(((3, 46, 0), (0, 0, 0)), (counts[Cell.CONFIGURATION], counts[Cell.REPORTING_SHARED]))
         end.tell(m.Stats(6, "dl_vlan=1"))
         (refused,) = end.take(m.Refused)
         self.assertEqual(

@@ -7,6 +7,8 @@ import string
 from hypothesis import strategies as st
 
 from openmb.errors import Refusal
+from openmb.state.announcements import EVENT_PATTERN
+from openmb.state.settings import KEY_PATTERN
 from openmb.state.taxonomy import Cell
 from openmb.wire import messages as m
 
@@ -30,9 +32,23 @@ _peer = st.builds(m.Peer, _name(64), _token)
 _side = st.sampled_from(m.Side)
 _layout = st.builds(m.LayoutVersion, st.sampled_from(Cell), _u16, _u16)
 _status = st.builds(m.OperationStatus, _u64, _side, st.text(max_size=8), _number, _number)
-_cellStats = st.builds(m.CellStats, st.sampled_from(Cell), _u64, _u64, _u64)
+_cellStats = st.builds(m.CellStats, st.sampled_from(Cell), _u64, _u64, _u64, st.booleans())
+_key = st.from_regex(KEY_PATTERN, fullmatch=True).filter(lambda key: len(key) <= 255)
+_top = st.one_of(st.just("*"), _key)
+_entries = st.lists(st.builds(m.ConfigurationEntry, _key, st.lists(_text, max_size=3).map(tuple)), max_size=4).map(
+    tuple
+)
+_eventName = st.from_regex(EVENT_PATTERN, fullmatch=True).filter(lambda name: len(name) <= 64)
+_datum = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), _text, st.floats(allow_nan=False, allow_infinity=False)
+)
+_event = st.builds(
+    m.Event,
+    *(_eventName, st.integers(-(2**63), 2**63 - 1)),
+    st.lists(st.builds(m.EventField, _eventName, _datum), max_size=5).map(tuple),
+)
 _request = (_operation, _text, _cells, _peer, _peer, _u32, _u32)
-_ONLY_OPERATION = (m.Getting, m.Holding, m.Commit, m.Close, m.SourceGone)
+_ONLY_OPERATION = (m.Getting, m.Holding, m.Commit, m.Close, m.SourceGone, m.EventsEnabled, m.DisableEvents)
 
 streamFrames: st.SearchStrategy[m.StreamFrame] = st.builds(
     m.StreamFrame,
@@ -68,5 +84,12 @@ messages: st.SearchStrategy[m.Message] = st.one_of(
     *(st.builds(message, _operation, st.booleans()) for message in (m.Unmark, m.Discard)),
     st.builds(m.Stats, _u64, _text),
     st.builds(m.StatsAnswer, _u64, st.lists(_cellStats, max_size=5).map(tuple)),
+    st.builds(m.GetConfiguration, _operation, _top),
+    st.builds(m.DeleteConfiguration, _operation, _top),
+    st.builds(m.ConfigurationAnswer, _operation, _entries),
+    st.builds(m.SetConfiguration, _operation, _entries),
+    st.builds(m.Configured, _operation, st.binary(min_size=32, max_size=32)),
+    st.builds(m.EnableEvents, _operation, st.lists(_eventName, max_size=4).map(tuple), _text),
+    st.builds(m.Events, _operation, _u64, st.lists(_event, max_size=4).map(tuple)),
     streamFrames,
 )

@@ -17,4 +17,5 @@ def command(middlebox: str, flows: str, socket: str) -> None:
     """Count the records of MIDDLEBOX that FLOWS selects, for each cell of the taxonomy."""
     for cell in ask(socket, "stats", {"middlebox": middlebox, "flows": flows}):
         name = cell["cell"].lower().replace("_", " ")
-        click.echo(f"{name}: {cell['records']} records, {cell['bytes']} bytes, {cell['marked']} marked")
+        about = "about " if cell["estimated"] else ""
+        click.echo(f"{name}: {cell['records']} records, {about}{cell['bytes']} bytes, {cell['marked']} marked")

@@ -21,8 +21,6 @@ class BroEngine(BroCore):
 
     def __init__(self, settings: BroSettings) -> None:
         super().__init__(settings)
-        self._grace = int(settings.grace * 1_000_000)
-        self._interval = int(settings.sweep * 1_000_000_000)
         self._clock = 0
         self._sweepDue = 0
 
@@ -44,8 +42,9 @@ class BroEngine(BroCore):
         """See C{IEngine}."""
         self._clock = max(self._clock, now)
         if self._clock >= self._sweepDue:
-            self._sweepDue = self._clock + self._interval
-            self._own.finish(self._removable(self._own.expired(self._clock // 1000 - self._grace)))
+            self._sweepDue = self._clock + int(self.settings.sweep * 1_000_000_000)
+            grace = int(self.settings.grace * 1_000_000)
+            self._own.finish(self._removable(self._own.expired(self._clock // 1000 - grace)))
 
     def _makeRoom(self, wanted: int) -> None:
         """Report and remove the records that have been idle the longest, as many as can be of those wanted."""

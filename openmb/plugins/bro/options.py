@@ -13,6 +13,7 @@ from openmb.errors import ConfigurationError
 from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.reporting.locality import readNetworks
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, readKey
+from openmb.state.settings import VALUES_LIMIT
 
 
 class BroOptions(usage.Options):
@@ -42,8 +43,8 @@ def settingsOf(options: Any) -> BroSettings:
 
     @raise ConfigurationError: a value that cannot be used, or a directory that cannot be made.
     """
-    if options["max-flows"] < 1:
-        raise ConfigurationError("--max-flows must be at least 1")
+    if not 1 <= options["max-flows"] <= 1 << 31:
+        raise ConfigurationError("--max-flows must be from 1 to 2147483648")
     if not 0 <= options["grace"] <= 1e6:
         raise ConfigurationError("--grace must be from 0 to 1000000")
     if not 0 <= options["rotate"] <= 10**9:
@@ -52,6 +53,9 @@ def settingsOf(options: Any) -> BroSettings:
         raise ConfigurationError("--gzip must be from 0 to 9")
     if not 0 <= options["flush"] <= 3600:
         raise ConfigurationError("--flush must be from 0 to 3600")
+    local = readNetworks(options["local-nets"], not options["no-private-local"])
+    if len(local.networks) > VALUES_LIMIT:
+        raise ConfigurationError(f"--local-nets: more than {VALUES_LIMIT} networks")
     key = readKey(options["uid-key"]) if options["uid-key"] is not None else DEFAULT_KEY
     logs = None if options["logs"] is None else Path(options["logs"])
     if logs is not None:
@@ -66,7 +70,7 @@ def settingsOf(options: Any) -> BroSettings:
         options["grace"],
         append=bool(options["append"]),
         uidKey=key,
-        local=readNetworks(options["local-nets"], not options["no-private-local"]),
+        local=local,
         rotation=options["rotate"],
         level=options["gzip"],
         patience=options["flush"],

@@ -48,9 +48,11 @@ class LocalNetworks:
 
     @param networks: besides the private ones.
     @param withPrivate: the private and special ones too: Zeek's C{Site::private_address_space_is_local}.
+    @ivar networks: @ivar withPrivate: as given.
     """
 
     def __init__(self, networks: tuple[Network, ...] = (), withPrivate: bool = True) -> None:
+        self.networks, self.withPrivate = networks, withPrivate
         found = {_four(each) if isinstance(each, ipaddress.IPv4Network) else _six(each) for each in networks}
         self._prefixes = tuple(sorted(found.union(_private() if withPrivate else ())))
         self.isLocal = lru_cache(maxsize=65536)(self._find)

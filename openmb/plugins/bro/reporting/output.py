@@ -106,6 +106,10 @@ class BroLogs:
         self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation, level)
         self.dns = LogFile(directory, "dns", DNS_COLUMNS, asJSON, append, rotation, level)
 
+    def adjust(self, local: LocalNetworks, patience: float) -> None:
+        """Go by these from the next row on."""
+        self._local, self._patience = local, patience
+
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log, all or none."""
         self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)), rows["last"].tolist())

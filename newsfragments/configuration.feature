@@ -1,0 +1,1 @@
+``openmb config get|set|del`` reads and changes the configuration of a running middlebox, a tree of keys with lists of values: checked whole before anything changes, copied with one read and one write. What governs records cannot change while the middlebox takes part in an operation. ``openmb stats`` counts all five cells.

@@ -1,0 +1,63 @@
+"""
+The northbound verbs that concern no operation: amounts of state, and configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from openmb.controller.controller import Controller
+from openmb.netctl.embedded.control import badRequest, names, text
+from openmb.rpc.server import Notify, Verb
+from openmb.state.configuration import EVERYTHING, Tree
+
+
+class InquiryVerbs:
+    """
+    Turns requests into calls of the controller.
+
+    @ivar verbs: for L{openmb.rpc.server.ServerFactory}.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self.verbs: dict[str, Verb] = {
+            "stats": self.stats,
+            "readConfig": self.readConfig,
+            "writeConfig": self.writeConfig,
+            "delConfig": self.delConfig,
+        }
+
+    async def stats(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
+        """C{middlebox}, C{flows}: records, bytes and marked records of each of the five cells."""
+        cells = await self._controller.stats(text(arguments, "middlebox"), text(arguments, "flows"))
+        return [{**asdict(cell), "cell": cell.cell.name} for cell in cells]
+
+    async def readConfig(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, list[str]]:
+        """C{middlebox}, C{key}: the keys there and below, with their values."""
+        tree = await self._controller.readConfig(text(arguments, "middlebox"), _key(arguments))
+        return {key: list(values) for key, values in tree.items()}
+
+    async def writeConfig(self, arguments: Mapping[str, Any], notify: Notify) -> None:
+        """C{middlebox}, C{key}, and C{values} (a list) or C{tree} (an object, whole keys to lists)."""
+        key, present = _key(arguments), {"values", "tree"} & arguments.keys()
+        if len(present) != 1:
+            raise badRequest("either values or tree is needed")
+        content = _tree(arguments["tree"]) if "tree" in present else names(arguments, "values")
+        await self._controller.writeConfig(text(arguments, "middlebox"), key, content)
+
+    async def delConfig(self, arguments: Mapping[str, Any], notify: Notify) -> None:
+        """C{middlebox}, C{key}: back to what the middlebox was started with, there and below."""
+        await self._controller.delConfig(text(arguments, "middlebox"), _key(arguments))
+
+
+def _key(arguments: Mapping[str, Any]) -> str:
+    return text(arguments, "key") if "key" in arguments else EVERYTHING
+
+
+def _tree(content: Any) -> Tree:
+    if not isinstance(content, dict):
+        raise badRequest("tree must be an object: keys to lists of texts")
+    return {key: names(content, key) for key in content}
