@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from openmb.controller.controller import Controller
 from openmb.controller.southbound import ControllerReceiver
 from openmb.northbound.local import NorthboundVerbs
+from openmb.northbound.streams import ENDLESS
 from openmb.rpc.server import ServerFactory
 from openmb.rpc.unix import ILocalReactor, listenPrivately
 from openmb.southbound.connection import Terms
@@ -75,7 +76,8 @@ class ControllerService(Service):
         super().startService()
         self.controller.recover()
         verbs = NorthboundVerbs(self.controller).verbs
-        self._ports.append(listenPrivately(self._reactor, self._places.socket, ServerFactory(verbs, self._reactor)))
+        callers = ServerFactory(verbs, self._reactor, endless=ENDLESS)
+        self._ports.append(listenPrivately(self._reactor, self._places.socket, callers))
         self._opening = Deferred.fromCoroutine(self._listen())
         self._opening.addErrback(lambda failure: self.log.failure("cannot listen for middleboxes", failure))
 

@@ -17,6 +17,7 @@ from openmb.controller.performer import MovePerformer, Surroundings
 from openmb.controller.questions import Questions
 from openmb.controller.registry import Registry, Session, checkPair
 from openmb.controller.routechange import RouteChange
+from openmb.controller.subscriptions import Subscriptions
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import IJournal
@@ -53,6 +54,7 @@ class Controller:
     @param journal: decisions are written there before they are acted on.
     @param identify: makes operation ids.
     @param token: makes the drain markers' tokens, 16 bytes.
+    @ivar subscriptions: introspection events for applications.
     """
 
     log = Logger()
@@ -74,6 +76,7 @@ class Controller:
         self._moves: dict[int, MovePerformer] = {}
         self._questions = Questions(clock)
         self._inquirer = Inquirer(self.registry, self._questions, identify, self._governed)
+        self.subscriptions = Subscriptions(self.registry, self._questions, identify)
         self._outcomes: dict[int, MoveReport] = {}
 
     # -- sessions
@@ -93,6 +96,7 @@ class Controller:
         for status in session.hello.operations:
             if status.operation not in self._moves:
                 self._remind(session, status)
+        self.subscriptions.sessionOpened(session)
 
     def _movesOf(self, name: str) -> list[MovePerformer]:
         moves = self._moves.values()
@@ -125,6 +129,7 @@ class Controller:
         if not self.registry.remove(session):
             return
         self._questions.closed(session)
+        self.subscriptions.sessionClosed(session)
         self.log.info("middlebox {name} disconnected", name=session.name)
         for move in self._movesOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
@@ -134,6 +139,9 @@ class Controller:
         """A message of a registered middlebox."""
         self._inquirer.changed(session, message)
         if self._questions.answered(session, message):
+            return
+        if isinstance(message, m.Events):
+            self.subscriptions.received(session, message)
             return
         identifier = int(getattr(message, "operation", 0))
         move = self._moves.get(identifier)
@@ -305,5 +313,6 @@ class Controller:
 
     def shutDown(self, reason: str = "the controller shuts down") -> None:
         """Abort what can still be aborted."""
+        self.subscriptions.closeAll()
         for move in self.moves:
             move.machine.abort(Refusal.SHUTTING_DOWN, reason)

@@ -68,7 +68,7 @@ class MiddleboxHost:
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}
         self._checksums = bytes([checksums])
-        self.introspection = Introspection(engine, send, self.setAside.tell)
+        self.introspection = Introspection(engine, send, self.setAside.tell, self.settings.announceBytes)
         self._outcomes = Outcomes()
         self._credits = CreditBook(send)
         who, inquiries = m.Peer(name, incarnation), Inquiries(self, self.introspection)

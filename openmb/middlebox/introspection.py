@@ -21,8 +21,8 @@ from openmb.state.flowkey import FLOW_KEY, HOST_KEY
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
 
-#: Subscriptions at most; bytes that wait for each; about as many go into one message.
-FILTERS, QUEUE_LIMIT, MESSAGE_LIMIT = 64, 1 << 20, 64 << 10
+#: Subscriptions at most; about as many bytes go into one message.
+FILTERS, MESSAGE_LIMIT = 64, 64 << 10
 #: What an event without its texts counts for.
 _EVENT_SIZE, _FIELD_SIZE = 64, 32
 
@@ -33,11 +33,13 @@ class Filter:
     One subscription.
 
     @ivar names: the events that it wants.
+    @ivar limit: bytes that may wait.
     @ivar selected: how many it has selected so far; they are numbered from 0.
     """
 
     names: frozenset[str]
     flows: HeaderFieldList
+    limit: int
     selected: int = 0
     _waiting: deque[tuple[m.Event, int]] = field(default_factory=deque)
     _size: int = 0
@@ -47,7 +49,7 @@ class Filter:
         self._waiting.append((event, size))
         self.selected += 1
         self._size += size
-        while self._size > QUEUE_LIMIT:
+        while self._size > self.limit:
             self._size -= self._waiting.popleft()[1]
 
     def take(self) -> tuple[int, tuple[m.Event, ...]]:
@@ -71,11 +73,14 @@ class Introspection:
     The subscriptions of one middlebox.
 
     @param tell: takes what is wrong with an engine's events.
+    @param limit: bytes that may wait for the controller, of each subscription.
     @ivar ready: does the controller take messages now?
     """
 
-    def __init__(self, engine: IMiddlebox, send: Callable[[m.Message], None], tell: Callable[[str], None]) -> None:
-        self._engine, self._send, self._tell = engine, send, tell
+    def __init__(
+        self, engine: IMiddlebox, send: Callable[[m.Message], None], tell: Callable[[str], None], limit: int
+    ) -> None:
+        self._engine, self._send, self._tell, self._limit = engine, send, tell, limit
         self._known = {each.name: each for each in engine.announcements}
         self._filters: dict[int, Filter] = {}
         self.ready: Callable[[], bool] = lambda: True
@@ -96,7 +101,7 @@ class Introspection:
             return
         if present is None and len(self._filters) >= FILTERS:
             raise OperationError(Refusal.BUFFER_FULL, f"there are {FILTERS} subscriptions")
-        self._filters[identifier] = Filter(wanted, flows)
+        self._filters[identifier] = Filter(wanted, flows, self._limit)
         self._listen()
 
     def disable(self, identifier: int) -> None:
@@ -124,7 +129,8 @@ class Introspection:
 
     def _isGood(self, event: Announced) -> bool:
         known = self._known.get(event.name)
-        if known is not None and known.fits(event.values) and len(event.key) == _KEY_SIZES[known.subject]:
+        isFitting = known is not None and known.fits(event.values) and len(event.key) == _KEY_SIZES[known.subject]
+        if isFitting and -(1 << 63) <= event.stamp < 1 << 63:
             return True
         self._tell(f"the engine's event {event.name!r} is not as it was declared")
         return False

@@ -24,6 +24,8 @@ class HostSettings:
     @ivar mergeQuiet: after DRAINED, how long to wait for the direct path's marker.
     @ivar windowQuiet: after the late window, how long a source that has a controller waits for the credit of what it
         has re-directed.
+    @ivar announceBytes: introspection events of one subscription that wait for the controller; beyond it the oldest are
+        dropped.
     """
 
     sliceSlots: int = 64
@@ -35,3 +37,4 @@ class HostSettings:
     redirectBytes: int = 64 << 20
     mergeQuiet: float = 1.0
     windowQuiet: float = 5.0
+    announceBytes: int = 1 << 20

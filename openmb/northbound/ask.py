@@ -23,13 +23,18 @@ def defaultSocket() -> str:
 
 
 def ask(
-    socket: str, verb: str, arguments: Mapping[str, Any], patience: float = 30.0, onNotice: OnNotice | None = None
+    socket: str,
+    verb: str,
+    arguments: Mapping[str, Any],
+    patience: float | None = 30.0,
+    onNotice: OnNotice | None = None,
 ) -> Any:
     """
-    The controller's reply.
+    The controller's reply; None if the reactor was stopped (by a signal) before it came.
 
-    @param patience: seconds to wait for it.
+    @param patience: seconds to wait for it; None: for ever.
     @raise OperationError: the controller refused, cannot be reached, or did not reply in time.
+    @raise Exception: what C{onNotice} raises.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
@@ -38,17 +43,30 @@ def ask(
     client = RPCClient(Path(socket), cast(ILocalReactor, loop))
     outcome: list[Any] = []
 
+    def end(found: Any) -> None:
+        if not outcome:
+            outcome.append(found)
+            client.close()
+            if loop.running:
+                loop.stop()
+
+    def noticed(notice: Mapping[str, Any]) -> None:
+        try:
+            if onNotice is not None and not outcome:
+                onNotice(notice)
+        except Exception as error:  # noqa: BLE001 - it is raised again where it was asked for
+            end(error)
+
     async def once() -> None:
         try:
-            outcome.append(await client.call(verb, arguments, patience, onNotice))
+            end(await client.call(verb, arguments, patience, noticed))
         except OpenMBError as error:
-            outcome.append(error)
-        finally:
-            client.close()
-            loop.stop()
+            end(error)
 
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(once()))
     loop.run()
-    if isinstance(outcome[0], OpenMBError):
+    if not outcome:
+        return None
+    if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]

@@ -16,6 +16,7 @@ from openmb.controller.registry import Session
 from openmb.interfaces import Route
 from openmb.netctl.embedded.control import badRequest, number, text
 from openmb.northbound.inquiries import InquiryVerbs
+from openmb.northbound.streams import StreamVerbs
 from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.operations.values import MoveReport
 from openmb.rpc.server import Notify, Verb
@@ -59,6 +60,7 @@ class NorthboundVerbs:
             "route": self.route,
             "unroute": self.unroute,
             **InquiryVerbs(controller).verbs,
+            **StreamVerbs(controller).verbs,
         }
 
     async def middleboxes(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:

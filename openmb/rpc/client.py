@@ -116,17 +116,19 @@ class RPCClient:
         self,
         verb: str,
         arguments: Mapping[str, Any],
-        timeout: float,  # noqa: ASYNC109 - on the clock passed, not asyncio's
+        timeout: float | None,  # noqa: ASYNC109 - on the clock passed, not asyncio's
         onNotice: OnNotice | None = None,
     ) -> Any:
         """
         Ask for C{verb}; the reply's result.
 
-        @param timeout: seconds to wait for connection and reply together.
+        @param timeout: seconds to wait for connection and reply together; None: for ever.
         @raise OperationError: the server refused, as it says; C{DISCONNECTED}: it cannot be reached or went away;
             C{DEADLINE}: no reply in time (the request may have been done all the same).
         """
         asked = Deferred.fromCoroutine(self._ask(verb, arguments, onNotice))
+        if timeout is None:
+            return await asked
         try:
             return await asked.addTimeout(timeout, self._clock)
         except DeferredTimeout as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from typing import Protocol as Seam
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -18,8 +19,16 @@ from zope.interface import implementer
 from openmb.errors import FrameTooLarge, OperationError, ProtocolError, Refusal
 from openmb.rpc.codec import Answer, Failure, LineReader, Notice, Request, Result, encode, parseRequest
 
-#: Tells the caller of progress; once the caller is gone it does nothing.
-Notify = Callable[[Mapping[str, Any]], None]
+
+class Notify(Seam):
+    """Tells the caller of progress; once the caller is gone it does nothing."""
+
+    def __call__(self, notice: Mapping[str, Any]) -> None:
+        """Send C{notice}."""
+
+    def whenFree(self) -> Deferred[None]:
+        """Fires when the caller takes more: at once, or when it has read what it was sent."""
+
 
 #: Does one request: arguments in, a result that JSON can carry out.
 Verb = Callable[[Mapping[str, Any], Notify], Awaitable[Any]]
@@ -41,14 +50,17 @@ class ServerProtocol(Protocol):
 
     log = Logger()
 
-    def __init__(self, verbs: Mapping[str, Verb], clock: IReactorTime, deadline: float) -> None:
-        self._verbs, self._clock, self._deadline = verbs, clock, deadline
+    def __init__(
+        self, verbs: Mapping[str, Verb], clock: IReactorTime, deadline: float, endless: frozenset[str] = frozenset()
+    ) -> None:
+        self._verbs, self._clock, self._deadline, self._endless = verbs, clock, deadline, endless
         self._reader = LineReader()
         self._unanswered: set[int] = set()
         self._underWay: dict[int, Deferred[Any]] = {}
         self._paused = False
         self._backlog = 0
         self._open = False
+        self._wanting: list[Deferred[None]] = []
 
     def connectionMade(self) -> None:
         """The caller is there: learn when it reads too slowly."""
@@ -77,6 +89,10 @@ class ServerProtocol(Protocol):
         """The caller has read everything."""
         self._paused = False
         self._backlog = 0
+        wanting, self._wanting = self._wanting, []
+        for each in wanting:
+            if not each.called:  # nor cancelled
+                each.callback(None)
 
     def stopProducing(self) -> None:
         """The connection closes; L{connectionLost} follows."""
@@ -90,7 +106,7 @@ class ServerProtocol(Protocol):
         self._unanswered.add(request.number)  # before it starts: it may send notices at once
         deferred = Deferred.fromCoroutine(self._perform(request))
         self._underWay[request.number] = deferred
-        if self._deadline > 0:
+        if self._deadline > 0 and request.verb not in self._endless:
             deferred.addTimeout(self._deadline, self._clock)
         deferred.addBoth(self._finish, request)
 
@@ -98,11 +114,21 @@ class ServerProtocol(Protocol):
         if request.verb not in self._verbs:
             known = ", ".join(sorted(self._verbs))
             raise OperationError(Refusal.BAD_REQUEST, f"no verb {request.verb!r}; there are: {known}")
-        return await self._verbs[request.verb](request.arguments, lambda notice: self._notify(request, notice))
+        return await self._verbs[request.verb](request.arguments, _Notices(self, request.number))
 
-    def _notify(self, request: Request, notice: Mapping[str, Any]) -> None:
-        if request.number in self._unanswered:
-            self._send(Notice(request.number, notice))
+    def notify(self, number: int, notice: Mapping[str, Any]) -> None:
+        """A notice of the request C{number}, unless it is answered."""
+        if number in self._unanswered:
+            self._send(Notice(number, notice))
+
+    def whenFree(self) -> Deferred[None]:
+        """See L{Notify}."""
+        free: Deferred[None] = Deferred()
+        if self._paused:
+            self._wanting.append(free)
+        else:
+            free.callback(None)
+        return free
 
     def _finish(self, result: Any, request: Request) -> None:
         self._unanswered.discard(request.number)
@@ -147,21 +173,42 @@ class ServerProtocol(Protocol):
         return transport
 
 
+class _Notices:
+    """The notices of one request."""
+
+    def __init__(self, caller: ServerProtocol, number: int) -> None:
+        self._caller, self._number = caller, number
+
+    def __call__(self, notice: Mapping[str, Any]) -> None:
+        self._caller.notify(self._number, notice)
+
+    def whenFree(self) -> Deferred[None]:
+        """See L{Notify}."""
+        return self._caller.whenFree()
+
+
 class ServerFactory(Factory):
     """
     Makes a L{ServerProtocol} for each caller.
 
     @param verbs: what can be asked for.
     @param deadline: seconds that one request may take; 0: without limit (the verbs have their own).
+    @param endless: verbs that take as long as their caller likes.
     """
 
     noisy = False
 
-    def __init__(self, verbs: Mapping[str, Verb], clock: IReactorTime, deadline: float = 3600.0) -> None:
-        self._verbs, self._clock, self._deadline = verbs, clock, deadline
+    def __init__(
+        self,
+        verbs: Mapping[str, Verb],
+        clock: IReactorTime,
+        deadline: float = 3600.0,
+        endless: frozenset[str] = frozenset(),
+    ) -> None:
+        self._verbs, self._clock, self._deadline, self._endless = verbs, clock, deadline, endless
 
     def buildProtocol(self, addr: IAddress | None) -> ServerProtocol:
         """A protocol for one more caller."""
-        protocol = ServerProtocol(self._verbs, self._clock, self._deadline)
+        protocol = ServerProtocol(self._verbs, self._clock, self._deadline, self._endless)
         protocol.factory = self
         return protocol

@@ -24,7 +24,8 @@ class ServerTests(SynchronousTestCase):
         self.cancelled = 0
         self.clock = Clock()
         verbs = {"echo": self.echo, "wait": self.wait, "refuse": self.refuse, "break": self.fail_, "set": self.set_}
-        self.protocol: ServerProtocol = ServerFactory(verbs, self.clock, deadline=5.0).buildProtocol(None)
+        factory = ServerFactory({**verbs, "stream": self.stream}, self.clock, 5.0, frozenset({"stream"}))
+        self.protocol: ServerProtocol = factory.buildProtocol(None)
         self.transport = StringTransport()
         self.protocol.makeConnection(self.transport)
 
@@ -39,6 +40,12 @@ class ServerTests(SynchronousTestCase):
         except CancelledError:
             self.cancelled += 1
             raise
+
+    async def stream(self, arguments: Mapping[str, Any], notify: Notify) -> Any:
+        for number in range(int(arguments["count"])):
+            notify({"number": number})
+            await notify.whenFree()
+        return await self.wait(arguments, notify)
 
     async def refuse(self, arguments: Mapping[str, Any], notify: Notify) -> Any:
         raise OperationError(Refusal.WRONG_STATE, "not now")
@@ -107,6 +114,31 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual([], self.answers())
         self.clock.advance(0.2)
         self.assertEqual([Failure(1, Refusal.DEADLINE, "wait took too long")], self.answers())
+
+    def test_endless(self) -> None:
+        """A verb that takes as long as its caller likes; it ends with the caller."""
+        self.ask(1, "stream", count=2)
+        self.clock.advance(1e9)
+        self.assertEqual([Notice(1, {"number": 0}), Notice(1, {"number": 1})], self.answers())
+        self.protocol.connectionLost()
+        self.assertEqual(1, self.cancelled)
+
+    def test_whenFree(self) -> None:
+        """A verb that waits for a slow caller goes on when the caller has read."""
+        self.protocol.pauseProducing()
+        self.ask(1, "stream", count=3)
+        self.assertEqual([Notice(1, {"number": 0})], self.answers())
+        self.protocol.resumeProducing()
+        self.assertEqual([Notice(1, {"number": 1}), Notice(1, {"number": 2})], self.answers())
+
+    def test_goneWhileFull(self) -> None:
+        """A slow caller that goes away: nothing is left of its verb."""
+        self.protocol.pauseProducing()
+        self.ask(1, "stream", count=3)
+        self.protocol.connectionLost()
+        self.protocol.resumeProducing()
+        self.assertEqual([], self.waiting)
+        self.assertEqual([], self.flushLoggedErrors())
 
     def test_callerGone(self) -> None:
         """Work for nobody is cancelled, and no timer stays."""

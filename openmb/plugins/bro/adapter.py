@@ -15,7 +15,7 @@ from openmb.packets.headers import Decoded, Kind
 from openmb.plugins.bro.core import BroCore
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
 from openmb.plugins.bro.tracking.tracker import Tracker
-from openmb.plugins.bro.transfer import adopt, exportSlots, importBatch, meetings
+from openmb.plugins.bro.transfer import adopt, exportSlots, importBatch, meetings, tailBytes
 from openmb.state.flowkey import flowKeys
 from openmb.state.headers import HeaderFieldList
 from openmb.state.records import RecordBatch
@@ -104,7 +104,9 @@ class BroAdapter(BroCore):
         """See C{IStateAdapter}."""
         self.check(flows)
         slots = self._own.table.select(flows)
-        marked = int(np.count_nonzero(self._own.table.marks[slots]))
-        return tuple(
-            CellUsage(layout.cell, len(slots), len(slots) * layout.size, marked) for layout in (SUPPORTING, REPORTING)
+        marked, count = int(np.count_nonzero(self._own.table.marks[slots])), len(slots)
+        tails, isEstimated = tailBytes(self._own, slots)
+        return (
+            CellUsage(SUPPORTING.cell, count, count * SUPPORTING.size + tails, marked, isEstimated),
+            CellUsage(REPORTING.cell, count, count * REPORTING.size, marked),
         )

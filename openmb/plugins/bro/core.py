@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
+from openmb.interfaces import Announce
+from openmb.plugins.bro.announcing import ANNOUNCEMENTS, Announcer
 from openmb.plugins.bro.configuration import SETTINGS, settingsAfter, treeOf
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
 from openmb.plugins.bro.reporting.locality import PRIVATE
@@ -19,17 +21,17 @@ from openmb.plugins.bro.settings import BroSettings as BroSettings
 from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.state.configuration import Configuration, Tree
 from openmb.state.headers import HeaderFieldList
-from openmb.state.plain import Silent
 
 #: Changes with every change of the rules by which records live and end.
 _RULES = b"bro connection rules 2"
 
 
-class BroCore(Silent):
+class BroCore:
     """The tables: the middlebox's own, and one of provisional records for each operation."""
 
     kind = "bro"
     nativeKey = "5-tuple"
+    announcements = ANNOUNCEMENTS
     layouts = tuple((layout.cell, layout.identifier, layout.version) for layout in (SUPPORTING, REPORTING))
 
     def __init__(self, settings: BroSettings) -> None:
@@ -57,6 +59,15 @@ class BroCore(Silent):
         self.governing = governingOf(settings)
         self.logs.adjust(settings.local, settings.patience)
         self._own.table.maximum = settings.maximumFlows
+
+    def listen(self, wanted: frozenset[str], announce: Announce) -> None:
+        """See C{IAnnouncer}."""
+        if not wanted:
+            self._own.reportTo(self.logs)
+            return
+        ids = ConnectionIDs(self.settings.uidKey)
+        announcer = Announcer(self.logs, ids, wanted, announce, self._own.endured)
+        self._own.reportTo(announcer, announcer.found)
 
     def _removable(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of C{slots} whose record neither an operation has marked nor a hand-over has frozen."""

@@ -25,6 +25,8 @@ from openmb.state.layout import RecordLayout
 from openmb.state.records import RecordBatch
 
 _TCP = 6
+#: Tails that are packed at most only to know their size: some milliseconds.
+TAILS_MEASURED = 256
 
 
 def exportSlots(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch, RecordBatch]:
@@ -52,14 +54,36 @@ def _names(layout: RecordLayout) -> tuple[Any, int, int]:
 def _tailsOf(tracker: Tracker, slots: NDArray[np.int64], rows: NDArray[Any]) -> list[bytes]:
     """The tails of these records; most have none."""
     tails = [b""] * len(slots)
-    holding = {int(place) for place in np.flatnonzero((rows["head"] >= 0).any(axis=1))}
+    for place in _holding(tracker, slots, rows["head"]):
+        tails[place] = _tailOf(tracker, int(slots[place]))
+    return tails
+
+
+def _holding(tracker: Tracker, slots: NDArray[np.int64], heads: NDArray[Any]) -> set[int]:
+    """The places in C{slots} of records that have a tail."""
+    holding = {int(place) for place in np.flatnonzero((heads >= 0).any(axis=1))}
     if tracker.conversations:
         holding.update(place for place, slot in enumerate(slots.tolist()) if slot in tracker.conversations)
-    for place in holding:
-        row, slot = tracker.table.rows[slots[place]], int(slots[place])
-        ranges = rangesOf(tracker.work, row, 0), rangesOf(tracker.work, row, 1)
-        tails[place] = packTail(Tail(ranges, tracker.conversations.get(slot)))
-    return tails
+    return holding
+
+
+def _tailOf(tracker: Tracker, slot: int) -> bytes:
+    row = tracker.table.rows[slot]
+    ranges = rangesOf(tracker.work, row, 0), rangesOf(tracker.work, row, 1)
+    return packTail(Tail(ranges, tracker.conversations.get(slot)))
+
+
+def tailBytes(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[int, bool]:
+    """
+    How many bytes the tails of the records in C{slots} have, and whether that is reckoned from some of them: packets
+    must not wait until all of many are packed.
+    """
+    holding = sorted(_holding(tracker, slots, tracker.table.rows["head"][slots]))
+    measured = holding[:: -(-len(holding) // TAILS_MEASURED)] if holding else []
+    size = sum(len(_tailOf(tracker, int(slots[place]))) for place in measured)
+    if len(measured) == len(holding):
+        return size, False
+    return round(size * len(holding) / len(measured)), True
 
 
 def importBatch(tracker: Tracker, batch: RecordBatch) -> None:

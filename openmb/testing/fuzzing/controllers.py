@@ -8,7 +8,7 @@ Nothing throws, nothing is logged as a failure, and once nobody says anything an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -118,7 +118,16 @@ class Programme:
         self.sessions: dict[str, Session] = {}
         self.controller = self._start()
         self._acts: tuple[Callable[[str, int, int], object], ...] = (
-            *(self._register, self._leave, self._move, self._switchOver, self._abort, self._stats, self._time),
+            *(
+                self._register,
+                self._leave,
+                self._move,
+                self._switchOver,
+                self._abort,
+                self._stats,
+                self._inquire,
+                self._time,
+            ),
             *(self._network, self._network, self._restart, self._disk),
             *([self._says] * 8),
         )
@@ -192,6 +201,18 @@ class Programme:
     def _stats(self, name: str, operation: int, how: int) -> None:
         self._wait(Deferred.fromCoroutine(self.controller.stats(name, FLOWS[how % len(FLOWS)])))
 
+    def _inquire(self, name: str, operation: int, how: int) -> None:
+        controller, subscriptions = self.controller, self.controller.subscriptions
+        asked: tuple[Coroutine[Any, Any, Any], ...] = (
+            *(controller.readConfig(name), controller.writeConfig(name, "a", ["x"]), controller.delConfig(name, "*")),
+            subscriptions.open(name if how & 8 else "*", (), FLOWS[how % len(FLOWS)]),
+        )
+        for place, each in enumerate(asked):
+            if place == how >> 6:
+                self._wait(Deferred.fromCoroutine(each))
+            else:
+                each.close()
+
     def _time(self, name: str, operation: int, how: int) -> None:
         self.clock.advance(TIMES[how % len(TIMES)])
 
@@ -227,6 +248,8 @@ def sayings(operation: int, number: int) -> tuple[m.Message, ...]:
         *(m.Merged(operation, 1, 2, 3, 4, 5), m.Deleted(operation, number, 1), m.WindowClosed(operation, 1, number)),
         *(m.Unmarked(operation, 1, number), m.Discarded(operation, number)),
         *(m.Refused(operation, 17 + number, refusal, "no"), m.StatsAnswer(operation, ())),
+        *(m.ConfigurationAnswer(operation, ()), m.Configured(operation, bytes([number]) * 32)),
+        *(m.EventsEnabled(operation), m.Events(operation, 100 * number, (m.Event("x", number, ()),))),
         *(m.StreamFrame(operation, side, number, m.StreamType.RECORDS, b"c", b"s"), m.Credit(operation, side, number)),
     )
 

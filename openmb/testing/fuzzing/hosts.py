@@ -161,6 +161,9 @@ class Programme:
             *(m.Hold(operation, TOKEN), m.Divert(operation, TOKEN), m.Commit(operation), m.SourceGone(operation)),
             *(m.Delete(operation, 100 * how), m.Close(operation), m.Stats(operation, FLOWS[how % len(FLOWS)])),
             *(m.Unmark(operation, how > 127), m.Discard(operation, how > 127)),
+            *(m.EnableEvents(operation, (), FLOWS[how % len(FLOWS)]), m.DisableEvents(operation)),
+            *(m.GetConfiguration(operation, "*"), m.DeleteConfiguration(operation, "*")),
+            m.SetConfiguration(operation, (m.ConfigurationEntry("flows/timeout", (str(how),)),)),
         )
         end.host.messageReceived(commands[how % len(commands)])
 

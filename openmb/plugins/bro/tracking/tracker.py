@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +52,10 @@ class IOutput(Protocol):
         """Rows about what one connection says, all or none."""
 
 
+#: Takes services of a connection that were recognised, at a time (nanoseconds).
+Found = Callable[[Identity, Sequence[int], int], None]
+
+
 class Tracker:
     """
     @param maximum: records at most.
@@ -66,6 +70,15 @@ class Tracker:
         self._ports = _PORTS.copy()
         self._failed: list[Failed] = []
         self._output = output
+        self._found: Found | None = None
+
+    def reportTo(self, output: IOutput, found: Found | None = None) -> None:
+        """From now on report to C{output}, and to C{found} each time that services are recognised."""
+        self._output, self._found = output, found
+
+    def endured(self, error: Exception) -> None:
+        """Something else than a parser or a log threw; see L{takeFailed}."""
+        self._threw(-1, error)
 
     def process(
         self, packets: Decoded, births: NDArray[np.uint64] | None, makeRoom: Callable[[int], None] | None = None
@@ -256,10 +269,13 @@ class Tracker:
         conversation = self.conversations.pop(piece.slot, None)
         if conversation is None:
             return
+        row = self.work.rows[piece.sequence]
+        before = row["services"].tolist() if self._found is not None else []
         try:
             conversation.removed(piece)
         finally:
-            self._name(self.work.rows[piece.sequence], conversation)
+            self._name(row, conversation)
+        self._tellFound(conversation, piece, row, before)
         if conversation.rows:
             self._report(conversation, piece)
 
@@ -268,6 +284,15 @@ class Tracker:
         """Write the services into a row."""
         names = conversation.services[:MOST_SERVICES]
         row["services"] = names + [Service.NONE] * (MOST_SERVICES - len(names))
+
+    def _tellFound(self, conversation: Conversation, piece: Piece, row: np.void, before: list[int]) -> None:
+        """Tell whoever wants to know which services are new since C{before}."""
+        if self._found is None:
+            return
+        new = [each for each in conversation.services if each not in before]
+        if new:
+            identity = Identity(piece.key.tolist(), piece.start, bool(row["swapped"]))
+            self._found(identity, new, piece.stamp)
 
     def _report(self, conversation: Conversation, piece: Piece) -> None:
         rows, conversation.rows = conversation.rows, []
@@ -281,13 +306,17 @@ class Tracker:
         conversation.settle()
         if conversation.rows:
             self._report(conversation, piece)
+        before: list[int] | None = None
         if conversation.renamed:
             conversation.renamed = False
+            before = row["services"].tolist()
             self._name(row, conversation)
         if conversation.turned:
             conversation.turned = False
             turnSlot(self.table.rows, slot)
             conversation.told = UNTOLD
+        if before is not None:
+            self._tellFound(conversation, piece, row, before)
         if conversation.interactive and row["timeout"] < TIMEOUT_INTERACTIVE:
             row["timeout"] = TIMEOUT_INTERACTIVE
         if conversation.isOver:

@@ -1,0 +1,1 @@
+``openmb events --follow`` shows what middleboxes announce, one JSON object a line, selected by middlebox, event and flows; whoever is slow misses the oldest and is told how many. Bro announces connections that end, services found, HTTP requests and DNS queries; while nobody listens this costs nothing. ``openmb stats`` counts what hangs on connections too.
