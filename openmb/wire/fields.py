@@ -250,6 +250,8 @@ class AnyDatum(Construct):
         if obj is None:
             Int8ul._build(0, stream, context, path)
             return obj
+        if type(obj) not in self._forms:
+            raise ValidationError(f"{obj!r} is no value of an event", path)
         tag, form = self._forms[type(obj)]
         Int8ul._build(tag, stream, context, path)
         form._build(obj, stream, context, path)

@@ -17,7 +17,12 @@ from openmb.wire.formats import BY_CLASS, CATALOGUE, HEADER, STREAM_BODY
 from openmb.wire.framing import HEADER_SIZE, Deframer, Frame, Header, parseHeader
 from openmb.wire.messages import (
     Committed,
+    ConfigurationEntry,
     Credit,
+    EnableEvents,
+    Event,
+    EventField,
+    Events,
     Goodbye,
     Hello,
     Message,
@@ -25,6 +30,7 @@ from openmb.wire.messages import (
     Peer,
     Prepare,
     Refused,
+    SetConfiguration,
     Side,
     StreamFrame,
     StreamType,
@@ -256,3 +262,34 @@ class HostileTests(SynchronousTestCase):
     def test_frameBody(self) -> None:
         frame = Frame(Header(MessageType.PREPARED, 2, 1, 0), bytes(HEADER_SIZE) + b"ab")
         self.assertEqual(frame.body, b"ab")
+
+    def test_valuesOfEvents(self) -> None:
+        """Types that do not travel, numbers too large, fractions of nothing; and unknown types in what comes."""
+        for bad in (b"bytes", 1 << 63, -(1 << 63) - 1, float("nan"), float("inf"), (1,)):
+            with self.assertRaises(ProtocolError, msg=repr(bad)):
+                encode(Events(1, 0, (Event("x", 0, (EventField("y", bad),)),)))  # type: ignore[arg-type]
+        good = encode(Events(1, 0, (Event("x", 0, (EventField("y", None),)),)))
+        self.assertRefused(good[:-1] + b"\5", "not the type of a value")
+        self.assertRefused(self.reframed(good, good[HEADER_SIZE:-1] + b"\2" + b"\xff" * 8), "not finite")
+        self.assertRefused(self.reframed(good, good[HEADER_SIZE:-1] + b"\3\2"), "neither 0 nor 1")
+
+    def test_keysAndNamesThatAreNone(self) -> None:
+        """Keys of configurations, names of events and fields."""
+        for key in ("", "/", "a/", "/a", "a//b", "a b", "é", "*", "a/*", "x" * 256, "a\n", ".", "-a", "a/.."):
+            with self.assertRaises(ProtocolError, msg=key):
+                encode(SetConfiguration(1, (ConfigurationEntry(key, ()),)))
+        for name in ("", "A", "1", "-a", "a b", "a\n", "x" * 65, "é"):
+            with self.assertRaises(ProtocolError, msg=name):
+                encode(EnableEvents(1, (name,), ""))
+            with self.assertRaises(ProtocolError, msg=name):
+                encode(Events(1, 0, (Event("x", 0, (EventField(name, None),)),)))
+
+    def test_tooMany(self) -> None:
+        """Fields of an event, values of a key, keys."""
+        for bad in (
+            Events(1, 0, (Event("x", 0, (EventField("y", None),) * 33),)),
+            SetConfiguration(1, (ConfigurationEntry("a", ("",) * 4097),)),
+            SetConfiguration(1, (ConfigurationEntry("a", ()),) * 4097),
+        ):
+            with self.assertRaises(ProtocolError):
+                encode(bad)
