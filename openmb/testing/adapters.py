@@ -21,7 +21,6 @@ from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
-from openmb.state.announcements import Announced
 from openmb.state.headers import EVERYTHING, HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell
@@ -138,44 +137,6 @@ class StateAdapterTestsMixin(_Base):
     def keys(self, batches: Sequence[RecordBatch]) -> list[bytes]:
         """The native keys of the supporting records."""
         return [key.tobytes() for batch in batches if batch.cell is FIRST for key in batch.keys]
-
-    # -- what is configured, and announced
-
-    def test_configuration(self) -> None:
-        """The whole tree written back changes nothing; what governs records follows what the schema says of it."""
-        middlebox = self.makeMiddlebox()
-        configuration, before = middlebox.configuration, middlebox.governing
-        tree = dict(configuration.tree)
-        self.assertEqual({setting.key for setting in configuration.schema}, set(tree))
-        middlebox.configure(configuration.changed(tree))
-        self.assertEqual((tree, before), (configuration.tree, middlebox.governing))
-        middlebox.configure(configuration.reset("*"))
-        self.assertEqual((tree, before), (configuration.tree, middlebox.governing))
-
-    def test_listening(self) -> None:
-        """Who listens hears what was declared, and changes nothing of the output; nobody hears after that."""
-        quiet = self.finished(self.fed(self.traffic()))
-        middlebox, heard = self.makeMiddlebox(), list[Announced]()
-        known = {each.name: each for each in middlebox.announcements}
-        middlebox.listen(frozenset(known), heard.extend)
-        self.feed(middlebox, self.traffic())
-        self.assertEqual(quiet, self.finished(middlebox))
-        self.assertEqual([], [each for each in heard if not known[each.name].fits(each.values)])
-        self.assertEqual(bool(known), bool(heard))
-        middlebox, heard = self.makeMiddlebox(), []
-        middlebox.listen(frozenset(known), heard.extend)
-        middlebox.listen(frozenset(), heard.extend)
-        self.feed(middlebox, self.traffic())
-        self.finished(middlebox)
-        self.assertEqual([], heard)
-
-    def test_nothingAnnouncedTwice(self) -> None:
-        """Re-processing says nothing: the source has said it."""
-        source, destination, heard = self.makeMiddlebox(), self.makeMiddlebox(), list[Announced]()
-        destination.listen(frozenset(each.name for each in destination.announcements), heard.extend)
-        self.put(destination, self.exported(source))
-        destination.reprocess(OPERATION, self.decode(self.traffic()))
-        self.assertEqual([], heard)
 
     # -- what it is
 

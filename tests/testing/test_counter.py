@@ -5,12 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.interfaces import IMiddlebox
-from openmb.testing.adapters import StateAdapterTestsMixin
+from openmb.testing.conformance import MiddleboxTestsMixin
 from openmb.testing.simulation.kinds import CounterKind
 from openmb.testing.simulation.oracle import Row
 
 
-class CounterAdapterTests(StateAdapterTestsMixin, SynchronousTestCase):
+class CounterAdapterTests(MiddleboxTestsMixin, SynchronousTestCase):
     """Conformance of C{CounterMiddlebox}."""
 
     idleSeconds = 2.0

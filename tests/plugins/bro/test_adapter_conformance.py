@@ -5,12 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.interfaces import IMiddlebox
-from openmb.testing.adapters import StateAdapterTestsMixin
+from openmb.testing.conformance import MiddleboxTestsMixin
 from openmb.testing.simulation.kinds import BroKind
 from openmb.testing.simulation.oracle import Row
 
 
-class BroAdapterTests(StateAdapterTestsMixin, SynchronousTestCase):
+class BroAdapterTests(MiddleboxTestsMixin, SynchronousTestCase):
     """Conformance of C{BroMiddlebox}."""
 
     def setUp(self) -> None:
