@@ -71,6 +71,8 @@ class RowLog:
     @param counts: the columns that count packets.
     """
 
+    takesText = False
+
     def __init__(
         self, name: str, protocol: int | None, emit: Callable[[Row], None], counts: tuple[int, ...] = ()
     ) -> None:

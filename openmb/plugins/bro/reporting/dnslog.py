@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openmb.plugins.bro.analyzers.dns.names import NETBIOS_PORT, SRV, className, codeName, opcodeName, typeName
+from openmb.plugins.bro.analyzers.dns.names import NETBIOS_PORT, className, codeName, opcodeName, queryTypeName
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.reporting.connections import BEGINNING
 from openmb.plugins.bro.reporting.logs import Column, Value
@@ -45,7 +45,7 @@ def dnsValues(row: DNSRow, uid: str, ends: Sequence[Value]) -> list[Value]:
     @param uid: the connection's.
     @param ends: the connection's originator, its port, the responder, its port.
     """
-    _, first, _, second = ends
+    first, second = (port if isinstance(port, int) else 0 for port in (ends[1], ends[3]))
     group, kind, code = row.queryClass, row.queryType, row.code
     return [
         row.stamp // 1000,
@@ -58,7 +58,7 @@ def dnsValues(row: DNSRow, uid: str, ends: Sequence[Value]) -> list[Value]:
         group,
         None if group is None else className(group),
         kind,
-        None if kind is None else "NBSTAT" if kind == SRV and second == NETBIOS_PORT else typeName(kind),
+        None if kind is None else queryTypeName(kind, second),
         code,
         None if code is None else codeName(code),
         row.authoritative,

@@ -28,9 +28,9 @@ class PlainLines:
 
     suffix = ""
 
-    def encode(self, text: str) -> bytes:
+    def encode(self, lines: bytes) -> bytes:
         """Whole lines as they are written."""
-        return text.encode()
+        return lines
 
     def written(self, data: bytes, taken: int) -> int:
         """How many lines are whole with the first C{taken} bytes of C{data}, which come next."""
@@ -66,10 +66,10 @@ class ZippedLines:
         self._members: deque[tuple[int, int]] = deque()  # bytes that are not written, and lines, of each member
         self._taken = 0  # bytes of the first one that are written
 
-    def encode(self, text: str) -> bytes:
+    def encode(self, lines: bytes) -> bytes:
         """As L{PlainLines.encode}."""
-        member = gzip.compress(text.encode(), self._level, mtime=0)
-        self._members.append((len(member), text.count("\n")))
+        member = gzip.compress(lines, self._level, mtime=0)
+        self._members.append((len(member), lines.count(b"\n")))
         return member
 
     def written(self, data: bytes, taken: int) -> int:

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from openmb.errors import ConfigurationError
 from openmb.state.addresses import Network, addressNumber
 
@@ -22,6 +25,8 @@ _FOUR = (
     "255.255.255.255/32"
 )
 _SIX = "::/128 ::1/128 64:ff9b:1::/48 100::/64 2001::/23 2001:2::/48 2001:db8::/32 fc00::/7 fe80::/10 fec0::/10"
+
+_ALL, _HALF = (1 << 128) - 1, (1 << 64) - 1
 
 
 def _four(network: ipaddress.IPv4Network) -> tuple[int, int]:
@@ -61,6 +66,13 @@ class LocalNetworks:
     def text(self) -> bytes:
         """The same for the same networks only."""
         return repr(self._prefixes).encode()
+
+    @property
+    def words(self) -> NDArray[np.uint64]:
+        """The networks for kernels: C{uint64[n, 4]}, two words of the prefix, two of the mask."""
+        networks = [(prefix << shift, _ALL >> shift << shift) for shift, prefix in self._prefixes]
+        words = [(prefix >> 64, prefix & _HALF, mask >> 64, mask & _HALF) for prefix, mask in networks]
+        return np.array(words, np.uint64).reshape(-1, 4)
 
     def _find(self, high: int, low: int) -> bool | None:
         """Is the address of these two words local? None if there are no local networks."""

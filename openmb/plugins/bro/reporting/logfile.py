@@ -8,8 +8,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from itertools import chain, count
+from itertools import chain, count, pairwise
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from openmb.errors import OutputFailed
 from openmb.plugins.bro.reporting.encoding import encodingOf
@@ -39,11 +42,11 @@ class LogFile:
     ) -> None:
         self._again, self._rotation = append, rotation
         self._period: int | None = None  # of the rows that come now
-        self._earlier: deque[tuple[list[str], int]] = deque()  # rows before them that are not written, with theirs
+        self._earlier: deque[tuple[list[bytes], int]] = deque()  # rows before them that are not written, with theirs
         self._encoding, self._path = encodingOf(level), path
         self._file = None if directory is None else directory / f"{path}.log{self._encoding.suffix}"
         self._format = (JSONFormat if asJSON else TSVFormat)(path, columns)
-        self._rows: list[str] = []
+        self._rows: list[bytes] = []  # one or more whole rows each
         self._unwritten = b""  # what the operating system has not taken yet, to the byte
         self._descriptor: int | None = None
         self._written = self._lines = 0  # rows that are written; lines since then, those that are no rows below 0
@@ -56,15 +59,37 @@ class LogFile:
 
         @param times: microseconds, by which logs are rotated; None: those in the first column.
         """
+        if self._file is None:
+            self.count += len(rows)
+            return
+        lines = [self._format.row(values).encode() for values in rows]
+        self.writeLines(lines, [_timeOf(values) for values in rows] if times is None and self._rotation else times)
+
+    def writeLines(self, lines: list[bytes], times: Sequence[int] | None) -> None:
+        """Take rows that are formatted; C{times} as in L{writeAll}, needed only by logs that are rotated."""
         if self._file is not None:
-            lines = [self._format.row(values) for values in rows]
-            if self._rotation:
-                self._sort(lines, [_timeOf(values) for values in rows] if times is None else times)
+            if self._rotation and times is not None:
+                self._sort(lines, times)
             else:
                 self._rows += lines
-        self.count += len(rows)
+        self.count += len(lines)
 
-    def _sort(self, lines: list[str], times: Sequence[int]) -> None:
+    def writeBlock(self, block: bytes, ends: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+        """Take rows that are formatted and lie in one block; C{ends}: the place behind each."""
+        if self._rotation:
+            places = [0, *ends.tolist()]
+            self.writeLines([block[begin:end] for begin, end in pairwise(places)], times.tolist())
+            return
+        if self._file is not None:
+            self._rows.append(block)
+        self.count += len(ends)
+
+    @property
+    def takesText(self) -> bool:
+        """Are its rows tab-separated, for who formats them himself, and does anybody read them?"""
+        return self._file is not None and isinstance(self._format, TSVFormat)
+
+    def _sort(self, lines: list[bytes], times: Sequence[int]) -> None:
         """Keep lines apart that come into different files; the time never goes back."""
         for line, now in zip(lines, times, strict=True):
             period = now // self._rotation
@@ -82,9 +107,9 @@ class LogFile:
 
     def _frame(self, text: str) -> None:
         """Lines that are no rows; every row so far is either written or comes after them."""
-        left = len(self._rows) + sum(len(rows) for rows, _period in self._earlier)
-        self._written, self._lines = self.count - left, -text.count("\n")
-        self._unwritten += self._encoding.encode(text)
+        left = chain(self._rows, *(rows for rows, _period in self._earlier))
+        self._written, self._lines = self.count - sum(row.count(b"\n") for row in left), -text.count("\n")
+        self._unwritten += self._encoding.encode(text.encode())
 
     def flush(self) -> None:
         """
@@ -100,12 +125,12 @@ class LogFile:
             self._earlier.popleft()
         self._write(self._rows)
 
-    def _write(self, rows: list[str]) -> None:
+    def _write(self, rows: list[bytes]) -> None:
         """Rows, and what was left before them; they are taken off the list as soon as they are among what is left."""
         if rows:
             if self._descriptor is None:
                 self._open()
-            self._unwritten += self._encoding.encode("".join(rows))
+            self._unwritten += self._encoding.encode(b"".join(rows))
             rows.clear()
         while self._unwritten and self._descriptor is not None:
             try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from openmb.plugins.bro.reporting.dnslog import DNS_COLUMNS, dnsValues
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.logfile import LogFile
 from openmb.plugins.bro.reporting.logs import Column, Scalar, Value
+from openmb.plugins.bro.reporting.messagetext import queryLine, requestLine
+from openmb.plugins.bro.reporting.rowtext import RowText
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
-from openmb.plugins.bro.tracking.identity import Identity, endpoints
+from openmb.plugins.bro.tracking.identity import WORDS, Identity, endpoints, portsOf
 
 _OF_FILES = ("fuids", "filenames", "mime_types")
 
@@ -100,7 +103,9 @@ class BroLogs:
         level: int = 0,
         patience: float = 0.0,
     ) -> None:
-        self._ids, self._local = ids, local
+        self._ids, self._local, self._text = ids, local, RowText(ids, local)
+        # a connection's rows come soon after each other
+        self._connectionText = lru_cache(maxsize=8192)(self._findText)
         self._patience, self._flushed = patience, time.monotonic()
         self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append, rotation, level)
         self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation, level)
@@ -112,18 +117,43 @@ class BroLogs:
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log, all or none."""
-        self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)), rows["last"].tolist())
+        ready = self._text.format(keys, rows) if self.conn.takesText else None
+        if ready is None:
+            self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)), rows["last"].tolist())
+        else:
+            self.conn.writeBlock(*ready, rows["last"])
 
     def messages(self, identity: Identity, rows: list[HTTPRow | DNSRow]) -> None:
         """Rows of http.log and dns.log."""
+        requests = [row for row in rows if isinstance(row, HTTPRow)]
+        queries = [row for row in rows if isinstance(row, DNSRow)]
+        if self.http.takesText:
+            connection = self._connectionText(identity.key, identity.start, identity.swapped)
+            ports = portsOf(identity.words, identity.swapped)
+            asked = [requestLine(row, connection) for row in requests]
+            looked = [queryLine(row, connection, ports) for row in queries]
+            self.http.writeLines(asked, [row.stamp // 1000 for row in requests])
+            self.dns.writeLines(looked, [row.stamp // 1000 for row in queries])
+        else:
+            self._values(identity, requests, queries)
+
+    def _findText(self, key: bytes, start: int, swapped: bool) -> bytes:
+        """Id and ends of a connection as they stand in every row about it, a tab after each."""
+        fields = [self._ids.identify(key, start)]
+        for high, low, port in endpoints(WORDS.unpack(key), swapped):
+            fields += [addressText(high, low), str(port)]
+        return "\t".join([*fields, ""]).encode()
+
+    def _values(self, identity: Identity, requests: list[HTTPRow], queries: list[DNSRow]) -> None:
+        """The same for logs whose format wants values."""
         uid = self._ids.identify(identity.key, identity.start)
         ends: list[Value] = []
         for high, low, port in endpoints(identity.words, identity.swapped):
             ends += [addressText(high, low), port]
-        requests = [[row.stamp // 1000, uid, *ends, *columnsOf(row)] for row in rows if isinstance(row, HTTPRow)]
-        queries = [dnsValues(row, uid, ends) for row in rows if isinstance(row, DNSRow)]
-        self.http.writeAll(requests)
-        self.dns.writeAll(queries)
+        asked: list[list[Value]] = [[row.stamp // 1000, uid, *ends, *columnsOf(row)] for row in requests]
+        looked = [dnsValues(row, uid, ends) for row in queries]
+        self.http.writeAll(asked)
+        self.dns.writeAll(looked)
 
     def flush(self) -> None:
         """

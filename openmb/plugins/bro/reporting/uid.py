@@ -13,11 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from openmb.errors import ConfigurationError
+from openmb.plugins.bro.reporting.uidkernel import DIGEST, seedOf
 
 #: The hash key when none is given: right for off-line runs, where ids need only be unique, not unpredictable.
 DEFAULT_KEY = b"openmb bro uid key 1"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LEAST, _MOST = 8, 64
+_PERSON = b"openmb-bro-uid"
 
 
 #: Two digits at a time, least significant first.
@@ -60,10 +62,12 @@ class ConnectionIDs:
     Makes the ids of one deployment.
 
     @ivar identify: the id of the connection of a native key (40 bytes) that began at a time (microseconds).
+    @ivar seed: what kernels that make ids begin with.
     """
 
     def __init__(self, key: bytes = DEFAULT_KEY) -> None:
-        self._base = hashlib.blake2b(key=key, digest_size=12, person=b"openmb-bro-uid")
+        self.seed = seedOf(key, _PERSON)
+        self._base = hashlib.blake2b(key=key, digest_size=DIGEST, person=_PERSON)
         # a connection's rows in several logs come soon after each other
         self.identify = lru_cache(maxsize=8192)(self._identify)
 

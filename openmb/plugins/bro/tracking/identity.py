@@ -8,7 +8,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_KEY = struct.Struct("<5Q")
+#: A native key's five words as its 40 bytes.
+WORDS = struct.Struct("<5Q")
 
 #: One end of a connection: the words of its address, and its port.
 End = tuple[int, int, int]
@@ -18,6 +19,12 @@ def endpoints(words: Sequence[int], swapped: bool | int) -> tuple[End, End]:
     """Originator and responder, from the five words of a native key; C{swapped}: the originator is its endpoint b."""
     first = (words[0], words[1], words[4] & 0xFFFF)
     second = (words[2], words[3], (words[4] >> 16) & 0xFFFF)
+    return (second, first) if swapped else (first, second)
+
+
+def portsOf(words: Sequence[int], swapped: bool | int) -> tuple[int, int]:
+    """Only the ports of L{endpoints}."""
+    first, second = words[4] & 0xFFFF, (words[4] >> 16) & 0xFFFF
     return (second, first) if swapped else (first, second)
 
 
@@ -38,4 +45,4 @@ class Identity:
     @property
     def key(self) -> bytes:
         """The native key's 40 bytes."""
-        return _KEY.pack(*self.words)
+        return WORDS.pack(*self.words)

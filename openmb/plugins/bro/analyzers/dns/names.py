@@ -54,6 +54,11 @@ def typeName(number: int) -> str:
     return _TYPES.get(number) or f"query-{number}"
 
 
+def queryTypeName(number: int, port: int) -> str:
+    """The type that a query asks for, when it goes to C{port}: NetBIOS has its own."""
+    return "NBSTAT" if number == SRV and port == NETBIOS_PORT else typeName(number)
+
+
 def codeName(number: int) -> str:
     """A response code (four bits), as C{NXDOMAIN}."""
     return _CODES.get(number) or f"unassigned-{number}"
