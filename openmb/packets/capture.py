@@ -1,11 +1,11 @@
 """
-Capture files: pcap, memory-mapped, and pcapng.
+Capture files: pcap, read block by block, and pcapng.
 """
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
@@ -16,8 +16,8 @@ from openmb.errors import CaptureError
 from openmb.packets.batch import PacketBatch
 from openmb.packets.nextgen import PcapngCapture, isPcapng
 from openmb.packets.pcap import (
+    FILLED,
     HEADER_LENGTH,
-    INCOMPLETE,
     LARGEST_PACKET,
     NONSENSE,
     PcapHeader,
@@ -26,6 +26,10 @@ from openmb.packets.pcap import (
     scanRecords,
 )
 from openmb.packets.pipe import openPipe
+
+#: Bytes read at one time: some thousand packets, which the processor's cache still holds when they are processed; a
+#: record always fits.
+_BLOCK = 2 << 20
 
 
 class Capture(Protocol):
@@ -49,26 +53,35 @@ class Capture(Protocol):
 
 
 class PcapCapture:
-    """A memory-mapped pcap file: its batches share the mapping, nothing is copied."""
+    """
+    A pcap file, read block by block; the batches of a block share it, nothing is copied.
 
-    def __init__(self, path: Path, data: NDArray[np.uint8], header: PcapHeader) -> None:
+    Reading costs a third of mapping, whose pages are met one by one, and the memory does not grow with the file.
+    """
+
+    def __init__(self, path: Path, header: PcapHeader) -> None:
         self.path = path
         self.header = header
         self.remarks: list[str] = []
-        self._data = data
 
     def batches(self, limit: int = 4096) -> Iterator[PacketBatch]:
         """See L{Capture.batches}."""
-        start, ending = HEADER_LENGTH, None
-        while ending != INCOMPLETE:
-            scan = scanRecords(self._data, start, self.header, limit, LARGEST_PACKET)
-            if len(scan.batch):
-                yield scan.batch
-            start, ending = scan.end, scan.ending
-            if ending == NONSENSE:
-                raise CaptureError(f"{self.path}: the record at byte {start} claims more than {LARGEST_PACKET} bytes")
-        if start < len(self._data):
-            self.remarks.append(f"the last record, at byte {start}, is cut off and was left out")
+        place, left = HEADER_LENGTH, np.empty(0, np.uint8)
+        with _opened(self.path) as file:
+            file.seek(HEADER_LENGTH)
+            while len(block := _readBlock(file, left)) > len(left):
+                start, ending = 0, FILLED
+                while ending == FILLED:
+                    scan = scanRecords(block, start, self.header, limit, LARGEST_PACKET)
+                    if len(scan.batch):
+                        yield scan.batch
+                    start, ending = scan.end, scan.ending
+                place, left = place + start, block[start:]
+                if ending == NONSENSE:
+                    text = f"the record at byte {place} claims more than {LARGEST_PACKET} bytes"
+                    raise CaptureError(f"{self.path}: {text}")
+        if len(left):
+            self.remarks.append(f"the last record, at byte {place}, is cut off and was left out")
 
 
 def openCapture(path: str | Path) -> Capture:
@@ -81,8 +94,10 @@ def openCapture(path: str | Path) -> Capture:
     stream = openPipe(place)
     if stream is not None:
         return stream
-    data = _mapFile(place)
-    start = data[:HEADER_LENGTH].tobytes()
+    with _opened(place) as file:
+        start = _readBlock(file, np.empty(0, np.uint8), HEADER_LENGTH).tobytes()
+    if not start:
+        raise CaptureError(f"{place} is empty")
     if isPcapng(start):
         return PcapngCapture(place)
     if not isPcap(start):
@@ -90,15 +105,22 @@ def openCapture(path: str | Path) -> Capture:
     header = parsePcapHeader(start)
     if header is None:
         raise CaptureError(f"{place} is not a capture: its header is cut off or not of pcap version 2")
-    return PcapCapture(place, data, header)
+    return PcapCapture(place, header)
 
 
-def _mapFile(path: Path) -> NDArray[np.uint8]:
-    """The contents of a file, mapped into memory as long as the array or a part of it lives."""
+def _opened(path: Path) -> BufferedReader:
     try:
-        with open(path, "rb") as file:
-            if file.seek(0, 2) == 0:
-                raise CaptureError(f"{path} is empty")
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        return open(path, "rb")
     except OSError as error:
         raise CaptureError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _readBlock(file: BufferedReader, left: NDArray[np.uint8], size: int = _BLOCK) -> NDArray[np.uint8]:
+    """C{left} and what follows in the file, C{size} bytes in all if there are so many."""
+    block = np.empty(size, np.uint8)
+    block[: len(left)] = left
+    try:
+        count = file.readinto(block[len(left) :].data)
+    except OSError as error:
+        raise CaptureError(f"cannot read {file.name}: {error.strerror or error}") from error
+    return block[: len(left) + count]

@@ -127,7 +127,7 @@ def _isOrdinary(row: Any) -> Truth:
     """Does the record hold nothing that would have to be escaped?"""
     count = np.int64(row["letters"])
     odd = count > HISTORY_LIMIT
-    for i in range(min(count, HISTORY_LIMIT)):
+    for i in range(min(count, np.int64(HISTORY_LIMIT))):
         odd |= not _LETTERS[row["history"][i]]
     for i in range(MOST_SERVICES):
         odd |= row["services"][i] >= len(_SERVICES)
