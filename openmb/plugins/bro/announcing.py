@@ -16,6 +16,7 @@ from openmb.interfaces import Announce
 from openmb.plugins.bro.analyzers.dns.names import codeName, typeName
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.fastpath.lanes import Lanes
 from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, connectionRows
 from openmb.plugins.bro.reporting.logs import readable
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
@@ -119,6 +120,10 @@ class Announcer:
         self._output.messages(identity, rows)
         if self._wanted & {HTTP_REQUEST.name, DNS_QUERY.name}:
             self._tell(lambda: [one for row in rows if (one := self._said(identity, row)) is not None])
+
+    def requests(self, lanes: Lanes, rows: NDArray[np.int32]) -> None:
+        """See C{IOutput}; while somebody listens, no connection is on the fast path, and no row comes from there."""
+        self._output.requests(lanes, rows)
 
     def found(self, identity: Identity, services: Sequence[int], stamp: int) -> None:
         """C{services} were recognised, at C{stamp} (nanoseconds)."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
@@ -16,6 +17,7 @@ from openmb.plugins.bro.adapter import BroAdapter
 from openmb.plugins.bro.analyzers.http.inflate import Inflater
 from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.engine import BroEngine
+from openmb.plugins.bro.fastpath.warming import warmUp as warmUpFastPath
 from openmb.plugins.bro.options import BroOptions, settingsOf
 from openmb.state.headers import HeaderFieldList
 
@@ -46,8 +48,10 @@ class BroPlugin:
 
 
 def warmUp() -> None:
-    """Compile the kernels: one SYN that is tracked, moved to another middlebox, and reported there; one body."""
+    """Compile the kernels: one SYN that is tracked, moved to another middlebox, and reported there; one body; rows."""
     Inflater().feed(b"\x78")
+    warmUpFastPath()
+    RowText(ConnectionIDs()).format(np.zeros((0, 5), np.uint64), np.zeros(0, ROW))
     octets = bytes.fromhex("4500002800000000400600000a0000010a00000204000050000000010000000050020200") + bytes(4)
     packets = Decoder(checksums=False).decode(packetBatch([octets], [1], link=101))
     source, destination = BroMiddlebox(BroSettings()), BroMiddlebox(BroSettings())

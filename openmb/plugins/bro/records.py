@@ -74,7 +74,7 @@ ConnectionRecord = Struct(
     "finished" / Int8ul * "the end of the connection was reported",
     "analyzer" / Int8ul * "the service of the responder's port, 0 for none",
     "inspect" / Int8ul * "somebody reads this connection's data",
-    "urgent" / Int8ul * "what is read may change how the next packet is counted",
+    "urgent" / Int8ul * "what is read may change how a packet that comes soon is counted: an Urgency",
     "first" / _Pair8 * "what a direction's first byte may be the beginning of; 0 before it",
     "messageSeen" / Int8ul * "the analyser has seen its first message",
     "tcp" / Int8ul * "1 for a TCP connection",

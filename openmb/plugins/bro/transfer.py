@@ -19,6 +19,7 @@ from openmb.plugins.bro.tails import Tail, hangRanges, packTail, parseTail, rang
 from openmb.plugins.bro.tracking.expiry import isExpired
 from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, NEVER, EndpointState
 from openmb.plugins.bro.tracking.tracker import Tracker, surroundingsOf
+from openmb.plugins.bro.tracking.urgency import Urgency
 from openmb.plugins.bro.tracking.work import reserveRanges
 from openmb.state.flowkey import FLOW_KEY
 from openmb.state.layout import RecordLayout
@@ -32,6 +33,7 @@ TAILS_MEASURED = 256
 def exportSlots(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch, RecordBatch]:
     """The supporting and the reporting part of the records in C{slots}."""
     # as bytes: numpy would leave the padding of copied rows as it finds the memory, and that would leave the process
+    tracker.leave(slots)
     octets = tracker.table.arrays.octets[slots]
     rows = octets.view(ROW).reshape(len(slots))
     tails = _tailsOf(tracker, slots, rows)
@@ -131,7 +133,7 @@ def hangTail(tracker: Tracker, slot: int, tail: Tail) -> None:
     for side in range(2):
         hangRanges(tracker.work, tracker.table.rows[slot], side, tail.ranges[side])
     if tail.conversation is not None:
-        tracker.conversations[slot] = tail.conversation
+        tracker.hang(slot, tail.conversation)
         for agreed in tail.conversation.agreed:
             tracker.agree(agreed, agreed.until - LIFETIME)
 
@@ -177,7 +179,8 @@ def _checkSupporting(records: NDArray[Any], keys: NDArray[np.uint8]) -> None:
     _accept(bool((records["head"] == -1).all() and (records["blocks"] == 0).all()), "ranges outside the tail")
     _accept(bool((records["swapped"] <= 1).all()), "an orientation that does not exist")
     _accept(bool((records["analyzer"] <= max(Service)).all()), "a service that does not exist")
-    _accept(bool((records["inspect"] <= 1).all() and (records["urgent"] <= 1).all()), "a mark that does not exist")
+    _accept(bool((records["inspect"] <= 1).all()), "a mark that does not exist")
+    _accept(bool((records["urgent"] <= max(Urgency)).all()), "an urgency that does not exist")
     _accept(bool((records["state"] <= max(EndpointState)).all()), "an endpoint state that does not exist")
     _accept(
         all(_isTime(records[name]) for name in ("deadline", "partialClose", "attempt", "timeout")),
@@ -217,6 +220,7 @@ def adopt(own: Tracker, provisional: Tracker) -> int:
         own.take(provisional)
         return len(own.table)
     slots = provisional.table.slots()
+    provisional.leave(slots)
     rows = provisional.table.rows[slots]
     places = own.table.insert(provisional.table.keys[slots])
     own.table.rows[places] = rows
@@ -230,6 +234,7 @@ def adopt(own: Tracker, provisional: Tracker) -> int:
         hangTail(own, int(places[place]), Tail(ranges, None))
     if provisional.conversations:
         moved = dict(zip(slots.tolist(), places.tolist(), strict=True))
-        own.conversations.update({moved[slot]: one for slot, one in provisional.conversations.items()})
+        for slot, conversation in provisional.conversations.items():
+            own.hang(moved[slot], conversation)
     own.learn(provisional)
     return len(slots)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.middlebox.stream import LARGEST
@@ -23,7 +22,6 @@ from tests.plugins.bro.running import EVERYTHING, makeBro
 from tests.plugins.bro.wire import ACK, BEGIN, CLIENT, SERVER, SYN, tcp
 
 PIECE = 1400
-NO_KEY = np.zeros(5, np.uint64)
 
 
 def client(position: int, data: bytes, acknowledgement: int = 1) -> bytes:
@@ -97,7 +95,7 @@ class HeldTests(SynchronousTestCase):
 
     def piece(self, kind: int, sequence: int, length: int) -> Piece:
         """A piece of the originator's data."""
-        return Piece(1, sequence, 0, 0, 1, 1, 0, 0, 0, length, kind, 0, Service.HTTP, 0, 0, 1, 0, NO_KEY)
+        return Piece(1, sequence, 0, 0, 1, 1, 0, 0, 0, length, 0, kind, 0, Service.HTTP, 0, 0, 1)
 
     def hold(self, sequence: int, data: bytes) -> None:
         self.session.take(self.piece(PIECE_HELD, sequence, len(data)), data)

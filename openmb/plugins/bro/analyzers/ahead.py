@@ -27,6 +27,11 @@ class Ahead:
     def _weigh(self) -> None:
         self._waiting = sum(len(data) + EACH_HELD for end in self.held for _, data in end)
 
+    @property
+    def isWaiting(self) -> bool:
+        """Is anything held?"""
+        return self._waiting > 0
+
     def hold(self, end: int, sequence: int, data: bytes) -> None:
         """Keep bytes, unless too much waits."""
         cost = len(data) + EACH_HELD

@@ -87,6 +87,11 @@ class Analyzer:
         self.around = around
         self.findings: list[Finding] = []
 
+    @property
+    def isInside(self) -> bool:
+        """Has a line begun that has not ended?"""
+        return False
+
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """In-order bytes, or one datagram."""
 

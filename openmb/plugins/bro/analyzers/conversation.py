@@ -32,6 +32,7 @@ from openmb.plugins.bro.tracking.pieces import (
     Piece,
 )
 from openmb.plugins.bro.tracking.states import NEVER
+from openmb.plugins.bro.tracking.urgency import Urgency
 
 #: A violation counts only while both sides together have sent at most so many bytes (DPD::ignore_violations_after).
 VIOLATIONS_UNTIL = 10240
@@ -141,16 +142,25 @@ class Conversation:
             self.analyzers or self.matcher or self._events or self.around.requests.pending or self.around.queries.isOpen
         )
 
-    @property
-    def isUrgent(self) -> bool:
-        """May what is found next change how the next packet is counted, or a connection that is about to begin?"""
+    def urgency(self, isSuspect: bool) -> int:
+        """
+        May what is read next change how a packet that comes soon is counted?
+
+        @param isSuspect: the first bytes looked as if it could be something that does.
+        @return: an L{Urgency}.
+        """
+        least = Urgency.NONE
         for analyzer in self.analyzers:
             service = analyzer.service
-            if service == Service.FTP or (service == Service.DNS and self.around.tcp):
-                return True
-            if service == Service.SSH and service not in self.services:
-                return True
-        return False
+            if service == Service.FTP:
+                return Urgency.ANY if analyzer.isInside else Urgency.LINES
+            if (service == Service.DNS and self.around.tcp) or (
+                service == Service.SSH and service not in self.services
+            ):
+                least = Urgency.OWN
+        if self.matcher is not None and isSuspect and self.matcher.mayBeFTP:
+            return Urgency.ANY if self.matcher.mayAgree else Urgency.LINES
+        return least
 
     def _attach(self, service: int) -> Analyzer:
         analyzer = KINDS[service](self.around)
@@ -340,6 +350,25 @@ class Conversation:
     def _settled(self, analyzer: Analyzer) -> bool:
         """Will this analyser change nothing any more?"""
         return self._size > VIOLATIONS_UNTIL and analyzer.service in _SETTLED and analyzer.service in self.services
+
+    # -- from and to the fast path
+
+    def replay(self, originator: bool, data: bytes, stamp: int | None = None) -> None:
+        """Bytes that came before, at C{stamp}: their packet is through, and their place in the stream is known."""
+        if stamp is not None:
+            self.stamp = stamp
+        self._data(originator, data)
+
+    def replaySkipped(self, originator: bool, length: int) -> None:
+        """So many bytes came before that nobody wanted."""
+        self._tellSkipped(originator, length)
+
+    def ordinary(self) -> Analyzer | None:
+        """The only analyser, if its service is the only one that was ever found and nothing else is going on."""
+        busy = self.matcher is not None or self._events or self.rows or self.expected or self.agreed or self.exceeded
+        if busy or self._isPartial or self.ahead.isWaiting or len(self.analyzers) != 1 or self.attached != 1:
+            return None
+        return self.analyzers[0] if self.services == [self.analyzers[0].service] else None
 
     def removed(self, piece: Piece) -> None:
         """The connection is removed: what is open ends, and may violate at last."""

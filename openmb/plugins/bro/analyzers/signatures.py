@@ -32,6 +32,7 @@ from construct import (
 
 from openmb.plugins.bro.analyzers.analyzer import Service
 from openmb.plugins.bro.reading import Reader, text
+from openmb.plugins.bro.tracking.urgency import AGREEING
 
 #: Matching stops with the chunk that makes the sum of both directions larger, or after so many chunks.
 MOST_BYTES, MOST_CHUNKS = 1024, 100
@@ -105,6 +106,7 @@ def _bits(*services: Service) -> int:
 #: Signatures of these services need the other direction's as well.
 _PAIRS = tuple((service, _bits(service)) for service in (Service.SSH, Service.FTP, Service.SMTP, Service.POP3))
 _PAIRED = dict(_PAIRS)
+_FTP = _bits(Service.FTP)
 _ALONE = _bits(Service.HTTP, Service.SSL)
 
 #: Signatures that can match, and their bits, by direction (1: originator) and first byte.
@@ -168,6 +170,17 @@ class Matcher:
             possible = _BITS[0][responder[0]] | _BITS[1][originator[0]]
             alone = possible & _ALONE & ~self._fired
             self.isOver = not alone and not any(possible & both == both != self._fired & both for _, both in _PAIRS)
+
+    @property
+    def mayBeFTP(self) -> bool:
+        """Can it turn out to be FTP?"""
+        responder = self._seen[0]
+        return not responder or bool(_BITS[0][responder[0]] & _FTP)
+
+    @property
+    def mayAgree(self) -> bool:
+        """If this turns out to be FTP: may it have agreed on connections, or be inside of a line that does?"""
+        return any(seen and (seen[-1:] not in b"\r\n" or AGREEING.search(seen)) for seen in self._seen)
 
     def take(self, originator: bool, data: bytes) -> list[Service]:
         """

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from openmb.errors import OutputFailed
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.fastpath.conversion import rowOf
+from openmb.plugins.bro.fastpath.lanes import Lanes
 from openmb.plugins.bro.reporting.connections import BEGINNING, CONNECTION_COLUMNS, addressText, connectionRows
 from openmb.plugins.bro.reporting.dnslog import DNS_COLUMNS, dnsValues
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
@@ -154,6 +156,17 @@ class BroLogs:
         looked = [dnsValues(row, uid, ends) for row in queries]
         self.http.writeAll(asked)
         self.dns.writeAll(looked)
+
+    def requests(self, lanes: Lanes, rows: NDArray[np.int32]) -> None:
+        """Rows of http.log from the fast path."""
+        made = self._text.requests(lanes, rows) if self.http.takesText else None
+        if made is not None:
+            self.http.writeBlock(made.block, made.ends, lanes.requests["stamp"][rows] // 1000)
+            return
+        for node in rows.tolist():
+            request = lanes.requests[node]
+            identity = Identity(request["key"].tolist(), int(request["start"]), bool(request["swapped"]))
+            self.messages(identity, [rowOf(lanes, node)])
 
     def flush(self) -> None:
         """

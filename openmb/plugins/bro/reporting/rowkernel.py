@@ -172,7 +172,7 @@ def _putCount(out: NDArray[np.uint8], place: Number, number: Any) -> Number:
 
 
 @njit(**INNER)
-def _putEnds(out: NDArray[np.uint8], place: Number, key: Any, first: Number) -> Number:
+def putEnds(out: NDArray[np.uint8], place: Number, key: Any, first: Number) -> Number:
     """Addresses and ports, a tab after each; C{first}: the key's endpoint that is the originator."""
     for turn in range(2):
         which = first ^ turn
@@ -245,7 +245,7 @@ def _putRow(
 ) -> Number:
     """What follows the id."""
     first = np.int64(1) if row["swapped"] else np.int64(0)
-    place = _putEnds(out, place, key, first)
+    place = putEnds(out, place, key, first)
     protocol = np.int64((key[4] >> np.uint64(32)) & np.uint64(0xFF))
     place = putName(out, place, _TRANSPORTS, _transportOf(protocol))
     out[place] = _TAB

@@ -1,5 +1,5 @@
 """
-Finished records as the rows of a tab-separated conn.log, made by kernel.
+Finished records as the rows of a tab-separated conn.log, and finished requests as those of http.log, made by kernels.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from openmb.plugins.bro.fastpath.lanes import Lanes
+from openmb.plugins.bro.fastpath.text import linesOf
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.rowkernel import LONGEST_ROW, fillRows
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
@@ -52,3 +54,8 @@ class RowText:
         with np.errstate(over="ignore"):  # without a compiler numpy warns of sums that hashing wants cut off
             length = fillRows(keys, rows, self._seed, self._networks, self._room, self._out, ends)
         return None if length < 0 else Rows(self._out[:length].tobytes(), ends)
+
+    def requests(self, lanes: Lanes, nodes: NDArray[np.int32]) -> Rows | None:
+        """The rows of finished requests of the fast path; None: something in them has to be escaped."""
+        lines = linesOf(lanes, nodes, self._seed, self._room)
+        return None if lines is None else Rows(*lines)

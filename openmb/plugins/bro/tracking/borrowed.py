@@ -55,6 +55,7 @@ def borrowWork(work: Any) -> Any:
         borrow(work.low),
         borrow(work.high),
         borrow(work.following),
+        borrow(work.waiting),
         borrow(work.cursors),
         borrow(work.key),
     )

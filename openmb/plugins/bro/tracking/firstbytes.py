@@ -14,6 +14,7 @@ from numba import njit
 
 from openmb.plugins.bro.analyzers.signatures import ALONE_FIRST, MOST_BYTES, PAIRED_FIRST
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
+from openmb.plugins.bro.tracking.urgency import URGENT_ANY, URGENT_LINES, URGENT_OWN
 
 #: What a direction's first byte may begin: a signature that counts alone; one that counts if the other direction,
 #: whatever it begins with, has its like; the version line of SSH, which both must send. And that it was seen.
@@ -43,9 +44,12 @@ def noteFirst(row: Any, side: Number, byte: Number, length: Number) -> Truth:
     bits = np.int64(_ALONE | _PAIRED | _SSH) if byte < 0 else np.int64(_TABLE[side, byte])
     row["first"][side] = bits | _SEEN
     other = np.int64(row["first"][1 - side])
-    if (side == 1 and bits & _PAIRED) or bits & _SSH:
-        # FTP may tell of connections, SSH prolong time-outs: before the next packet is looked at
-        row["urgent"] = 1
+    if side == 1 and bits & _PAIRED:
+        # it may be FTP, which tells of connections
+        row["urgent"] = URGENT_ANY if row["urgent"] == URGENT_ANY else URGENT_LINES
+    elif bits & _SSH and not row["urgent"]:
+        # SSH prolongs time-outs
+        row["urgent"] = URGENT_OWN
     if row["analyzer"]:
         return True
     if not other:

@@ -32,6 +32,7 @@ from openmb.plugins.bro.tracking.states import (
     TIMEOUT_DATAGRAM,
     TIMEOUT_HANDSHAKE,
 )
+from openmb.plugins.bro.tracking.urgency import SHORT_CHUNK, URGENT_ANY, URGENT_LINES, URGENT_OWN, isWhole, mayAgree
 from openmb.plugins.bro.tracking.work import (
     FINISHED,
     FIRST_BYTE,
@@ -41,8 +42,10 @@ from openmb.plugins.bro.tracking.work import (
     SLOT,
     STAMP,
     STOP,
+    WAITING,
     addPiece,
     dropRanges,
+    isWaiting,
 )
 from openmb.state.flowkey import flowWords
 from openmb.state.slots import findSlot, insertKey, removeSlot
@@ -120,7 +123,10 @@ def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[
         service = (bits >> SERVICE_TCP) & SERVICE_MASK
         row["inspect"] = 1
         # what these say may change time-outs, roles, or the service of a connection that is about to begin
-        row["urgent"] = 1 if service in (SERVICE_SSH, SERVICE_FTP, SERVICE_DNS) else 0
+        if service == SERVICE_FTP:
+            row["urgent"] = URGENT_LINES
+        elif service in (SERVICE_SSH, SERVICE_DNS):
+            row["urgent"] = URGENT_OWN
     elif header["kind"] == _UDP:
         service = (bits >> SERVICE_UDP) & SERVICE_MASK
         row["inspect"] = 1 if service else 0
@@ -235,7 +241,7 @@ def trackPackets(
     rows, headers, data = borrow(ownRows), borrow(ownHeaders), borrow(ownData)
     cursors = work.cursors
     key = work.key
-    cursors[STOP] = 0
+    cursors[STOP] = cursors[WAITING] = 0
     for i in range(first, len(headers)):
         if cursors[FINISHED] >= len(work.rows) or cursors[PIECES] + PIECES_PER_PACKET > len(work.pieces):
             return i
@@ -260,6 +266,8 @@ def trackPackets(
         if slot >= 0:
             row = rows[slot]
             ended = isExpired(row, now)
+            if cursors[WAITING] and (ended or row["urgent"] != URGENT_LINES) and isWaiting(work, slot):
+                return i
             if not ended and header["kind"] == _TCP and not header["status"] & _BAD_TRANSPORT:
                 ended = isReuse(row, np.int64(header["flags"]), np.int64(header["sequence"]))
             if ended:
@@ -278,12 +286,20 @@ def trackPackets(
         cursors[STAMP] = stamp
         cursors[PACKET] = i
         if mayBeExpected:
-            row["urgent"] = 1
+            row["urgent"] = URGENT_ANY
             addPiece(work, row, table.keys, PIECE_BORN, ORIGINATOR, ZERO, ZERO, ZERO, ZERO)
         side = np.int64(row["swapped"])
         if not isA:
             side = 1 - side
+        known = cursors[PIECES]
         side = np.int64(_update(work, table, row, header, side, now, data, offsets[i], captured))
+        if row["urgent"] == URGENT_LINES and cursors[PIECES] > known and not cursors[STOP]:
+            begin = offsets[i] + np.int64(header["payload"])
+            end = begin + min(captured - np.int64(header["payload"]), np.int64(header["length"]))
+            if mayAgree(data, begin, end):
+                cursors[STOP] = 1
+            elif end - begin > SHORT_CHUNK or not isWhole(data, begin, end):
+                row["urgent"] = URGENT_OWN
         if side >= 0:
             row["packets"][side] += np.uint64(1)
             row["bytes"][side] += np.uint64(header["total"])

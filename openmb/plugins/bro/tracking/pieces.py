@@ -5,7 +5,7 @@ Pieces: what the kernels tell Python about the data of connections, in order.
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,16 +57,20 @@ PIECE = np.dtype(
         ("packet", "<i4"),
         ("offset", "<u4"),
         ("length", "<u4"),
+        ("place", "<i4"),
         ("kind", "u1"),
         ("side", "u1"),
         ("analyzer", "u1"),
         ("swapped", "u1"),
         ("partial", "u1"),
         ("tcp", "u1"),
-        ("padding", "<u2"),
+        ("padding", "u1", (6,)),
         ("key", "<u8", (5,)),
     ]
 )
+
+#: What L{Piece} has of it: keys are seldom wanted, and cost more than all the rest.
+_OF_PIECE = [name for name in PIECE.names or () if name not in ("padding", "key")]
 
 
 class Piece(NamedTuple):
@@ -83,14 +87,13 @@ class Piece(NamedTuple):
     @ivar packet: the packet's place in its batch.
     @ivar offset: where its data begins in the packet.
     @ivar length: bytes of data.
+    @ivar place: its place among the pieces, where its connection's native key is found too.
     @ivar kind: a L{PieceKind}.
     @ivar side: whose it is, 0 for the originator.
     @ivar analyzer: the service of the responder's port.
     @ivar swapped: the originator is endpoint b of the native key.
     @ivar partial: the handshake was not seen.
     @ivar tcp: TCP, else UDP.
-    @ivar padding: nothing.
-    @ivar key: the native key's five words: C{uint64[5]}.
     """
 
     stamp: int
@@ -103,11 +106,15 @@ class Piece(NamedTuple):
     packet: int
     offset: int
     length: int
+    place: int
     kind: int
     side: int
     analyzer: int
     swapped: int
     partial: int
     tcp: int
-    padding: int
-    key: NDArray[np.uint64]
+
+
+def listPieces(pieces: NDArray[Any]) -> list[Piece]:
+    """L{PIECE}C{[n]} as Python has them."""
+    return [Piece._make(values) for values in pieces[_OF_PIECE].tolist()]

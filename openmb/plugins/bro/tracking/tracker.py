@@ -22,13 +22,27 @@ from openmb.plugins.bro.analyzers.analyzer import Surroundings
 from openmb.plugins.bro.analyzers.conversation import UNTOLD, Conversation
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.fastpath.conversion import conversationOf, enter
+from openmb.plugins.bro.fastpath.lanes import (
+    ANALYZERS,
+    KEPT,
+    NOBODY,
+    ROWS,
+    USED_LANES,
+    Lanes,
+    cover,
+    makeLanes,
+    reserve,
+)
+from openmb.plugins.bro.fastpath.pool import forgetSlots, freeRows, giveBack
+from openmb.plugins.bro.fastpath.reader import readPieces
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.service import MOST_SERVICES, Service
 from openmb.plugins.bro.tracking.endpoints import turnSlot
 from openmb.plugins.bro.tracking.expiry import expiredSlots
 from openmb.plugins.bro.tracking.identity import End, Identity, endpoints
 from openmb.plugins.bro.tracking.kernels import finishSlots, trackPackets
-from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_OVER, PIECE_REMOVED, Piece
+from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_OVER, PIECE_REMOVED, Piece, listPieces
 from openmb.plugins.bro.tracking.ports import EXPECTED, portTable
 from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, LETTER_LIMIT, TIMEOUT_INTERACTIVE
 from openmb.plugins.bro.tracking.work import FINISHED, PIECES, USED_RANGES, dropRanges, makeWork, reserveRanges
@@ -51,6 +65,9 @@ class IOutput(Protocol):
     def messages(self, identity: Identity, rows: list[HTTPRow | DNSRow]) -> None:
         """Rows about what one connection says, all or none."""
 
+    def requests(self, lanes: Lanes, rows: NDArray[np.int32]) -> None:
+        """Finished rows of http.log from the fast path: their places among its requests; all or none."""
+
 
 #: Takes services of a connection that were recognised, at a time (nanoseconds).
 Found = Callable[[Identity, Sequence[int], int], None]
@@ -65,16 +82,23 @@ class Tracker:
     def __init__(self, maximum: int, output: IOutput | None, capacity: int = 1024) -> None:
         self.table = FlowTable(ROW, capacity=capacity, maximum=maximum)
         self.work = makeWork()
+        self.lanes = makeLanes(len(self.work.pieces))
         self.conversations: dict[int, Conversation] = {}
         self.agreements = Agreements()
         self._ports = _PORTS.copy()
         self._failed: list[Failed] = []
         self._output = output
+        self._reported = 0  # finished rows of the fast path
         self._found: Found | None = None
 
     def reportTo(self, output: IOutput, found: Found | None = None) -> None:
-        """From now on report to C{output}, and to C{found} each time that services are recognised."""
+        """
+        From now on report to C{output}, and to C{found} each time that services are recognised: only conversations tell
+        of that, so nothing is on the fast path meanwhile.
+        """
         self._output, self._found = output, found
+        if found is not None:
+            self.leave(self.table.slots())
 
     def endured(self, error: Exception) -> None:
         """Something else than a parser or a log threw; see L{takeFailed}."""
@@ -141,6 +165,7 @@ class Tracker:
         for slot in slots[(self.table.rows["head"][slots] >= 0).any(axis=1)].tolist():
             for side in range(2):
                 dropRanges(self.work, self.table.rows[slot], side)
+        forgetSlots(self.lanes, np.asarray(slots, np.int64))
         if self.conversations:
             for slot in self.conversations.keys() & set(slots.tolist()):
                 del self.conversations[slot]
@@ -153,11 +178,17 @@ class Tracker:
     @property
     def isEmpty(self) -> bool:
         """Is there no record, and nothing that hangs on one?"""
-        return not (len(self.table) or self.conversations or self.work.cursors[USED_RANGES])
+        hanging = self.conversations or self.work.cursors[USED_RANGES] or self.lanes.cursors[USED_LANES]
+        return not (len(self.table) or hanging)
 
     def take(self, other: Tracker) -> None:
         """An empty tracker takes over everything that C{other} has, which must not be used any more."""
-        self.table, self.work, self.conversations = other.table, other.work, other.conversations
+        self.table, self.work, self.conversations, self.lanes = (
+            other.table,
+            other.work,
+            other.conversations,
+            other.lanes,
+        )
         self.learn(other)
 
     def learn(self, other: Tracker) -> None:
@@ -200,32 +231,98 @@ class Tracker:
         self._failed.append(Failed(packet, f"{error!r} at {where.name}:{where.lineno}"))
 
     def _feed(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-        """Hand out the pieces, in order."""
+        """Read the pieces, in order: those of ordinary HTTP by a kernel, the others by their conversations."""
+        pieces, count, place = self.work.pieces, int(self.work.cursors[PIECES]), 0
         touched: dict[int, Piece] = {}
-        octets = data.data
-        pieces = self.work.pieces[: int(self.work.cursors[PIECES])]
-        for piece in map(Piece._make, pieces.tolist()):
-            slot, packet, kind = piece.slot, piece.packet, piece.kind
-            try:
-                if kind == PIECE_REMOVED:
-                    touched.pop(slot, None)
-                    self._removed(piece)
-                elif kind == PIECE_OVER:
-                    touched.pop(slot, None)
-                    self.conversations.pop(slot, None)
-                else:
-                    touched[slot] = piece
-                    self._hand(piece, octets, offsets)
-            except Exception as error:  # noqa: BLE001 - whatever an analyser throws: only its connection loses it
-                self._threw(packet if packet < len(offsets) else -1, error)
-                if kind != PIECE_REMOVED and slot in self.conversations:
-                    self.conversations[slot].fallSilent()
+        self.lanes = cover(self.lanes, self.table.capacity)
+        while place < count:
+            rows, isOpen = self.table.rows, self._found is None
+            place = readPieces(self.lanes, pieces, place, count, data, offsets, rows, self.work.rows, isOpen)
+            kept, finished = int(self.lanes.cursors[KEPT]), int(self.lanes.cursors[ROWS])
+            if kept:
+                left = self.lanes.left[:kept].tolist()
+                for piece, lane in zip(listPieces(pieces[self.lanes.kept[:kept]]), left, strict=True):
+                    self._give(piece, lane, touched, data.data, offsets)
+            if finished:
+                self._reportRequests(finished)
+                freeRows(self.lanes, finished)
+                self.lanes.cursors[ROWS] = self._reported = 0
+            if place < count:
+                self.lanes = reserve(self.lanes, int(pieces[place]["length"]))
         for slot, piece in touched.items():
             try:
                 self._settle(slot, piece)
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - whatever an analyser throws: only its connection loses it
                 self._threw(-1, error)
                 self.conversations[slot].fallSilent()
+
+    def leave(self, slots: NDArray[np.int64]) -> None:
+        """Those of these connections that are on the fast path leave it: what they say can be packed then."""
+        self.lanes = cover(self.lanes, self.table.capacity)
+        for slot in slots[self.lanes.laneOf[slots] >= 0].tolist():
+            words, row = self.table.keys[slot].tolist(), self.table.rows[slot]
+            around = _around(*endpoints(words, int(row["swapped"])), True)
+            conversation = conversationOf(self.lanes, int(self.lanes.laneOf[slot]), around)
+            giveBack(self.lanes, int(self.lanes.laneOf[slot]))
+            self.hang(slot, conversation)
+            self._name(row, conversation)
+            conversation.renamed = False
+
+    def hang(self, slot: int, conversation: Conversation) -> None:
+        """This is the conversation of the connection in C{slot}."""
+        self.lanes = cover(self.lanes, self.table.capacity)
+        self.conversations[slot] = conversation
+        self.lanes.laneOf[slot] = ANALYZERS
+
+    def _leave(self, lane: int, piece: Piece) -> None:
+        """A connection leaves the fast path: its conversation goes on."""
+        around = _around(*endpoints(self._keyOf(piece), piece.swapped), True)
+        self.conversations[piece.slot] = conversationOf(self.lanes, lane, around)
+        giveBack(self.lanes, lane)
+
+    def _give(
+        self, piece: Piece, lane: int, touched: dict[int, Piece], octets: memoryview, offsets: NDArray[np.int64]
+    ) -> None:
+        """Hand out one piece; with it its connection may leave the fast path."""
+        slot, packet, kind = piece.slot, piece.packet, piece.kind
+        try:
+            if lane >= 0:
+                self._leave(lane, piece)
+            if kind == PIECE_REMOVED:
+                touched.pop(slot, None)
+                self._removed(piece)
+            elif kind == PIECE_OVER:
+                touched.pop(slot, None)
+                self.conversations.pop(slot, None)
+            else:
+                touched[slot] = piece
+                self._hand(piece, octets, offsets)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._threw(packet if packet < len(offsets) else -1, error)
+            if kind != PIECE_REMOVED and slot in self.conversations:
+                self.conversations[slot].fallSilent()
+
+    def _reportRequests(self, until: int) -> None:
+        """Report what the fast path has finished, up to this one; if that throws, one by one."""
+        nodes = self.lanes.finished[self._reported : until]
+        self._reported = until
+        if self._output is None or not len(nodes):
+            return
+        try:
+            self._output.requests(self.lanes, nodes)
+            return
+        except Exception:  # noqa: BLE001 - it is met again below, and reported there
+            places = range(len(nodes))
+        for place in places:
+            try:
+                self._output.requests(self.lanes, nodes[place : place + 1])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other rows must not suffer for it
+                self._threw(-1, error)
+
+    def _keyOf(self, piece: Piece) -> list[int]:
+        """The words of its connection's native key."""
+        words: list[int] = self.work.pieces["key"][piece.place].tolist()
+        return words
 
     def _hand(self, piece: Piece, octets: memoryview, offsets: NDArray[np.int64]) -> None:
         """Feed one piece to its conversation, which begins with it if there is none."""
@@ -244,7 +341,7 @@ class Tracker:
 
     def _begin(self, piece: Piece) -> Conversation:
         """The conversation of a connection whose first piece this is."""
-        originator, responder = endpoints(piece.key.tolist(), piece.swapped)
+        originator, responder = endpoints(self._keyOf(piece), piece.swapped)
         conversation = self.conversations[piece.slot] = Conversation(_around(originator, responder, bool(piece.tcp)))
         isExpected = piece.kind == PIECE_BORN and self.agreements.knows(
             originator[:2], responder[:2], responder[2], piece.start
@@ -255,7 +352,7 @@ class Tracker:
     def _expect(self, conversation: Conversation, piece: Piece) -> None:
         """Note what a conversation has agreed on."""
         now = piece.stamp // 1000
-        ends = endpoints(piece.key.tolist(), piece.swapped)
+        ends = endpoints(self._keyOf(piece), piece.swapped)
         for one in conversation.expected:
             opener, other = ends if one.fromOriginator else (ends[1], ends[0])
             place = other[:2] if one.address is None else _words(one.address)
@@ -291,13 +388,16 @@ class Tracker:
             return
         new = [each for each in conversation.services if each not in before]
         if new:
-            identity = Identity(piece.key.tolist(), piece.start, bool(row["swapped"]))
+            identity = Identity(self._keyOf(piece), piece.start, bool(row["swapped"]))
             self._found(identity, new, piece.stamp)
 
     def _report(self, conversation: Conversation, piece: Piece) -> None:
         rows, conversation.rows = conversation.rows, []
         if self._output is not None:
-            identity = Identity(piece.key.tolist(), piece.start, bool(piece.swapped))
+            ready = self.lanes.cursors[ROWS]
+            if ready:
+                self._reportRequests(int(np.searchsorted(self.lanes.places[:ready], piece.place, "right")))
+            identity = Identity(self._keyOf(piece), piece.start, bool(piece.swapped))
             self._output.messages(identity, rows)
 
     def _settle(self, slot: int, piece: Piece) -> None:
@@ -321,16 +421,16 @@ class Tracker:
             row["timeout"] = TIMEOUT_INTERACTIVE
         if conversation.isOver:
             del self.conversations[slot]
+            self.lanes.laneOf[slot] = NOBODY
             row["inspect"] = row["urgent"] = 0
             return
+        if self._found is None and enter(self.lanes, slot, conversation, piece.swapped, piece.analyzer):
+            del self.conversations[slot]
         first = int(row["swapped"])
         wanted = conversation.wanted(True, first), conversation.wanted(False, 1 - first)
         if wanted != conversation.told:
             conversation.told = row["skipUntil"] = wanted
-        if row["urgent"]:
-            row["urgent"] = conversation.isUrgent or conversation.matcher is not None
-        elif conversation.isUrgent:
-            row["urgent"] = 1
+        row["urgent"] = conversation.urgency(bool(row["urgent"]))
         if conversation.exceeded and not row["seen"] & (1 << LETTER_LIMIT):
             row["seen"] |= 1 << LETTER_LIMIT
             if row["letters"] < HISTORY_LIMIT:

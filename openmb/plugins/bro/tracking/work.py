@@ -14,12 +14,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from openmb.plugins.bro.records import ROW
-from openmb.plugins.bro.tracking.numbers import INNER, Number
-from openmb.plugins.bro.tracking.pieces import PIECE
+from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth
+from openmb.plugins.bro.tracking.pieces import PIECE, PIECE_RELEASED
 from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
+from openmb.plugins.bro.tracking.urgency import URGENT_ANY, URGENT_LINES
 
 #: Cursors of L{Work}.
-PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES, FIRST_BYTE = range(9)
+PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES, FIRST_BYTE, WAITING = range(10)
+
+#: Connections that may wait before the kernel stops.
+_MOST_WAITING = 32
 
 #: Pieces that one packet causes at most: every range of one direction lost and released, and a few more.
 PIECES_PER_PACKET = 2 * BLOCK_LIMIT + 16
@@ -35,7 +39,8 @@ class Work(NamedTuple):
     @ivar low: C{int64[r]}, where each range held out of order begins, by relative sequence number.
     @ivar high: C{int64[r]}, where it ends.
     @ivar following: C{int32[r]}, the next range of the same direction, or the next free one; -1 for none.
-    @ivar cursors: C{int64[9]}: how much is in use, and the packet that is being processed.
+    @ivar waiting: C{int32[w]}, slots of connections that must be looked at before their next packets.
+    @ivar cursors: C{int64[10]}: how much is in use, and the packet that is being processed.
     @ivar key: C{uint64[5]}, the key of that packet.
     """
 
@@ -45,6 +50,7 @@ class Work(NamedTuple):
     low: NDArray[np.int64]
     high: NDArray[np.int64]
     following: NDArray[np.int32]
+    waiting: NDArray[np.int32]
     cursors: NDArray[np.int64]
     key: NDArray[np.uint64]
 
@@ -60,7 +66,8 @@ def makeWork(pieces: int = 4 * PIECES_PER_PACKET, finished: int = 1024, ranges: 
         np.zeros(ranges, np.int64),
         np.zeros(ranges, np.int64),
         following,
-        np.zeros(9, np.int64),
+        np.zeros(_MOST_WAITING, np.int32),
+        np.zeros(10, np.int64),
         np.zeros(5, np.uint64),
     )
 
@@ -80,6 +87,27 @@ def reserveRanges(work: Work, wanted: int) -> Work:
         high=np.concatenate([work.high, none]),
         following=np.concatenate([work.following, following]),
     )
+
+
+@njit(**INNER)
+def _hurry(work: Any, urgency: Number, kind: Number) -> None:
+    """The piece of this kind must be looked at before some packet that comes soon."""
+    cursors = work.cursors
+    count = cursors[WAITING]
+    if urgency == URGENT_ANY or count == len(work.waiting) or (urgency == URGENT_LINES and kind == PIECE_RELEASED):
+        cursors[STOP] = 1
+    elif count == 0 or work.waiting[count - 1] != cursors[SLOT]:
+        work.waiting[count] = cursors[SLOT]
+        cursors[WAITING] = count + 1
+
+
+@njit(**INNER)
+def isWaiting(work: Any, slot: Number) -> Truth:
+    """Must what was read of this connection be looked at before its next packet?"""
+    place = 0
+    while place < work.cursors[WAITING] and work.waiting[place] != slot:
+        place += 1
+    return place < work.cursors[WAITING]
 
 
 @njit(**INNER)
@@ -121,7 +149,7 @@ def addPiece(
     for word in range(5):
         piece["key"][word] = keys[slot, word]
     if row["urgent"]:
-        cursors[STOP] = 1
+        _hurry(work, row["urgent"], kind)
 
 
 @njit(**INNER)

@@ -20,6 +20,7 @@ from typing import Self
 from openmb.plugins.bro.analyzers.analyzer import Service, Surroundings
 from openmb.plugins.bro.analyzers.http import format as http_format
 from openmb.plugins.bro.analyzers.http import side as http_side
+from openmb.plugins.bro.analyzers.http.inflate import Inflater
 from openmb.plugins.bro.analyzers.http.messages import MessageReader
 from openmb.plugins.bro.analyzers.http.side import Side
 from openmb.plugins.bro.analyzers.signatures import Matcher
@@ -141,6 +142,43 @@ class HTTPParser(MessageReader):
         if state.inner is not None:
             self._inner = HTTPParser(self.around)
             self._inner._restore(state.inner, depth + 1)
+
+    # -- from and to the fast path
+
+    def resume(self, spoken: bool, keepAlive: bool, requestVersion: int, replyVersion: int) -> None:
+        """Go on between two messages; C{spoken}: there were some."""
+        progress = self._progress
+        progress.requested = progress.confirmed = spoken
+        progress.keepAlive = keepAlive
+        progress.requestVersion, progress.replyVersion = requestVersion, replyVersion
+
+    def follow(self, mode: int, remaining: int, length: int, line: bytes, inflater: Inflater | None) -> None:
+        """Go on inside of the reply's body, whose head was read last."""
+        server = self._server
+        server.mode, server.remaining, server.length, server.inflater = mode, remaining, length, inflater
+        server.held += line
+
+    def end(self, carriage: bool, closes: bool, client: bool, server: bool) -> None:
+        """The server's last line ended with CR; it closes the connection; these sides have ended."""
+        self._server.carriage = self._server.carriage or carriage
+        self._progress.connectionClose = self._progress.connectionClose or closes
+        self._client.ended, self._server.ended = client, server
+
+    def between(self) -> tuple[bool, bool, int, int] | None:
+        """
+        What there is to be known, if both directions are between messages and nothing was out of the ordinary:
+        C{keepAlive}, C{connectionClose} and the versions of the last request and reply; else None.
+        """
+        progress, requests = self._progress, self.around.requests
+        ordinary = progress.confirmed and progress.requested and not (progress.tunnel or progress.connectRequest)
+        if not ordinary or progress.unanswered or progress.code or self._inner is not None or self._matcher is not None:
+            return None
+        if requests.pending or requests.request != requests.response or progress.requestVersion not in (10, 11):
+            return None
+        for side in (self._client, self._server):
+            if side.mode != http_side.START or side.ended or side.carriage or side.held or side.header:
+                return None
+        return progress.keepAlive, progress.connectionClose, progress.requestVersion, progress.replyVersion
 
     def _tell(self) -> None:
         """Rows that were written are findings, and so is what was found in a tunnel."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from construct import Byte, Bytes, Int16ul, Int32ul, Int64ul, Struct, Terminated
+from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro.analyzers.http.codes import CANON, NARROW, WIDE
@@ -66,6 +67,13 @@ class Inflater:
     def __init__(self) -> None:
         self._numbers = np.zeros(len(NUMBERS), np.int64)
         self._lengths, self._order = np.zeros(320, np.uint8), np.zeros(19, np.uint8)
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.int64], lengths: NDArray[np.uint8], order: NDArray[np.uint8]) -> Inflater:
+        """A stream that goes on from this state of the kernel, which is copied."""
+        stream = cls()
+        stream._numbers[:], stream._lengths[:], stream._order[:] = numbers, lengths, order
+        return stream
 
     @property
     def isOver(self) -> bool:

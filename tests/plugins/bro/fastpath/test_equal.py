@@ -1,0 +1,110 @@
+"""The fast path finds what the analysers find, wherever connections come upon it, leave it, or move."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.packets.decode import Decoder
+from openmb.packets.headers import Decoded
+from openmb.plugins.bro.fastpath import pool
+from openmb.plugins.bro.fastpath.lanes import ANALYZERS, KEPT, USED_LANES, Lanes
+from openmb.plugins.bro.tracking import tracker
+from openmb.state.headers import HeaderFieldList
+from tests.plugins.bro.fastpath.random_http import randomHTTP
+from tests.plugins.bro.running import EVERYTHING, end, makeBro, runDecoded, sortedRows
+from tests.plugins.bro.test_split import OPERATION, births, export, handOver
+
+
+def leaveAll(lanes: Lanes, pieces: Any, first: int, count: int, *rest: Any) -> int:
+    """In place of the kernel: every piece is for the analysers."""
+    lanes.kept[: count - first] = np.arange(first, count)
+    lanes.left[: count - first] = ANALYZERS
+    pieces["place"][first:count] = np.arange(first, count)
+    lanes.cursors[KEPT] = count - first
+    return count
+
+
+def decoded(seed: int, connections: int, odd: float = 0.08) -> Decoded:
+    return Decoder(checksums=False).decode(randomHTTP(seed, connections, odd))
+
+
+class EqualTests(SynchronousTestCase):
+    """Random connections."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+
+    def test_analysers(self) -> None:
+        """All logs are those of the analysers alone."""
+        requests = 0
+        for seed in range(60):
+            packets = decoded(seed, 12, 0.02 if seed % 2 else 0.15)
+            runDecoded(self.folder / f"{seed}", [packets])
+            with patch.object(tracker, "readPieces", leaveAll), patch.object(tracker, "enter", lambda *_: False):
+                runDecoded(self.folder / f"{seed}slow", [packets])
+            wanted = sortedRows(self.folder / f"{seed}slow")
+            self.assertEqual(sortedRows(self.folder / f"{seed}"), wanted, f"seed {seed}")
+            requests += len(wanted["http.log"])
+        self.assertGreater(requests, 1000)
+
+    def test_batches(self) -> None:
+        """Nor does it matter how many packets come at once."""
+        for seed in range(100, 110):
+            packets = decoded(seed, 10)
+            runDecoded(self.folder / f"{seed}", [packets])
+            for size in (1, 7):
+                parts = [packets.select(slice(start, start + size)) for start in range(0, len(packets), size)]
+                runDecoded(self.folder / f"{seed}-{size}", parts)
+                self.assertEqual(sortedRows(self.folder / f"{seed}-{size}"), sortedRows(self.folder / f"{seed}"), seed)
+
+    def test_moves(self) -> None:
+        """Connections on the fast path move, in any state."""
+        dice = random.Random(5)
+        for seed in range(200, 216):
+            packets = decoded(seed, 10)
+            runDecoded(self.folder / f"{seed}", [packets])
+            wanted = sortedRows(self.folder / f"{seed}")
+            for _ in range(4):
+                flows = EVERYTHING if dice.random() < 0.5 else HeaderFieldList.parse("tcp,tp_dst=80")
+                cut, events = dice.randrange(len(packets)), dice.randrange(30)
+                folders = self._moved(packets, flows, cut, events, f"{seed}-{cut}-{events}")
+                self.assertEqual(sortedRows(*folders), wanted, f"seed {seed}, moved after {cut}, {events} events")
+
+    def _moved(self, packets: Decoded, flows: HeaderFieldList, cut: int, events: int, name: str) -> list[Path]:
+        folders = [self.folder / f"{name}a", self.folder / f"{name}b"]
+        a, b = (makeBro(folder) for folder in folders)
+        a.process(packets.select(slice(0, cut)), None)
+        b.prepare(OPERATION, flows)
+        export(a, b, flows, limit=8)
+        during = packets.select(slice(cut, cut + events))
+        marks = a.process(during, births(during, flows)).marks
+        b.reprocess(OPERATION, during.select(marks == OPERATION))
+        handOver(a, b, flows)
+        rest = packets.select(slice(cut + events, len(packets)))
+        isMatching = flows.matchHeaders(rest.headers)
+        b.process(rest.select(isMatching), None)
+        a.process(rest.select(~isMatching), None)
+        end(a)
+        end(b)
+        return folders
+
+    def test_used(self) -> None:
+        """Most requests of ordinary connections are read there, and nothing is left behind."""
+        read: list[int] = []
+
+        def freeRows(lanes: Lanes, count: int) -> None:
+            read.append(count)
+            pool.freeRows(lanes, count)
+
+        middlebox = makeBro(self.folder / "used")
+        with patch.object(tracker, "freeRows", freeRows):
+            middlebox.process(decoded(1, 80, 0.0), None)
+            end(middlebox)
+        self.assertGreater(sum(read), len(sortedRows(self.folder / "used")["http.log"]) // 3)
+        self.assertEqual(0, int(middlebox._own.lanes.cursors[USED_LANES]))
