@@ -19,6 +19,9 @@ from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.engine import BroEngine
 from openmb.plugins.bro.fastpath.warming import warmUp as warmUpFastPath
 from openmb.plugins.bro.options import BroOptions, settingsOf
+from openmb.plugins.bro.records import ROW
+from openmb.plugins.bro.reporting.rowtext import RowText
+from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.state.headers import HeaderFieldList
 
 
