@@ -18,7 +18,9 @@ def warmUp() -> None:
     """Call each of them with nothing to do."""
     lanes, rows = cover(makeLanes(1), 1), np.zeros(1, ROW)
     none = np.zeros(0, np.int64)
-    readPieces(lanes, np.zeros(1, PIECE), 0, 0, np.zeros(0, np.uint8), none, rows, rows, True)
+    # the bytes and offsets of a batch are read-only
+    octets, offsets = np.frombuffer(b"", np.uint8), np.frombuffer(b"", np.int64)
+    readPieces(lanes, np.zeros(1, PIECE), 0, 0, octets, offsets, rows, rows, True)
     giveBack(lanes, takeLaneOf(lanes, 0))
     forgetSlots(lanes, none)
     freeRows(lanes, 0)

@@ -53,6 +53,8 @@ from openmb.state.table import FlowTable
 SLICE = 4096
 _PORTS = portTable()
 _NONE = np.zeros(0, np.uint64)
+#: Bytes and offsets of no packets, read-only as those of a batch: to a kernel that is a type of its own.
+NO_PACKETS = np.frombuffer(b"", np.uint8), np.frombuffer(b"", np.int64)
 _LIMIT_LETTER = ord("X")
 
 
@@ -157,7 +159,7 @@ class Tracker:
         """The connections in C{slots} have ended: report and forget them."""
         while len(slots):
             done = finishSlots(self.work, self.table.arrays, self.table.rows, slots)
-            self.drain(np.zeros(0, np.uint8), np.zeros(0, np.int64))
+            self.drain(*NO_PACKETS)
             slots = slots[done:]
 
     def forget(self, slots: NDArray[np.int64]) -> None:
