@@ -22,7 +22,7 @@ from openmb.plugins.bro.reporting.logs import readable
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.service import Service
 from openmb.plugins.bro.tracking.identity import Identity, endpoints
-from openmb.plugins.bro.tracking.tracker import IOutput
+from openmb.plugins.bro.tracking.talks import IOutput
 from openmb.state.announcements import Announced, Announcement, Datum, Field, FieldType, Subject
 
 _T, _W, _R = FieldType.TEXT, FieldType.WHOLE, FieldType.REAL

@@ -18,7 +18,8 @@ from openmb.plugins.bro.service import Service
 from openmb.plugins.bro.tails import Tail, hangRanges, packTail, parseTail, rangesOf
 from openmb.plugins.bro.tracking.expiry import isExpired
 from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, NEVER, EndpointState
-from openmb.plugins.bro.tracking.tracker import Tracker, surroundingsOf
+from openmb.plugins.bro.tracking.talks import surroundingsOf
+from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.plugins.bro.tracking.urgency import Urgency
 from openmb.plugins.bro.tracking.work import reserveRanges
 from openmb.state.flowkey import FLOW_KEY
@@ -64,15 +65,14 @@ def _tailsOf(tracker: Tracker, slots: NDArray[np.int64], rows: NDArray[Any]) -> 
 def _holding(tracker: Tracker, slots: NDArray[np.int64], heads: NDArray[Any]) -> set[int]:
     """The places in C{slots} of records that have a tail."""
     holding = {int(place) for place in np.flatnonzero((heads >= 0).any(axis=1))}
-    if tracker.conversations:
-        holding.update(place for place, slot in enumerate(slots.tolist()) if slot in tracker.conversations)
+    holding.update(np.flatnonzero(tracker.areSpeaking(slots)).tolist())
     return holding
 
 
 def _tailOf(tracker: Tracker, slot: int) -> bytes:
     row = tracker.table.rows[slot]
     ranges = rangesOf(tracker.work, row, 0), rangesOf(tracker.work, row, 1)
-    return packTail(Tail(ranges, tracker.conversations.get(slot)))
+    return packTail(Tail(ranges, tracker.conversationOf(slot)))
 
 
 def tailBytes(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[int, bool]:

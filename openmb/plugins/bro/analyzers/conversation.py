@@ -260,9 +260,10 @@ class Conversation:
     def _pass(self, originator: bool, end: int, until: int) -> None:
         """Tell the analysers of bytes up to C{until} that the kernel left out."""
         length, self.position[end] = until - self.position[end], until
-        self._tellSkipped(originator, length)
+        self.tellSkipped(originator, length)
 
-    def _tellSkipped(self, originator: bool, length: int) -> None:
+    def tellSkipped(self, originator: bool, length: int) -> None:
+        """So many bytes came that nobody wanted."""
         for analyzer in self._readers(originator):
             analyzer.skipped(originator, length, self.stamp)
 
@@ -289,7 +290,7 @@ class Conversation:
             if isinstance(part, bytes):
                 self._data(originator, part)
             elif part <= self._skip(originator):
-                self._tellSkipped(originator, part)
+                self.tellSkipped(originator, part)
             else:
                 self._gap(originator, part)
         self.position[end] = position + length
@@ -358,10 +359,6 @@ class Conversation:
         if stamp is not None:
             self.stamp = stamp
         self._data(originator, data)
-
-    def replaySkipped(self, originator: bool, length: int) -> None:
-        """So many bytes came before that nobody wanted."""
-        self._tellSkipped(originator, length)
 
     def ordinary(self) -> Analyzer | None:
         """The only analyser, if its service is the only one that was ever found and nothing else is going on."""

@@ -51,7 +51,7 @@ def conversationOf(lanes: Lanes, at: int, around: Surroundings) -> Conversation:
         request = lanes.requests[node]
         conversation.replay(True, _text(heap, request["head"], request["headLength"]), int(request["stamp"]))
         node = int(request["next"])
-        conversation.replaySkipped(True, int(request["requestLength"] if node >= 0 else lane["clientRead"]))
+        conversation.tellSkipped(True, int(request["requestLength"] if node >= 0 else lane["clientRead"]))
     if lane["first"] >= 0:
         request = lanes.requests[lane["first"]]
         if request["interimLength"]:

@@ -116,6 +116,7 @@ class BroLogs:
     def adjust(self, local: LocalNetworks, patience: float) -> None:
         """Go by these from the next row on."""
         self._local, self._patience = local, patience
+        self._text = RowText(self._ids, local)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         """Rows of conn.log, all or none."""

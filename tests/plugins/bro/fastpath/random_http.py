@@ -29,8 +29,8 @@ _CLIENT_FIELDS = (
     b"User-Agent: (empty)", b"Referer:", b" folded: line", b"(comment) Host: c", b"Cookie: a=b; c=\\d",
 )  # fmt: skip
 _SERVER_FIELDS = (
-    b"Server: s", b"Content-Type: text/html", b"Content-Type: image/png", b"Content-Type: Multipart/mixed; boundary=b",
-    b"Content-Type: message/rfc822", b"Connection: close", b"Connection: Keep-Alive", b"Via: 1.1 q", b"ETag: \"1\"",
+    b"Server: s", b"Content-Type: text/html", b"Content-Type: image/png", b"Connection: Keep-Alive", b"ETag: \"1\"",
+    b"Via: 1.1 q", b"Content-Type: Multipart/mixed; boundary=b", b"Content-Type: message/rfc822", b"Connection: close",
     b"Connection: upgrade", b"Content-Range: bytes 0-4/10", b"Transfer-Encoding: identity", b"Content-Type: x",
 )  # fmt: skip
 _STATUSES = (
