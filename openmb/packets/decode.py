@@ -5,14 +5,15 @@ Decoding: from a batch of packets to what each of them says.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmb.packets import decodekernel as kernel
-from openmb.packets.batch import PacketBatch
-from openmb.packets.fragments import FragmentLimits, Reassembler
+from openmb.packets.batch import PacketBatch, packetBatch
+from openmb.packets.fragments import FragmentLimits, Reassembler, Whole
 from openmb.packets.headers import HEADERS, Decoded, Kind, Status
 from openmb.packets.loads import plainArrays
 
@@ -76,7 +77,8 @@ class Decoder:
 
         @return: as many entries as packets.  Where a fragment completed a datagram the entry is that of the whole
             datagram, with C{Status.REASSEMBLED}; then the result's C{packets} are a copy with the datagrams at the end
-            of C{data}.
+            of C{data}.  Where it has a fragment of another datagram inside, in a tunnel, that is not complete, the
+            entry is that fragment's.
         """
         headers = np.zeros(len(batch), HEADERS)
         fragments = self._fill(batch, headers, self._tally)
@@ -91,18 +93,22 @@ class Decoder:
 
     def _reassemble(self, reassembler: Reassembler, batch: PacketBatch, headers: NDArray[Any]) -> PacketBatch:
         """Feed the fragments to the reassembly; put what became whole in the place of the completing fragment."""
-        places, datagrams = reassembler.addAll(batch, headers)
-        if not places:
+        found = reassembler.addAll(batch, headers, partial(self._decodeOne, batch.link))
+        if not found:
             return batch
-        where = np.array(places, np.intp)
-        batch = _replacePackets(batch, where, datagrams)
-        whole = np.zeros(len(where), HEADERS)
-        tally = np.zeros_like(self._tally)
-        self._fill(batch.select(where), whole, tally)
-        whole["status"] |= np.uint8(Status.REASSEMBLED)
-        headers[where] = whole
-        self._tally += tally
+        where = np.array([whole.place for whole in found], np.intp)
+        batch = _replacePackets(batch, where, [whole.packet for whole in found])
+        rows = np.zeros(len(where), HEADERS)
+        self._fill(batch.select(where), rows, self._tally)
+        _remark(rows, found)
+        headers[where] = rows
         return batch
+
+    def _decodeOne(self, link: int, packet: bytes) -> Any:
+        """The headers of one packet, which is not counted."""
+        row = np.zeros(1, HEADERS)
+        self._fill(packetBatch([packet], [0], link), row, np.zeros_like(self._tally))
+        return row[0]
 
     @property
     def counts(self) -> DecodeCounts:
@@ -124,6 +130,17 @@ class Decoder:
             badTransports=tally[kernel.BAD_TRANSPORTS],
             truncated=tally[kernel.TRUNCATIONS],
         )
+
+
+def _remark(rows: NDArray[Any], found: list[Whole]) -> None:
+    """Note in the headers of datagrams what their bytes do not say."""
+    rows["status"] |= np.uint8(Status.REASSEMBLED)
+    for row, whole in zip(rows, found, strict=True):
+        if not whole.waits:
+            row["fragment_id"] = whole.identification
+        if whole.tunnelled and not row["status"] & Status.TUNNELLED:
+            row["outer"] = row["network"]
+            row["status"] |= Status.TUNNELLED
 
 
 def _replacePackets(batch: PacketBatch, where: NDArray[np.intp], datagrams: list[bytes]) -> PacketBatch:

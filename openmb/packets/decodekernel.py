@@ -16,6 +16,7 @@ from openmb.packets.links import NO_VLAN, NOT_IP, findNetwork
 from openmb.packets.loads import Source, load16, load32, sourceOf
 from openmb.packets.marker import MARKER_LENGTH, MARKER_MAGIC, MARKER_TYPE
 from openmb.packets.transport import decodeTransport, fillPorts
+from openmb.packets.tunnels import enterTunnels, isTunnel
 
 _IGNORED = int(Kind.IGNORED)
 _FRAGMENT = int(Kind.FRAGMENT)
@@ -75,6 +76,8 @@ def _decodePacket(
         record["kind"] = _IGNORED if network == NOT_IP else _MALFORMED
         return False
     transport = decodeInternet(source, network, end, wireEnd, checks, record)
+    if transport >= 0 and isTunnel(record["protocol"]):
+        network, transport = enterTunnels(source, base, network, transport, end, checks, record)
     record["network"] = network - base
     if transport < 0:
         record["kind"] = _IGNORED if transport == NO_SUCH_VERSION else _MALFORMED

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Kind, Status
+from openmb.packets.tunnels import MOST_TUNNELS
 
 _LARGEST = 65535
 _PIECE_COST = 128  # bytes of memory for each piece beside its contents
@@ -25,6 +27,9 @@ _AUTHENTICATION = 51
 _FIELDS = ["stamp", "status", "source_high", "source_low", "destination_high", "destination_low", "fragment_id"]
 
 _Key = tuple[int, ...]
+
+#: Decodes one packet of the link type at hand: an entry of C{HEADERS}.
+DecodeOne = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,25 @@ class _Fragment:
     start: int
     data: bytes
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """
+    A datagram that a fragment completed.
+
+    @ivar place: of the fragment in its batch.
+    @ivar packet: the fragment's link header, and the IP packet.
+    @ivar identification: of its fragments.
+    @ivar tunnelled: a fragment was inside a tunnel; the tunnel's own headers are not in C{packet}.
+    @ivar waits: it holds a fragment of a datagram inside that is not complete yet.
+    """
+
+    place: int
+    packet: bytes
+    identification: int
+    tunnelled: bool
+    waits: bool
 
 
 @dataclass(slots=True)
@@ -156,24 +180,35 @@ class Reassembler:
         self.evicted = 0
         self.refused = 0
 
-    def addAll(self, batch: PacketBatch, headers: NDArray[Any]) -> tuple[list[int], list[bytes]]:
+    def addAll(self, batch: PacketBatch, headers: NDArray[Any], decode: DecodeOne) -> list[Whole]:
         """
-        Take the fragments among the packets, in order.
+        Take the fragments among the packets, in order, and those in tunnels inside what they complete.
 
-        @return: places of the fragments that completed a datagram, and for each the datagram: the fragment's own link
-            header and the IP packet.
+        @return: the datagrams that were completed.
         """
-        places: list[int] = []
-        datagrams: list[bytes] = []
+        found: list[Whole] = []
         usable = (headers["kind"] == Kind.FRAGMENT) & (headers["status"] & Status.TRUNCATED == 0)
         for place in np.flatnonzero(usable).tolist():
-            packet = batch.packet(place)
-            row = headers[place]
-            whole = self._add(row, _cutFragment(row, packet))
+            whole = self._addNested(place, headers[place], batch.packet(place), decode)
             if whole is not None:
-                places.append(place)
-                datagrams.append(packet[: int(row["network"])] + whole)
-        return places, datagrams
+                found.append(whole)
+        return found
+
+    def _addNested(self, place: int, row: Any, packet: bytes, decode: DecodeOne) -> Whole | None:
+        """Add a fragment; if it completes a tunnel's packet with a fragment inside, that too."""
+        whole, tunnelled = None, False
+        for _ in range(MOST_TUNNELS + 1):
+            data = self._add(row, _cutFragment(row, packet))
+            if data is None:
+                return whole
+            tunnelled |= bool(row["status"] & Status.TUNNELLED)
+            packet = packet[: outermost(row)] + data
+            row, identification = decode(packet), int(row["fragment_id"])
+            waits = bool(row["kind"] == Kind.FRAGMENT)
+            whole = Whole(place, packet, identification, tunnelled, waits)
+            if not waits:
+                return whole
+        return whole
 
     def _add(self, row: Any, fragment: _Fragment) -> bytes | None:
         if (fragment.more and not fragment.data) or fragment.start + len(fragment.data) > _LARGEST:
@@ -221,6 +256,11 @@ class Reassembler:
         while len(self._datagrams) > self._limits.datagrams or self._cost > self._limits.bytes:
             self._drop(next(iter(self._datagrams)))
             self.evicted += 1
+
+
+def outermost(row: Any) -> int:
+    """Where the outermost IP header of a decoded packet begins."""
+    return int(row["outer"] if row["status"] & Status.TUNNELLED else row["network"])
 
 
 def _cutFragment(row: Any, packet: bytes) -> _Fragment:

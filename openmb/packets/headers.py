@@ -39,14 +39,17 @@ class Status(enum.IntFlag):
     REASSEMBLED = 8  # put together from fragments
     IPV6 = 16
     NO_CHECKSUM = 32  # UDP over IPv4 with checksum 0
+    TUNNELLED = 64  # out of a tunnel: all but stamp and VLANs is of the packet inside
 
 
 #: One decoded packet.  C{total}: bytes of the IP packet, header included (by its length field); C{network},
 #: C{transport}, C{payload}: offsets from the start of the captured bytes; C{length}: bytes of transport payload
 #: by the IP total length; C{captured}: how many of these were captured.  ICMP: C{source_port} is the type,
 #: C{destination_port} the code, C{payload} begins after the 8-byte header.  UDP: C{window} is the length field.
-#: C{vlan}, C{inner_vlan}: identifier or 0xffff for none.  C{status}: L{Status} bits.  C{fragment_*}: only for
-#: C{Kind.FRAGMENT}.  C{Status.BAD_TRANSPORT}: C{payload} equals C{transport} when the header was cut off (ports as far
+#: C{outer}: where the outermost IP header begins, of a packet out of a tunnel; C{network} is that of the packet inside.
+#: C{vlan}, C{inner_vlan}: identifier or 0xffff for none, of the outermost frame.  C{status}: L{Status} bits.
+#: C{fragment_*}: only for C{Kind.FRAGMENT}; C{fragment_id} also with C{Status.REASSEMBLED}.
+#: C{Status.BAD_TRANSPORT}: C{payload} equals C{transport} when the header was cut off (ports as far
 #: as they were there), and lies behind the least header when that is there but impossible (its fields are filled in).
 HEADERS = np.dtype(
     [
@@ -75,7 +78,7 @@ HEADERS = np.dtype(
         ("flags", "u1"),
         ("status", "u1"),
         ("more_fragments", "u1"),
-        ("padding", "u1"),
+        ("outer", "u1"),
     ]
 )
 

@@ -53,6 +53,29 @@ def seeds() -> list[bytes]:
         four,
         six,
         buildMarker(1, bytes(16), 2, False),
+        *tunnels(),
+    ]
+
+
+def tunnels() -> list[bytes]:
+    """Packets inside tunnels of every kind."""
+    four = ip4(tcp(b"inside"))
+    six = ip6(udp(b"inside", between=BETWEEN6), 17)
+    frame = ethernet(struct.pack("!HH", 5, 0x86DD) + six, 0x8100)
+    return [
+        ethernet(ip4(four, 4)),
+        ethernet(ip4(six, 41)),
+        ethernet(ip6(six, 41), 0x86DD),
+        ethernet(ip4(ip6(ip4(four, 4), 4), 41)),
+        ethernet(ip4(ip4(tcp(b"inside"), fragment=0x2000), 4)),
+        ethernet(ip4(ip6(fragment6(bytes(16), 17, 8, True), 44), 41)),
+        ethernet(ip4(bytes.fromhex("b000080000000000000000010000000a") + four + bytes(3), 47)),
+        ethernet(ip6(bytes.fromhex("000086dd") + six, 47), 0x86DD),
+        ethernet(ip4(bytes.fromhex("00006558") + frame, 47)),
+        ethernet(ip4(bytes.fromhex("100088be00000001") + bytes(8) + frame, 47)),
+        ethernet(ip4(bytes.fromhex("000022eb") + bytes(11) + b"\x01" + bytes(8) + frame, 47)),
+        ethernet(ip4(bytes.fromhex("3081880b000000000000000100000002ff030021") + four, 47)),
+        bytes(14) + b"\x08\x00" + ip4(six, 41),
     ]
 
 

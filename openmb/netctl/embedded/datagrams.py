@@ -47,6 +47,13 @@ class _Waiting:
         self.cost += added
         return added
 
+    def take(self, other: _Waiting) -> None:
+        """Those of C{other} too, behind its own."""
+        self.packets += other.packets
+        self.wire += other.wire
+        self.headers += other.headers
+        self.cost += other.cost
+
     def release(self, stamp: int) -> Decoded:
         """All of them with one stamp, each with its own header."""
         stamps = [stamp] * len(self.packets)
@@ -107,12 +114,23 @@ class DatagramHold:
         datagram = self._waiting.setdefault(key, _Waiting(stamp))
         self._cost += datagram.add(decoded.packets.packet(place), int(decoded.packets.wire[place]), own)
         if header["status"] & Status.REASSEMBLED:
-            yield self._complete(key, stamp, header)
+            inner: _Key = tuple(header[_KEY].item())
+            if header["kind"] == Kind.FRAGMENT:
+                self._hang(key, inner)
+            else:
+                yield self._complete(key, inner, stamp, header)
         while len(self._waiting) > self._limits.datagrams or self._cost > self._limits.bytes:
             yield self._giveUp(stamp)
 
-    def _complete(self, key: _Key, stamp: int, header: NDArray[Any]) -> Decoded:
+    def _hang(self, key: _Key, inner: _Key) -> None:
+        """A datagram is complete, but has a fragment of another inside: all of it waits for that one."""
         datagram = self._waiting.pop(key)
+        self._waiting.setdefault(inner, _Waiting(datagram.since)).take(datagram)
+
+    def _complete(self, key: _Key, inner: _Key, stamp: int, header: NDArray[Any]) -> Decoded:
+        datagram = self._waiting.pop(inner) if inner in self._waiting else _Waiting(stamp)
+        if key != inner:
+            datagram.take(self._waiting.pop(key))
         self._cost -= datagram.cost
         released = datagram.release(stamp)
         released.headers[:] = header

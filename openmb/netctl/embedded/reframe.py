@@ -23,7 +23,7 @@ def asEthernet(decoded: Decoded) -> Decoded:
     The same packets as Ethernet frames with empty addresses.
 
     Frames are returned as they are.  Of other link types what carries no IP that can be understood is left out; the
-    C{network} and later offsets of the headers still are those of the original packet.
+    C{outer}, C{network} and later offsets of the headers still are those of the original packet.
     """
     if decoded.packets.link == LinkType.ETHERNET:
         return decoded
@@ -33,7 +33,9 @@ def asEthernet(decoded: Decoded) -> Decoded:
 
 def _frames(decoded: Decoded) -> PacketBatch:
     """Prefix what lies from the IP header on with an Ethernet header."""
-    packets, network = decoded.packets, decoded.headers["network"]
+    packets, headers = decoded.packets, decoded.headers
+    isTunnelled = headers["status"] & Status.TUNNELLED != 0
+    network = np.where(isTunnelled, headers["outer"].astype(np.uint32), headers["network"])
     datagrams = PacketBatch(
         packets.data,
         packets.offsets + network,
@@ -46,7 +48,7 @@ def _frames(decoded: Decoded) -> PacketBatch:
     offsets = np.cumsum(lengths, dtype=np.int64) - lengths
     data = np.empty(int(lengths.sum(dtype=np.int64)), np.uint8)
     heads = offsets[:, np.newaxis] + np.arange(_HEADER_LENGTH)
-    isSix = (decoded.headers["status"] & Status.IPV6 != 0)[:, np.newaxis]
+    isSix = (datagrams.data[datagrams.offsets] >> 4 == 6)[:, np.newaxis]  # of a tunnel, that of its outside counts
     body = np.ones(len(data), np.bool_)
     body[heads] = False
     data[heads] = np.where(isSix, _IPV6_HEADER, _IPV4_HEADER)

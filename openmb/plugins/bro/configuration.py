@@ -43,6 +43,11 @@ SETTINGS = Schema(
         *("connections/grace", Real(0, 10**6), ("5",)),
         "seconds of packet time that an ended connection stays before a sweep removes it",
     ),
+    Setting(
+        *("connections/tunnelled", Switch(), ("false",)),
+        "`conn.log` has rows of flows inside tunnels too (`--tunnelled-connections`)",
+        governs=True,
+    ),
     Setting("connections/sweep", Real(0.1, 3600), ("5",), "seconds of packet time between two sweeps"),
     Setting(
         *(_KEY, Plain(), (fingerprint(DEFAULT_KEY),)),
@@ -60,6 +65,7 @@ _ATTRIBUTES: Mapping[str, str] = {
     "connections/maximum": "maximumFlows",
     "connections/grace": "grace",
     "connections/sweep": "sweep",
+    "connections/tunnelled": "tunnelled",
 }
 
 

@@ -23,7 +23,7 @@ from openmb.state.configuration import Configuration, Tree
 from openmb.state.headers import HeaderFieldList
 
 #: Changes with every change of the rules by which records live and end.
-_RULES = b"bro connection rules 2"
+_RULES = b"bro connection rules 3"
 
 
 class BroCore:
@@ -47,6 +47,7 @@ class BroCore:
             settings.rotation * 1_000_000,
             settings.level,
             settings.patience,
+            settings.tunnelled,
         )
         self._own = Tracker(settings.maximumFlows, self.logs, settings.capacity)
         self._provisional: dict[int, Tracker] = {}
@@ -57,7 +58,7 @@ class BroCore:
         self.settings = settings = settingsAfter(self.settings, tree)
         self.configuration.tree = tree
         self.governing = governingOf(settings)
-        self.logs.adjust(settings.local, settings.patience)
+        self.logs.adjust(settings.local, settings.patience, settings.tunnelled)
         self._own.table.maximum = settings.maximumFlows
 
     def listen(self, wanted: frozenset[str], announce: Announce) -> None:
@@ -88,4 +89,5 @@ class BroCore:
 def governingOf(settings: BroSettings) -> bytes:
     """What both ends of a move must agree on, in 32 bytes."""
     networks = b"" if settings.local.text == PRIVATE.text else settings.local.text
-    return hashlib.sha256(_RULES + settings.uidKey + networks).digest()
+    rules = _RULES + (b" tunnelled" if settings.tunnelled else b"")
+    return hashlib.sha256(rules + settings.uidKey + networks).digest()

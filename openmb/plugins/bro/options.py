@@ -23,6 +23,7 @@ class BroOptions(usage.Options):
         ["no-checksums", "C", "Take packets whatever their checksums say."],
         ["append", None, "Go on with logs that are there (a service always does) instead of writing over them."],
         ["no-private-local", None, "Private and special addresses are not local unless --local-nets says so."],
+        ["tunnelled-connections", None, "Write rows of conn.log for flows inside tunnels too; equal everywhere."],
         ["json", None, "Write logs as JSON lines instead of tab-separated values."],
     ]
     optParameters = [
@@ -74,4 +75,5 @@ def settingsOf(options: Any) -> BroSettings:
         rotation=options["rotate"],
         level=options["gzip"],
         patience=options["flush"],
+        tunnelled=bool(options["tunnelled-connections"]),
     )

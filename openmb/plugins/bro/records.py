@@ -92,7 +92,8 @@ ConnectionReport = Struct(
     "seen" / Int32ul * "letters that were written, which are written once",
     "services" / Array(MOST_SERVICES, Int8ul) * "what is spoken, in the order in which that was found out; then zeros",
     "letters" / Int8ul * "length of the history",
-    "reserved" / Array(3, Int8ul) * "zero: a nameless gap would travel with whatever numpy left in it",
+    "tunnelled" / Int8ul * "1: packets of it came out of a tunnel",
+    "reserved" / Array(2, Int8ul) * "zero: a nameless gap would travel with whatever numpy left in it",
     "history" / Array(HISTORY_LIMIT, Int8ul) * "the letters",
 )
 
@@ -131,7 +132,7 @@ ConnectionTail = Struct(
 )
 
 SUPPORTING = RecordLayout(Cell.SUPPORTING_PER_FLOW, 1, 2, "ConnectionRecord", ConnectionRecord, ConnectionTail)
-REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 2, "ConnectionReport", ConnectionReport, None)
+REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 3, "ConnectionReport", ConnectionReport, None)
 
 
 def _rowType() -> np.dtype[Any]:

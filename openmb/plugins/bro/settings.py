@@ -27,6 +27,7 @@ class BroSettings:
     @ivar local: which addresses are local; the same in all of a deployment.
     @ivar level: of the logs' compression, 1 to 9; 0: none.
     @ivar patience: seconds that rows may wait before the operating system gets them.
+    @ivar tunnelled: C{conn.log} has rows of flows inside tunnels too; the same in all of a deployment.
     @ivar rotation: seconds of packet time after which a log goes on in a new file; 0: never.
     """
 
@@ -42,3 +43,4 @@ class BroSettings:
     rotation: int = 0
     level: int = 0
     patience: float = 0.0
+    tunnelled: bool = False

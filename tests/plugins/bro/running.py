@@ -58,9 +58,9 @@ def decodeCapture(path: Path, checksums: bool = False, limit: int = 4096) -> lis
     return [decoder.decode(batch) for batch in openCapture(path).batches(limit)]
 
 
-def runDecoded(folder: Path, packets: Iterable[Decoded]) -> None:
+def runDecoded(folder: Path, packets: Iterable[Decoded], **settings: object) -> None:
     """One middlebox over all packets."""
-    middlebox = makeBro(folder)
+    middlebox = makeBro(folder, **settings)
     for some in packets:
         middlebox.process(some, None)
     end(middlebox)

@@ -53,6 +53,7 @@ class TreeTests(SynchronousTestCase):
         """What the command line says stands in the tree."""
         options = BroPlugin().makeOptions()
         words = ["--json", "--gzip", "3", "--rotate", "60", "--flush", "2", "--max-flows", "9", "--grace", "1.5"]
+        words.append("--tunnelled-connections")
         options.parseOptions([*words, "--local-nets", "8.1.2.3/8", "--no-private-local", "--uid-key", "ab" * 16])
         tree = BroPlugin().makeMiddlebox(options).configuration.tree
         self.assertEqual(
@@ -65,6 +66,7 @@ class TreeTests(SynchronousTestCase):
                 "log/gzip": ("3",),
                 "connections/maximum": ("9",),
                 "connections/grace": ("1.5",),
+                "connections/tunnelled": ("true",),
                 "connections/id-key": (fingerprint(bytes.fromhex("ab" * 16)),),
             },
             {key: tree[key] for key in tree if key != "connections/sweep"},

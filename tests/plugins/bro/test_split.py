@@ -64,6 +64,7 @@ class SplitTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.count = 0
+        self.settings: dict[str, object] = {}
 
     def _fresh(self) -> Path:
         self.count += 1
@@ -80,7 +81,7 @@ class SplitTests(SynchronousTestCase):
 
     def _single(self, packets: Decoded) -> dict[str, list[tuple[str, ...]]]:
         folder = self._fresh()
-        runDecoded(folder, [packets])
+        runDecoded(folder, [packets], **self.settings)
         return sortedRows(folder)
 
     def _moved(
@@ -91,7 +92,7 @@ class SplitTests(SynchronousTestCase):
         matching packets go to B.
         """
         first, second = self._fresh(), self._fresh()
-        a, b = makeBro(first), makeBro(second)
+        a, b = makeBro(first, **self.settings), makeBro(second, **self.settings)
         a.process(packets.select(slice(0, cut)), None)
         b.prepare(OPERATION, flows)
         export(a, b, flows, limit=64)
@@ -137,6 +138,20 @@ class SplitTests(SynchronousTestCase):
         """Pipelined requests move after each packet, in the middle of lines and bodies."""
         for case in CASES[:2]:
             self._tryAll(case, HeaderFieldList(), 400, 0)
+
+    def test_tunnel(self) -> None:
+        """Flows inside a tunnel move by what they are inside, also where conn.log has rows of them."""
+        variants: tuple[dict[str, object], ...] = ({}, {"tunnelled": True})
+        for self.settings in variants:
+            for text in ("", "tcp", "udp", "tcp,tp_dst=443"):
+                packets = self._capture("ndpi/6in4tunnel.pcap")
+                wanted = self._single(packets)
+                self.assertEqual(len(wanted["conn.log"]), 10 if self.settings else 0)
+                self.assertEqual((len(wanted["http.log"]), len(wanted["dns.log"])), (1, 2))
+                for cut in self._cuts(packets, 20):
+                    for events in (0, 15):
+                        found = self._moved(packets, HeaderFieldList.parse(text), cut, events)
+                        self.assertEqual(found, wanted, f"{text} after {cut} packets and {events} events")
 
     def test_thereAndBack(self) -> None:
         """A second move brings the flows back."""

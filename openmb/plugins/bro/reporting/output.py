@@ -92,6 +92,7 @@ class BroLogs:
     @param rotation: microseconds of packet time after which files are rotated; 0: never.
     @param level: of compression, 1 to 9; 0: none.
     @param patience: seconds that rows may wait before the operating system gets them.
+    @param tunnelled: conn.log has rows of flows inside tunnels too.
     """
 
     def __init__(
@@ -104,8 +105,9 @@ class BroLogs:
         rotation: int = 0,
         level: int = 0,
         patience: float = 0.0,
+        tunnelled: bool = False,
     ) -> None:
-        self._ids, self._local, self._text = ids, local, RowText(ids, local)
+        self._ids, self._local, self._tunnelled, self._text = ids, local, tunnelled, RowText(ids, local)
         # a connection's rows come soon after each other
         self._connectionText = lru_cache(maxsize=8192)(self._findText)
         self._patience, self._flushed = patience, time.monotonic()
@@ -113,13 +115,16 @@ class BroLogs:
         self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation, level)
         self.dns = LogFile(directory, "dns", DNS_COLUMNS, asJSON, append, rotation, level)
 
-    def adjust(self, local: LocalNetworks, patience: float) -> None:
+    def adjust(self, local: LocalNetworks, patience: float, tunnelled: bool) -> None:
         """Go by these from the next row on."""
-        self._local, self._patience = local, patience
+        self._local, self._patience, self._tunnelled = local, patience, tunnelled
         self._text = RowText(self._ids, local)
 
     def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
-        """Rows of conn.log, all or none."""
+        """Rows of conn.log, all or none; those of flows inside tunnels only where they are wanted."""
+        if not self._tunnelled and rows["tunnelled"].any():
+            plain = rows["tunnelled"] == 0
+            keys, rows = keys[plain], rows[plain]
         ready = self._text.format(keys, rows) if self.conn.takesText else None
         if ready is None:
             self.conn.writeAll(list(connectionRows(self._ids, keys, rows, self._local)), rows["last"].tolist())

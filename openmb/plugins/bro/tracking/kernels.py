@@ -52,6 +52,7 @@ from openmb.state.slots import findSlot, insertKey, removeSlot
 
 _TCP, _UDP, _ICMP, _OTHER = int(Kind.TCP), int(Kind.UDP), int(Kind.ICMP), int(Kind.OTHER)
 _BAD_CHECKSUM, _BAD_TRANSPORT = int(Status.BAD_CHECKSUM), int(Status.BAD_TRANSPORT)
+_TUNNELLED = int(Status.TUNNELLED)
 _BROADCAST = 0x0000FFFFFFFFFFFF
 _CHECKSUM = np.int64(ord("C"))
 #: Bytes of a complete header by kind; a packet with fewer makes no record.
@@ -67,7 +68,8 @@ def _makesNoRecord(header: Any, captured: Number) -> Truth:
     elif kind in (_UDP, _ICMP):
         needed = _OTHER_HEADER
     elif kind == _OTHER:
-        # IP in IP, IPv6 in IP, GRE: their packets are those inside; ESP and "no next header": nothing to see
+        # IP in IP, IPv6 in IP, GRE that could not be followed: Zeek makes none of them either; ESP and "no next
+        # header": nothing to see
         protocol = header["protocol"]
         return protocol == 4 or protocol == 41 or protocol == 47 or protocol == 50 or protocol == 59
     else:
@@ -281,6 +283,8 @@ def trackPackets(
         else:
             mayBeExpected = False
         row = rows[slot]
+        if header["status"] & _TUNNELLED:
+            row["tunnelled"] = 1
         marks[i] = table.marks[slot]
         cursors[SLOT] = slot
         cursors[STAMP] = stamp
