@@ -59,7 +59,7 @@ def _totalOf(source: Source, place: np.int64, end: np.int64, version: np.int64) 
     """The length that the IP header at C{place} gives its packet; -1 if there is no header of this version."""
     if end - place < (20 if version == 4 else 40) or load8(source, place) >> 4 != version:
         return np.int64(-1)
-    return load16(source, place + 2) if version == 4 else load16(source, place + 4) + 40
+    return np.int64(load16(source, place + 2) if version == 4 else load16(source, place + 4) + 40)
 
 
 @njit(cache=True)
