@@ -20,6 +20,7 @@ RUNTIME = [
     "construct>=2.10.70",
     "cryptography>=46",
     "hyperlink>=21.0",
+    "hyperscan>=0.9.1",
     "klein>=24.8",
     "numba>=0.65",
     "numpy>=2.2",

@@ -1,0 +1,1 @@
+"""The signature files of PRADS, and matching against them."""
