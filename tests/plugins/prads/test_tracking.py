@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.packets.capture import openCapture
 from openmb.packets.loads import plainArrays
@@ -20,6 +20,7 @@ from openmb.plugins.prads.connections import connectionLine, endOrder, endStatus
 from openmb.plugins.prads.records import ROW
 from openmb.plugins.prads.statistics import Counter, statisticsText
 from openmb.state.table import FlowTable
+from tests.plugins.prads.needing import missing
 from tests.shared import sharedCaptures
 
 _track: Any = decoding.track
@@ -29,7 +30,7 @@ def realOutput(capture: Path, log: Path) -> list[str]:
     """What the real program prints with C{-x} and no checks, SIGALRM blocked."""
     found = shutil.which("prads")
     if found is None:
-        raise SkipTest("the real program is not here: install the Debian package prads")
+        raise missing("the real program is not here: install the Debian package prads")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     try:
         ran = subprocess.run(

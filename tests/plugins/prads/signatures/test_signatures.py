@@ -9,12 +9,13 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import ConfigurationError
 from openmb.plugins.prads.signatures.services import ServiceMatcher, parseService, parseServices
 from openmb.plugins.prads.signatures.tables import Signatures
 from openmb.plugins.prads.signatures.vendors import parseVendors
+from tests.plugins.prads.needing import missing
 
 INSTALLED = Path("/etc/prads")
 
@@ -22,7 +23,7 @@ INSTALLED = Path("/etc/prads")
 def installed() -> Signatures:
     """The signatures of the Debian package."""
     if not (INSTALLED / "tcp-service.sig").exists():
-        raise SkipTest("the Debian package prads is not installed")
+        raise missing("the Debian package prads is not installed")
     return Signatures.read(INSTALLED)
 
 
