@@ -8,5 +8,5 @@ from twisted.trial.unittest import FailTest, SkipTest
 
 
 def missing(what: str) -> Exception:
-    """To be raised: these tests are skipped, or fail where C{OPENMB_NEED_PRADS} is set, as in continuous integration."""
+    """To be raised: these tests are skipped; where C{OPENMB_NEED_PRADS} is set they fail."""
     return (FailTest if os.environ.get("OPENMB_NEED_PRADS") else SkipTest)(what)
