@@ -206,6 +206,12 @@ def _wanted(lanes: Any, lane: Any, side: Number) -> Number:
     return position + UNTIL_END if mode == EVERYTHING else np.int64(0)
 
 
+@njit(cache=True)
+def octetsOf(piece: Any) -> Number:
+    """Bytes of a piece that may be stored; of one without data none, however much it says was lost."""
+    return np.int64(piece["length"]) if piece["kind"] == PIECE_DATA else np.int64(0)
+
+
 @njit(**INNER)
 def _settle(lanes: Any, rows: Any) -> None:
     """The packets are through: note in the records what is wanted from here on, and that HTTP is spoken."""
@@ -257,7 +263,7 @@ def readPieces(
                 place += 1
                 continue
             if isOpen and not isLast and _mayEnter(piece, data, offsets):
-                if not hasRoom(lanes, np.int64(piece["length"])):
+                if not hasRoom(lanes, octetsOf(piece)):
                     break
                 at = takeLane(lanes, slot)
                 lane = lanes.lanes[at]
@@ -265,7 +271,7 @@ def readPieces(
                 lane["analyzer"] = piece["analyzer"]
             elif not isLast:
                 lanes.laneOf[slot] = ANALYZERS
-        elif at >= 0 and not hasRoom(lanes, np.int64(piece["length"])):
+        elif at >= 0 and not hasRoom(lanes, octetsOf(piece)):
             break
         if at < 0:
             _keep(lanes, pieces, place, np.int64(-1))

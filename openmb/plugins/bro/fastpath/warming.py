@@ -8,7 +8,7 @@ import numpy as np
 
 from openmb.plugins.bro.fastpath.lanes import compact, cover, makeLanes
 from openmb.plugins.bro.fastpath.pool import forgetSlots, freeRows, giveBack, takeLaneOf
-from openmb.plugins.bro.fastpath.reader import readPieces
+from openmb.plugins.bro.fastpath.reader import octetsOf, readPieces
 from openmb.plugins.bro.fastpath.text import linesOf
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.tracking.pieces import PIECE
@@ -21,6 +21,7 @@ def warmUp() -> None:
     # the bytes and offsets of a batch are read-only
     octets, offsets = np.frombuffer(b"", np.uint8), np.frombuffer(b"", np.int64)
     readPieces(lanes, np.zeros(1, PIECE), 0, 0, octets, offsets, rows, rows, True)
+    octetsOf(np.zeros(1, PIECE)[0])
     giveBack(lanes, takeLaneOf(lanes, 0))
     forgetSlots(lanes, none)
     freeRows(lanes, 0)

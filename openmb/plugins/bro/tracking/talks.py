@@ -30,7 +30,7 @@ from openmb.plugins.bro.fastpath.lanes import (
     reserve,
 )
 from openmb.plugins.bro.fastpath.pool import freeRows, giveBack
-from openmb.plugins.bro.fastpath.reader import readPieces
+from openmb.plugins.bro.fastpath.reader import octetsOf, readPieces
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.service import MOST_SERVICES, Service
 from openmb.plugins.bro.tracking.endpoints import turnSlot
@@ -124,7 +124,7 @@ class Talks:
                 freeRows(self.lanes, finished)
                 self.lanes.cursors[ROWS] = self._reported = 0
             if place < count:
-                self.lanes = reserve(self.lanes, int(pieces[place]["length"]))
+                self.lanes = reserve(self.lanes, int(octetsOf(pieces[place])))
         for slot, piece in touched.items():
             try:
                 self._settle(slot, piece)

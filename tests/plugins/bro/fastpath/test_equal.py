@@ -16,10 +16,11 @@ from openmb.plugins.bro.fastpath import pool
 from openmb.plugins.bro.fastpath.lanes import ANALYZERS, KEPT, USED_LANES, Lanes
 from openmb.plugins.bro.tracking import talks
 from openmb.state.headers import HeaderFieldList
+from openmb.testing.simulation.traffic import ACK, Endpoints, address
 from tests.plugins.bro.fastpath.random_http import randomHTTP
-from tests.plugins.bro.running import EVERYTHING, end, makeBro, runDecoded, sortedRows
+from tests.plugins.bro.running import EVERYTHING, end, makeBro, readLog, runDecoded, sortedRows
 from tests.plugins.bro.test_faults import conversation
-from tests.plugins.bro.test_faults import decoded as frames
+from tests.plugins.bro.test_faults import decoded as decodedFrames
 from tests.plugins.bro.test_split import OPERATION, births, export, handOver
 
 
@@ -106,8 +107,21 @@ class EqualTests(SynchronousTestCase):
 
         middlebox = makeBro(self.folder / "used")
         with patch.object(talks, "freeRows", freeRows):
-            middlebox.process(frames([each for port in range(1, 21) for each in conversation(port, b"/")]), None)
+            middlebox.process(decodedFrames([each for port in range(1, 21) for each in conversation(port, b"/")]), None)
             self.assertEqual(20, sum(read))
             middlebox.process(decoded(1, 40), None)
             end(middlebox)
         self.assertEqual(0, int(middlebox._own.lanes.cursors[USED_LANES]))
+
+    def test_largeGap(self) -> None:
+        """However much is missing, no room is made for it."""
+        frames = conversation(1, b"/")
+        ends = Endpoints(address("10.0.0.1"), 1, address("10.0.0.2"), 80)
+        far = 2 + 0x60000000
+        frames += [ends.segment(False, ACK, 50, far), ends.segment(True, ACK, far, 50, b"GET / HTTP/1.1\r\n\r\n")]
+        middlebox = makeBro(self.folder / "gap")
+        middlebox.process(decodedFrames(frames), None)
+        self.assertLess(len(middlebox._own.lanes.heap), 1 << 20)
+        end(middlebox)
+        missed = readLog(self.folder / "gap" / "conn.log")[0]["missed_bytes"]
+        self.assertGreater(int(missed), 1 << 30)
