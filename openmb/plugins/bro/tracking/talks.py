@@ -46,6 +46,10 @@ _PORTS = portTable()
 _LIMIT_LETTER = ord("X")
 
 
+#: May connections come upon the fast path?  Not yet: the simulation's history 51 loses the reply of a moved request.
+FAST_PATH = False
+
+
 class IOutput(Protocol):
     """Takes what a tracker has to report."""
 
@@ -112,7 +116,7 @@ class Talks:
         touched: dict[int, Piece] = {}
         self.lanes = cover(self.lanes, self.table.capacity)
         while place < count:
-            rows, isOpen = self.table.rows, self._found is None
+            rows, isOpen = self.table.rows, FAST_PATH and self._found is None
             place = readPieces(self.lanes, pieces, place, count, data, offsets, rows, self.work.rows, isOpen)
             kept, finished = int(self.lanes.cursors[KEPT]), int(self.lanes.cursors[ROWS])
             if kept:
@@ -317,7 +321,7 @@ class Talks:
             self.lanes.laneOf[slot] = NOBODY
             row["inspect"] = row["urgent"] = 0
             return
-        if self._found is None and enter(self.lanes, slot, conversation, piece.swapped, piece.analyzer):
+        if FAST_PATH and self._found is None and enter(self.lanes, slot, conversation, piece.swapped, piece.analyzer):
             del self.conversations[slot]
         first = int(row["swapped"])
         wanted = conversation.wanted(True, first), conversation.wanted(False, 1 - first)

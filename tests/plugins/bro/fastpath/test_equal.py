@@ -42,6 +42,7 @@ class EqualTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
+        self.patch(talks, "FAST_PATH", True)
 
     def test_analysers(self) -> None:
         """All logs are those of the analysers alone."""
