@@ -1,0 +1,1 @@
+Rows of conn.log are written by kernels.
