@@ -12,6 +12,7 @@ from openmb.controller.questions import Questions
 from openmb.controller.registry import Registry, Session
 from openmb.state.configuration import Tree, checkKey, entriesOf
 from openmb.wire import messages as m
+from openmb.wire.questions import packTree
 
 
 class Inquirer:
@@ -47,8 +48,7 @@ class Inquirer:
     async def writeConfig(self, middlebox: str, key: str, content: Tree | Sequence[str]) -> None:
         """Set the values of C{key}, or what a tree with whole keys at and below C{key} says: all of it, or nothing."""
         session = self._registry.find(middlebox)
-        tree = entriesOf(key, content)
-        entries = tuple(m.ConfigurationEntry(each, values) for each, values in tree.items())
+        entries = packTree(entriesOf(key, content))
         await self._change(session, m.SetConfiguration(self._identify(), entries))
 
     async def delConfig(self, middlebox: str, key: str) -> None:

@@ -12,6 +12,7 @@ from openmb.state.configuration import Tree, sizeOf
 from openmb.state.headers import HeaderFieldList
 from openmb.state.taxonomy import Cell
 from openmb.wire import messages as m
+from openmb.wire.questions import packTree, unpackTree
 
 #: The messages that are answered here.
 INQUIRIES = (
@@ -46,9 +47,9 @@ class Inquiries:
                 self._host.send(m.StatsAnswer(message.operation, cells))
             case m.GetConfiguration():
                 found = self._host.engine.configuration.under(message.key)
-                self._host.send(m.ConfigurationAnswer(message.operation, entriesOf(found)))
+                self._host.send(m.ConfigurationAnswer(message.operation, packTree(found)))
             case m.SetConfiguration():
-                self._configure(message.operation, self._host.engine.configuration.changed(treeOf(message.entries)))
+                self._configure(message.operation, self._host.engine.configuration.changed(unpackTree(message.entries)))
             case m.DeleteConfiguration():
                 self._configure(message.operation, self._host.engine.configuration.reset(message.key))
             case m.EnableEvents():
@@ -78,20 +79,3 @@ class Inquiries:
         if after != configuration.tree:
             self._host.engine.configure(after)
         self._host.send(m.Configured(identifier, self._host.governing))
-
-
-def entriesOf(tree: Tree) -> tuple[m.ConfigurationEntry, ...]:
-    """A tree as it travels."""
-    return tuple(m.ConfigurationEntry(key, values) for key, values in tree.items())
-
-
-def treeOf(entries: tuple[m.ConfigurationEntry, ...]) -> Tree:
-    """
-    The other way round.
-
-    @raise OperationError: a key stands there twice.
-    """
-    tree = {entry.key: entry.values for entry in entries}
-    if len(tree) < len(entries):
-        raise OperationError(Refusal.BAD_REQUEST, "a key stands there twice")
-    return tree

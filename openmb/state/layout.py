@@ -94,6 +94,21 @@ def _type(part: Any) -> Any:
     raise UnsupportedConstruct(f"{part} has no fixed place in a table")
 
 
+def rowType(*layouts: RecordLayout) -> np.dtype[Any]:
+    """The fixed parts of several layouts side by side, unaligned, as their bytes lie: one row of a table."""
+    names: list[str] = []
+    formats: list[Any] = []
+    offsets: list[int] = []
+    base = 0
+    for layout in layouts:
+        for name, place in (layout.dtype.fields or {}).items():
+            names.append(name)
+            formats.append(place[0])
+            offsets.append(base + int(place[1]))
+        base += layout.size
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": base})
+
+
 def _formatType(part: Any) -> np.dtype[Any]:
     if part.fmtstr[0] != "<" and part.length > 1:
         raise UnsupportedConstruct(f"{part}: numbers are little-endian (Int32ul, Float64l)")

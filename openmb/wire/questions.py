@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from openmb.errors import OperationError, Refusal
 from openmb.state.announcements import Datum
+from openmb.state.configuration import Tree
 from openmb.state.taxonomy import Cell
 
 
@@ -45,6 +47,23 @@ class ConfigurationEntry:
 
     key: str
     values: tuple[str, ...]
+
+
+def packTree(tree: Tree) -> tuple[ConfigurationEntry, ...]:
+    """A configuration, or a part of it, as it travels."""
+    return tuple(ConfigurationEntry(key, values) for key, values in tree.items())
+
+
+def unpackTree(entries: tuple[ConfigurationEntry, ...]) -> Tree:
+    """
+    The other way round.
+
+    @raise OperationError: a key stands there twice.
+    """
+    tree = {entry.key: entry.values for entry in entries}
+    if len(tree) < len(entries):
+        raise OperationError(Refusal.BAD_REQUEST, "a key stands there twice")
+    return tree
 
 
 @dataclass(frozen=True, slots=True)

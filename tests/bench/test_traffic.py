@@ -14,8 +14,8 @@ from openmb.packets.batch import joinBatches
 from openmb.packets.capture import openCapture
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Kind
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
+from openmb.plugins.bro.settings import BroSettings
 
 
 class TrafficTests(SynchronousTestCase):

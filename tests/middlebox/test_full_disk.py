@@ -13,8 +13,8 @@ from openmb.errors import OutputFailed
 from openmb.middlebox.agent import IDLE_TICK, Agent
 from openmb.middlebox.host import MiddleboxHost
 from openmb.packets.batch import PacketBatch
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
+from openmb.plugins.bro.settings import BroSettings
 from openmb.state.keyring import Keyring
 from openmb.state.taxonomy import PER_FLOW_CELLS
 from openmb.testing.adapters import START, manyFlows

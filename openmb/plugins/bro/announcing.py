@@ -17,11 +17,11 @@ from openmb.plugins.bro.analyzers.dns.names import codeName, typeName
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.fastpath.lanes import Lanes
-from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, connectionRows
+from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, beginningOf, connectionRows
 from openmb.plugins.bro.reporting.logs import readable
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.service import Service
-from openmb.plugins.bro.tracking.identity import Identity, endpoints
+from openmb.plugins.bro.tracking.identity import Identity
 from openmb.plugins.bro.tracking.talks import IOutput
 from openmb.state.announcements import Announced, Announcement, Datum, Field, FieldType, Subject
 
@@ -149,10 +149,7 @@ class Announcer:
 
     def _about(self, event: Announcement, identity: Identity, stamp: int, *values: Datum) -> Announced:
         """An event about one connection."""
-        originator, responder = endpoints(identity.words, identity.swapped)
-        uid = self._ids.identify(identity.key, identity.start)
-        ends = (addressText(*originator[:2]), originator[2], addressText(*responder[:2]), responder[2])
-        return Announced(event.name, stamp, identity.key, (uid, *ends, *values))
+        return Announced(event.name, stamp, identity.key, (*beginningOf(self._ids, identity), *values))
 
     def _said(self, identity: Identity, row: HTTPRow | DNSRow) -> Announced | None:
         """The event of a row, if it is wanted."""

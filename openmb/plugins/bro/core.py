@@ -17,7 +17,7 @@ from openmb.plugins.bro.records import REPORTING, SUPPORTING
 from openmb.plugins.bro.reporting.locality import PRIVATE
 from openmb.plugins.bro.reporting.output import BroLogs
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
-from openmb.plugins.bro.settings import BroSettings as BroSettings
+from openmb.plugins.bro.settings import BroSettings
 from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.state.configuration import Configuration, Tree
 from openmb.state.headers import HeaderFieldList

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Processed
 from openmb.packets.headers import Decoded
-from openmb.plugins.bro.core import BroCore, BroSettings
+from openmb.plugins.bro.core import BroCore
+from openmb.plugins.bro.settings import BroSettings
 
 #: A full table is emptied by at least this part, so that this does not happen with every packet.
 _EVICTED_PART = 16

@@ -10,9 +10,9 @@ from typing import Any
 from twisted.python import usage
 
 from openmb.errors import ConfigurationError
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.reporting.locality import readNetworks
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, readKey
+from openmb.plugins.bro.settings import BroSettings
 from openmb.state.settings import VALUES_LIMIT
 
 

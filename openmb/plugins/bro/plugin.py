@@ -15,13 +15,13 @@ from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.adapter import BroAdapter
 from openmb.plugins.bro.analyzers.http.inflate import Inflater
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.engine import BroEngine
 from openmb.plugins.bro.fastpath.warming import warmUp as warmUpFastPath
 from openmb.plugins.bro.options import BroOptions, settingsOf
 from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.reporting.rowtext import RowText
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
+from openmb.plugins.bro.settings import BroSettings
 from openmb.state.headers import HeaderFieldList
 
 

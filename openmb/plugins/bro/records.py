@@ -8,9 +8,6 @@ then the responder's. Relative sequence numbers count from 1, the first byte aft
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from construct import (
     Array,
     Bytes,
@@ -32,7 +29,7 @@ from construct import (
 
 from openmb.plugins.bro.service import MOST_SERVICES
 from openmb.plugins.bro.tracking.states import HISTORY_LIMIT
-from openmb.state.layout import RecordLayout
+from openmb.state.layout import RecordLayout, rowType
 from openmb.state.taxonomy import Cell
 
 _Pair64 = Array(2, Int64sl)
@@ -135,18 +132,5 @@ SUPPORTING = RecordLayout(Cell.SUPPORTING_PER_FLOW, 1, 2, "ConnectionRecord", Co
 REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 3, "ConnectionReport", ConnectionReport, None)
 
 
-def _rowType() -> np.dtype[Any]:
-    """Both parts side by side, unaligned, as the bytes lie."""
-    names: list[str] = []
-    formats: list[Any] = []
-    offsets: list[int] = []
-    for base, dtype in ((0, SUPPORTING.dtype), (SUPPORTING.size, REPORTING.dtype)):
-        for name, field in (dtype.fields or {}).items():
-            names.append(name)
-            formats.append(field[0])
-            offsets.append(base + int(field[1]))
-    size = SUPPORTING.size + REPORTING.size
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
-
-
-ROW = _rowType()
+#: Both parts side by side.
+ROW = rowType(SUPPORTING, REPORTING)

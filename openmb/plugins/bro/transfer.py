@@ -33,8 +33,8 @@ TAILS_MEASURED = 256
 
 def exportSlots(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch, RecordBatch]:
     """The supporting and the reporting part of the records in C{slots}."""
-    # as bytes: numpy would leave the padding of copied rows as it finds the memory, and that would leave the process
     tracker.leave(slots)
+    # as bytes: numpy would leave the padding of copied rows as it finds the memory, and that would leave the process
     octets = tracker.table.arrays.octets[slots]
     rows = octets.view(ROW).reshape(len(slots))
     tails = _tailsOf(tracker, slots, rows)

@@ -1,0 +1,3 @@
+"""
+Assets after the model of PRADS: parts of a kind that is not complete.
+"""

@@ -47,8 +47,9 @@ def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _isFour(key: Any) -> bool:
-    return int(key["padding"]) == 0 and int(key["a_high"]) == 0 and int(key["a_low"]) >> 32 == _MAPPED
+def _isFour(keys: Any) -> Any:
+    """Is it IPv4?  Of one key, or of each of several."""
+    return (keys["padding"] == 0) & (keys["a_high"] == 0) & (keys["a_low"] >> np.uint64(32) == _MAPPED)
 
 
 def _address(key: np.void, end: str) -> str:
@@ -70,7 +71,7 @@ def endStatus(key: np.void, row: np.void) -> str:
 def endOrder(keys: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.intp]:
     """The order in which the real program ends connections: by bucket of its hash table, the newest first."""
     found = keys.view(FLOW_KEY).reshape(len(rows))
-    four = (found["padding"] == 0) & (found["a_high"] == 0) & (found["a_low"] >> np.uint64(32) == _MAPPED)
+    four = _isFour(found)
     total = np.zeros(len(rows), np.uint64)
     for end in "ab":
         low, high = found[f"{end}_low"], found[f"{end}_high"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from openmb.plugins.prads.statistics import Counter
 from openmb.state.slots import insertKey
 
 #: What the kernel found in a packet.  C{network}, C{transport}: offsets in the captured bytes; C{role}: 0 the first
@@ -27,7 +28,6 @@ FOUND = np.dtype(
         ("flags", "u1"),
     ]
 )
-_ALL = 0xFFFFFFFF
 
 
 @njit(cache=True)
@@ -61,15 +61,15 @@ def track(
         end = begin + min(np.int64(wire[i]), 1604)
         found[i]["slot"] = -1
         found[i]["kind"] = 255
-        counters[0] += 1
+        counters[Counter.PACKETS] += 1
         if begin + 14 > end:
-            counters[3] += 1
+            counters[Counter.OTHER_LINK] += 1
             continue
-        counters[1] += 1
+        counters[Counter.ETHERNET] += 1
         kind = np.int64(number(data, begin + 12, stop, 2))
         network = begin + 14
         if kind == 0x8100:
-            counters[4] += 1
+            counters[Counter.VLAN] += 1
             found[i]["vlan"] = np.int64(number(data, begin + 14, stop, 2))
             kind = np.int64(number(data, begin + 16, stop, 2))
             network = begin + 18
@@ -77,27 +77,27 @@ def track(
             kind = np.int64(number(data, begin + 20, stop, 2))
             network = begin + 22
         if kind == 0x0806:
-            counters[2] += 1
+            counters[Counter.ARP] += 1
         if kind != 0x0800 and kind != 0x86DD:
-            counters[3] += kind != 0x0806
+            counters[Counter.OTHER_LINK] += kind != 0x0806
             continue
         four = kind == 0x0800
         first = True
         size = np.int64(0)
         while True:
             if four:
-                counters[5] += 1
+                counters[Counter.IP4] += 1
                 header = 4 * (octet(data, network, stop) & 15)
                 protocol = octet(data, network + 9, stop)
                 size = (np.int64(number(data, network + 2, stop, 2)) - header) & 0xFFFF
             else:
-                counters[6] += 1
+                counters[Counter.IP6] += 1
                 header = 40
                 protocol = octet(data, network + 6, stop)
                 size = np.int64(number(data, network + 4, stop, 2))
             if not (first and (protocol == 94 or protocol == 41)):
                 break
-            counters[7 if four else 8] += 1
+            counters[Counter.IP4_TUNNELS if four else Counter.IP6_TUNNELS] += 1
             first = False
             network += header
             found[i]["vlan"] = 0
@@ -105,24 +105,24 @@ def track(
             four = protocol == 94
         transport = network + header
         if stop < transport:
-            counters[24] += 1
+            counters[Counter.MALFORMED] += 1
         found[i]["network"] = network - begin
         found[i]["transport"] = transport - begin
         found[i]["four"] = four
         if four and protocol == 47:
-            counters[9] += 1
+            counters[Counter.GRE] += 1
             found[i]["kind"] = 47
             continue
         near, far, flags = np.uint64(0), np.uint64(0), np.int64(0)
         if protocol == 6 or protocol == 17:
-            counters[10 if protocol == 6 else 11] += 1
+            counters[Counter.TCP if protocol == 6 else Counter.UDP] += 1
             near, far = number(data, transport, stop, 2), number(data, transport + 2, stop, 2)
             if protocol == 6:
                 flags = octet(data, transport + 13, stop)
         elif protocol == (1 if four else 58):
-            counters[12] += 1
+            counters[Counter.ICMP] += 1
         else:
-            counters[13] += 1
+            counters[Counter.OTHER_TRANSPORT] += 1
             protocol = 0
         if four:
             mapped = np.uint64(0xFFFF00000000)
@@ -147,8 +147,8 @@ def track(
         side = 0
         role = 0
         if row["number"] == 0:
-            counters[23] += 1
-            row["number"] = counters[23]
+            counters[Counter.SESSIONS] += 1
+            row["number"] = counters[Counter.SESSIONS]
             row["start"] = seconds
             row["swapped"] = not forward
         else:

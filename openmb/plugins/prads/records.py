@@ -4,10 +4,9 @@ The state of one connection of PRADS, declared once; a row of the table is the s
 
 from __future__ import annotations
 
-import numpy as np
 from construct import Array, Int8ul, Int64sl, Int64ul, Struct
 
-from openmb.state.layout import RecordLayout
+from openmb.state.layout import RecordLayout, rowType
 from openmb.state.taxonomy import Cell
 
 ConnectionRecord = Struct(
@@ -29,15 +28,5 @@ ConnectionReport = Struct(
 SUPPORTING = RecordLayout(Cell.SUPPORTING_PER_FLOW, 1, 1, "ConnectionRecord", ConnectionRecord)
 REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 1, "ConnectionReport", ConnectionReport)
 
-ROW = np.dtype(
-    {
-        "names": [*(SUPPORTING.dtype.names or ()), *(REPORTING.dtype.names or ())],
-        "formats": [field[0] for layout in (SUPPORTING, REPORTING) for field in (layout.dtype.fields or {}).values()],
-        "offsets": [
-            base + int(field[1])
-            for base, layout in ((0, SUPPORTING), (SUPPORTING.size, REPORTING))
-            for field in (layout.dtype.fields or {}).values()
-        ],
-        "itemsize": SUPPORTING.size + REPORTING.size,
-    }
-)
+#: Both parts side by side.
+ROW = rowType(SUPPORTING, REPORTING)

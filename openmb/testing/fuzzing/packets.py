@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from openmb.packets.batch import LinkType, PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
+from openmb.plugins.bro.settings import BroSettings
 from openmb.testing.fuzzing.campaign import resident
 from openmb.testing.fuzzing.canary import canaryRaises
 from openmb.testing.fuzzing.packettargets import REQUESTS, WORDS

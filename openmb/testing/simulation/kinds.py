@@ -14,11 +14,11 @@ from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS
 from openmb.plugins.bro.reporting.logfile import LogFile
 from openmb.plugins.bro.reporting.logs import Value
+from openmb.plugins.bro.settings import BroSettings
 from openmb.state.flowkey import FLOW_KEY, flowKey, flowKeys, flowText
 from openmb.testing.counter import Counter, CounterMiddlebox
 from openmb.testing.simulation.kind import SimulatedKind

@@ -9,8 +9,8 @@ from openmb.packets.batch import PacketBatch
 from openmb.packets.capture import openCapture
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
+from openmb.plugins.bro.settings import BroSettings
 from openmb.state.headers import HeaderFieldList
 
 EVERYTHING = HeaderFieldList()

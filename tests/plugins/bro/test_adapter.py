@@ -12,9 +12,9 @@ from openmb.errors import FinerThanNative, OperationError, Refusal
 from openmb.interfaces import IMiddlebox
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
+from openmb.plugins.bro.settings import BroSettings
 from openmb.state.headers import HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell

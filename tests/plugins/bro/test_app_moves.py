@@ -24,8 +24,8 @@ from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
 from openmb.packets.pcap import PcapHeader
 from openmb.state.headers import HeaderFieldList
-from tests.plugins.bro.running import end, makeBro, readLog, runDecoded
-from tests.plugins.bro.test_split import OPERATION, births, export, handOver
+from tests.plugins.bro.running import makeBro, readLog, runDecoded
+from tests.plugins.bro.test_split import moveAt
 
 LOGS = ("conn.log", "http.log", "dns.log")
 START, EVENTS, EACH = 1_704_067_200_000_000, 25, 14
@@ -139,19 +139,7 @@ class AppMoveTests(SynchronousTestCase):
     def _moved(self, cut: int, flows: HeaderFieldList) -> Rows:
         first, second = self._fresh(), self._fresh()
         a, b = makeBro(first), makeBro(second)
-        a.process(self.packets.select(slice(0, cut)), None)
-        b.prepare(OPERATION, flows)
-        export(a, b, flows, limit=64)
-        during = self.packets.select(slice(cut, cut + EVENTS))
-        marks = a.process(during, births(during, flows)).marks
-        b.reprocess(OPERATION, during.select(marks == OPERATION))
-        handOver(a, b, flows)
-        rest = self.packets.select(slice(cut + EVENTS, len(self.packets)))
-        isMatching = flows.matchHeaders(rest.headers)
-        a.process(rest.select(~isMatching), None)
-        b.process(rest.select(isMatching), None)
-        end(a)
-        end(b)
+        moveAt(a, b, self.packets, flows, cut, EVENTS, 64)
         return self._rows(first, second)
 
     def _cuts(self) -> dict[int, str]:

@@ -14,8 +14,8 @@ from openmb.packets.decode import Decoder
 from openmb.packets.headers import HEADERS, Decoded
 from openmb.state.headers import HeaderFieldList
 from tests.plugins.bro.random_traffic import hostileTraffic
-from tests.plugins.bro.running import EVERYTHING, end, makeBro, runDecoded, sortedRows
-from tests.plugins.bro.test_split import OPERATION, births, export, handOver
+from tests.plugins.bro.running import EVERYTHING, makeBro, runDecoded, sortedRows
+from tests.plugins.bro.test_split import moveAt
 
 _PROGRAM = """
 import sys
@@ -38,19 +38,7 @@ class HostileTests(SynchronousTestCase):
         """The logs' folders of a move after C{cut} packets; matching ones of the next C{events} are events."""
         folders = [self.folder / f"{name}a", self.folder / f"{name}b"]
         a, b = (makeBro(folder) for folder in folders)
-        a.process(packets.select(slice(0, cut)), None)
-        b.prepare(OPERATION, flows)
-        export(a, b, flows, limit=2)
-        during = packets.select(slice(cut, cut + events))
-        marks = a.process(during, births(during, flows)).marks
-        b.reprocess(OPERATION, during.select(marks == OPERATION))
-        handOver(a, b, flows)
-        rest = packets.select(slice(cut + events, len(packets)))
-        isMatching = flows.matchHeaders(rest.headers)
-        b.process(rest.select(isMatching), None)
-        a.process(rest.select(~isMatching), None)
-        end(a)
-        end(b)
+        moveAt(a, b, packets, flows, cut, events, 2)
         return folders
 
     def test_moves(self) -> None:

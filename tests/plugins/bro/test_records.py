@@ -14,10 +14,10 @@ from openmb.errors import OperationError
 from openmb.plugins.bro.analyzers.analyzer import Surroundings
 from openmb.plugins.bro.analyzers.conversation import Conversation
 from openmb.plugins.bro.analyzers.ssh import SSHAnalyzer
-from openmb.plugins.bro.core import BroSettings
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING, ConnectionTail
 from openmb.plugins.bro.service import Service
+from openmb.plugins.bro.settings import BroSettings
 from openmb.plugins.bro.tails import Tail, packTail, parseTail
 from tests.plugins.bro.running import EVERYTHING
 from tests.plugins.bro.test_adapter import decoded, exported

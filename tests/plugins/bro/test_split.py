@@ -58,6 +58,29 @@ def handOver(source: BroMiddlebox, destination: BroMiddlebox, flows: HeaderField
     source.thaw(OPERATION)
 
 
+def moveAt(
+    a: BroMiddlebox, b: BroMiddlebox, packets: Decoded, flows: HeaderFieldList, cut: int, events: int, limit: int
+) -> None:
+    """
+    The packets through C{a}, from C{cut} on those of C{flows} through C{b}; the next C{events} are events.
+
+    @param limit: slots that each step of the export looks at.
+    """
+    a.process(packets.select(slice(0, cut)), None)
+    b.prepare(OPERATION, flows)
+    export(a, b, flows, limit)
+    during = packets.select(slice(cut, cut + events))
+    marks = a.process(during, births(during, flows)).marks
+    b.reprocess(OPERATION, during.select(marks == OPERATION))
+    handOver(a, b, flows)
+    rest = packets.select(slice(cut + events, len(packets)))
+    isMatching = flows.matchHeaders(rest.headers)
+    a.process(rest.select(~isMatching), None)
+    b.process(rest.select(isMatching), None)
+    end(a)
+    end(b)
+
+
 class SplitTests(SynchronousTestCase):
     """Moves at many places of real captures."""
 
@@ -93,19 +116,7 @@ class SplitTests(SynchronousTestCase):
         """
         first, second = self._fresh(), self._fresh()
         a, b = makeBro(first, **self.settings), makeBro(second, **self.settings)
-        a.process(packets.select(slice(0, cut)), None)
-        b.prepare(OPERATION, flows)
-        export(a, b, flows, limit=64)
-        during = packets.select(slice(cut, cut + events))
-        marks = a.process(during, births(during, flows)).marks
-        b.reprocess(OPERATION, during.select(marks == OPERATION))
-        handOver(a, b, flows)
-        rest = packets.select(slice(cut + events, len(packets)))
-        isMatching = flows.matchHeaders(rest.headers)
-        a.process(rest.select(~isMatching), None)
-        b.process(rest.select(isMatching), None)
-        end(a)
-        end(b)
+        moveAt(a, b, packets, flows, cut, events, 64)
         return sortedRows(first, second)
 
     def _cuts(self, packets: Decoded, count: int) -> list[int]:

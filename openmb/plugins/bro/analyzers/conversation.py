@@ -142,21 +142,19 @@ class Conversation:
             self.analyzers or self.matcher or self._events or self.around.requests.pending or self.around.queries.isOpen
         )
 
-    def urgency(self, isSuspect: bool) -> int:
+    def urgency(self, isSuspect: bool) -> Urgency:
         """
         May what is read next change how a packet that comes soon is counted?
 
         @param isSuspect: the first bytes looked as if it could be something that does.
-        @return: an L{Urgency}.
         """
         least = Urgency.NONE
         for analyzer in self.analyzers:
             service = analyzer.service
             if service == Service.FTP:
                 return Urgency.ANY if analyzer.isInside else Urgency.LINES
-            if (service == Service.DNS and self.around.tcp) or (
-                service == Service.SSH and service not in self.services
-            ):
+            isNewSSH = service == Service.SSH and service not in self.services
+            if isNewSSH or (service == Service.DNS and self.around.tcp):
                 least = Urgency.OWN
         if self.matcher is not None and isSuspect and self.matcher.mayBeFTP:
             return Urgency.ANY if self.matcher.mayAgree else Urgency.LINES
@@ -204,7 +202,7 @@ class Conversation:
     def _deliver(self, kind: int, originator: bool, end: int, piece: Piece, data: bytes) -> None:
         if kind == PIECE_DATA:
             self.position[end] = piece.sequence + piece.length
-            self._data(originator, data)
+            self.read(originator, data)
         elif kind == PIECE_ENDED:
             self._finished(originator)
         elif kind == PIECE_LOST:
@@ -231,7 +229,8 @@ class Conversation:
                 if analyzer.findings:
                     self._note(analyzer)
 
-    def _data(self, originator: bool, data: bytes) -> None:
+    def read(self, originator: bool, data: bytes) -> None:
+        """In-order bytes, which came at L{stamp}; what they confirm or violate counts with L{settle}."""
         for analyzer in self._readers(originator):
             analyzer.data(originator, data, self.stamp)
         matcher = self.matcher
@@ -288,7 +287,7 @@ class Conversation:
         """Feed held bytes."""
         for part in self.ahead.release(end, position, position + length):
             if isinstance(part, bytes):
-                self._data(originator, part)
+                self.read(originator, part)
             elif part <= self._skip(originator):
                 self.tellSkipped(originator, part)
             else:
@@ -353,12 +352,6 @@ class Conversation:
         return self._size > VIOLATIONS_UNTIL and analyzer.service in _SETTLED and analyzer.service in self.services
 
     # -- from and to the fast path
-
-    def replay(self, originator: bool, data: bytes, stamp: int | None = None) -> None:
-        """Bytes that came before, at C{stamp}: their packet is through, and their place in the stream is known."""
-        if stamp is not None:
-            self.stamp = stamp
-        self._data(originator, data)
 
     def ordinary(self) -> Analyzer | None:
         """The only analyser, if its service is the only one that was ever found and nothing else is going on."""

@@ -13,6 +13,7 @@ from openmb.plugins.bro.analyzers.http.deflate import OVER, STAGE, countInflated
 from openmb.plugins.bro.analyzers.http.side import BODY, CHUNK, CHUNK_END, CHUNK_SIZE, EVERYTHING, START, TRAILER
 from openmb.plugins.bro.fastpath.lanes import ROWS
 from openmb.plugins.bro.fastpath.pool import freeStream, takeStream
+from openmb.plugins.bro.tracking.letters import hexDigit
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth
 
 #: Digits of a chunk's size that are read here.
@@ -104,14 +105,8 @@ def _chunkSize(lane: Any) -> Number:
     if size == 0 or size > _MOST_DIGITS:
         return np.int64(-1)
     for i in range(size):
-        byte = np.int64(lane["line"][i])
-        if 48 <= byte <= 57:
-            digit = byte - 48
-        elif 97 <= byte <= 102:
-            digit = byte - 87
-        elif 65 <= byte <= 70:
-            digit = byte - 55
-        else:
+        digit = hexDigit(np.int64(lane["line"][i]))
+        if digit < 0:
             return np.int64(-1)
         number = 16 * number + digit
     return number

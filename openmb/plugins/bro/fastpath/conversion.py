@@ -49,19 +49,21 @@ def conversationOf(lanes: Lanes, at: int, around: Surroundings) -> Conversation:
     node = int(lane["first"])
     while node >= 0:
         request = lanes.requests[node]
-        conversation.replay(True, _text(heap, request["head"], request["headLength"]), int(request["stamp"]))
+        conversation.stamp = int(request["stamp"])
+        conversation.read(True, _text(heap, request["head"], request["headLength"]))
         node = int(request["next"])
         conversation.tellSkipped(True, int(request["requestLength"] if node >= 0 else lane["clientRead"]))
     if lane["first"] >= 0:
         request = lanes.requests[lane["first"]]
         if request["interimLength"]:
-            conversation.replay(False, _text(heap, request["interim"], request["interimLength"]))
+            conversation.read(False, _text(heap, request["interim"], request["interimLength"]))
         if lane["replyLength"]:
-            conversation.replay(False, _text(heap, lane["reply"], lane["replyLength"]))
+            conversation.read(False, _text(heap, lane["reply"], lane["replyLength"]))
     for side in range(2):
         if lane["begunLength"][side]:
             begun = _text(heap, lane["begun"][side], lane["begunLength"][side])
-            conversation.replay(side == 0, begun, int(lane["lineStamp"]))
+            conversation.stamp = int(lane["lineStamp"])
+            conversation.read(side == 0, begun)
     conversation.settle()
     if lane["spoken"] and Service.HTTP not in conversation.services:
         conversation.services.append(Service.HTTP)

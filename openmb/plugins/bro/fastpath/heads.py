@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from openmb.plugins.bro.fastpath.lanes import LONGEST_HEAD
+from openmb.plugins.bro.tracking.letters import LOWER
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
 
 #: Results: more bytes are needed; it is none of the heads that are read here.
@@ -59,7 +60,7 @@ _FIELD_BYTES, _FIELD_SIZES = _padded(_FIELDS)
 _WORD_BYTES, _WORD_SIZES = _padded((b"keep-alive", b"close", b"upgrade", b"chunked", b"gzip", b"x-gzip", b"deflate"))
 _KEEP_ALIVE, _CLOSE, _TO_UPGRADE, _CHUNKED, _GZIP, _XGZIP, _DEFLATE = constants(range(7))
 
-#: What a byte may be part of: a URI, a field's name, a MIME token; upper case made lower.
+#: What a byte may be part of: a URI, a field's name, a MIME token.
 _IN_URI, _IN_NAME, _IN_WORD = constants((1, 2, 4))
 
 
@@ -74,8 +75,6 @@ def _classes() -> NDArray[np.uint8]:
 
 
 _CLASSES = _classes()
-_LOWER = np.arange(256, dtype=np.uint8)
-_LOWER[65:91] += 32
 
 
 @njit(**INNER)
@@ -99,7 +98,7 @@ def _isText(data: Any, position: Number, size: Number, texts: Any, sizes: Any, w
     same = size == sizes[which]
     place = 0
     while same and place < size:
-        same = _LOWER[data[position + place]] == texts[which, place]
+        same = LOWER[data[position + place]] == texts[which, place]
         place += 1
     return same
 
@@ -207,9 +206,9 @@ def _isReadByLines(data: Any, position: Number, size: Number) -> Truth:
     """May a body of this type have to be read by lines: multipart, message, or nothing that is understood here?"""
     if size == 0:
         return True
-    first = _LOWER[data[position]]
+    first = LOWER[data[position]]
     if first == 109:  # m
-        return size > 1 and _LOWER[data[position + 1]] in (101, 117)
+        return size > 1 and LOWER[data[position + 1]] in (101, 117)
     return first < 97 or first > 122
 
 

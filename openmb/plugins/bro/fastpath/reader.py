@@ -30,7 +30,6 @@ from openmb.plugins.bro.fastpath.lanes import (
     KEPT,
     NOBODY,
     TOUCHED,
-    Lanes,
 )
 from openmb.plugins.bro.fastpath.messages import takeFromClient, takeFromServer
 from openmb.plugins.bro.fastpath.pool import freeLane, hasRoom, takeLane
@@ -49,31 +48,6 @@ from openmb.plugins.bro.tracking.pieces import (
 from openmb.plugins.bro.tracking.states import NEVER
 
 (_HTTP,) = constants((Service.HTTP,))
-
-
-@njit(**INNER)
-def borrowLanes(lanes: Any) -> Any:
-    """Views of all of L{Lanes} that nobody counts."""
-    return Lanes(
-        borrow(lanes.lanes),
-        borrow(lanes.laneOf),
-        borrow(lanes.requests),
-        borrow(lanes.heap),
-        borrow(lanes.kept),
-        borrow(lanes.left),
-        borrow(lanes.finished),
-        borrow(lanes.places),
-        borrow(lanes.touched),
-        borrow(lanes.numbers),
-        borrow(lanes.lengths),
-        borrow(lanes.order),
-        borrow(lanes.freeStreams),
-        borrow(lanes.wide),
-        borrow(lanes.narrow),
-        borrow(lanes.canonical),
-        borrow(lanes.found),
-        borrow(lanes.cursors),
-    )
 
 
 @njit(**INNER)
@@ -249,7 +223,7 @@ def readPieces(
     @param isOpen: new connections may come upon the fast path.
     @return: the piece to go on with.
     """
-    lanes, data = borrowLanes(ownLanes), borrow(octets)
+    lanes, data = borrow(ownLanes), borrow(octets)
     cursors = lanes.cursors
     cursors[KEPT] = 0
     place = first

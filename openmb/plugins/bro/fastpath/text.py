@@ -14,6 +14,7 @@ from openmb.plugins.bro.fastpath.lanes import AGENT, HOST, INFO_REASON, METHOD, 
 from openmb.plugins.bro.reporting.rowkernel import putEnds
 from openmb.plugins.bro.reporting.textkernel import LONGEST_ADDRESS, LONGEST_NUMBER, putNumber, putTime
 from openmb.plugins.bro.reporting.uidkernel import LONGEST_ID, keyState, putID
+from openmb.plugins.bro.tracking.letters import hexDigit
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
 
 #: Something has to be escaped: the row must be written some other way.
@@ -50,15 +51,6 @@ def linesOf(
     with np.errstate(over="ignore"):  # without a compiler numpy warns of sums that hashing wants cut off
         size = int(_writeLines(lanes, nodes, seed, room, out, ends))
     return (out[:size].tobytes(), ends) if size >= 0 else None
-
-
-@njit(**INNER)
-def _digit(byte: Number) -> Number:
-    """The value of a hexadecimal digit, -1 for anything else."""
-    if 48 <= byte <= 57:
-        return byte - 48
-    lower = byte | 32
-    return lower - 87 if 97 <= lower <= 102 else np.int64(-1)
 
 
 @njit(**INNER)
@@ -100,7 +92,7 @@ def _putText(out: Any, place: Number, data: Any, begin: Number, size: Number, is
         if isEscaped and byte == _PERCENT:
             if position + 2 > stop:
                 return ODD
-            high, low = _digit(np.int64(data[position])), _digit(np.int64(data[position + 1]))
+            high, low = hexDigit(np.int64(data[position])), hexDigit(np.int64(data[position + 1]))
             if high < 0 or low < 0:
                 return ODD
             byte = 16 * high + low

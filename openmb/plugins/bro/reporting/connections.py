@@ -16,7 +16,7 @@ from openmb.plugins.bro.reporting.logs import Column, Value
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.service import MOST_SERVICES, Service
 from openmb.plugins.bro.tracking.endpoints import endpointSizes
-from openmb.plugins.bro.tracking.identity import endpoints
+from openmb.plugins.bro.tracking.identity import Identity, endpoints
 from openmb.plugins.bro.tracking.states import (
     CLOSED,
     ESTABLISHED,
@@ -66,6 +66,13 @@ _FIELDS = ("swapped", "tcp", "start", "last", "state", "size", "letters", "packe
 def addressText(high: int, low: int) -> str:
     """An address for people and logs."""
     return str(wordsAddress(high, low))
+
+
+def beginningOf(ids: ConnectionIDs, identity: Identity) -> tuple[str, str, int, str, int]:
+    """The values of L{BEGINNING} but for the time: id, originator and its port, responder and its port."""
+    first, second = endpoints(identity.words, identity.swapped)
+    uid = ids.identify(identity.key, identity.start)
+    return uid, addressText(first[0], first[1]), first[2], addressText(second[0], second[1]), second[2]
 
 
 def _resetState(first: int, second: int, isEmpty: bool, history: str) -> str:

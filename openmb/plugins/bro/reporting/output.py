@@ -18,7 +18,7 @@ from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.fastpath.conversion import rowOf
 from openmb.plugins.bro.fastpath.lanes import Lanes
-from openmb.plugins.bro.reporting.connections import BEGINNING, CONNECTION_COLUMNS, addressText, connectionRows
+from openmb.plugins.bro.reporting.connections import BEGINNING, CONNECTION_COLUMNS, beginningOf, connectionRows
 from openmb.plugins.bro.reporting.dnslog import DNS_COLUMNS, dnsValues
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.logfile import LogFile
@@ -26,7 +26,7 @@ from openmb.plugins.bro.reporting.logs import Column, Scalar, Value
 from openmb.plugins.bro.reporting.messagetext import queryLine, requestLine
 from openmb.plugins.bro.reporting.rowtext import RowText
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
-from openmb.plugins.bro.tracking.identity import WORDS, Identity, endpoints, portsOf
+from openmb.plugins.bro.tracking.identity import WORDS, Identity, portsOf
 
 _OF_FILES = ("fuids", "filenames", "mime_types")
 
@@ -85,7 +85,7 @@ def columnsOf(row: HTTPRow) -> list[Value]:
 
 class BroLogs:
     """
-    The logs of one engine; provides L{openmb.plugins.bro.tracking.tracker.IOutput}.
+    The logs of one engine; provides L{openmb.plugins.bro.tracking.talks.IOutput}.
 
     @param directory: where they are written; None: nowhere.
     @param local: which addresses are local.
@@ -147,21 +147,14 @@ class BroLogs:
 
     def _findText(self, key: bytes, start: int, swapped: bool) -> bytes:
         """Id and ends of a connection as they stand in every row about it, a tab after each."""
-        fields = [self._ids.identify(key, start)]
-        for high, low, port in endpoints(WORDS.unpack(key), swapped):
-            fields += [addressText(high, low), str(port)]
-        return "\t".join([*fields, ""]).encode()
+        identity = Identity(WORDS.unpack(key), start, swapped)
+        return "".join(f"{field}\t" for field in beginningOf(self._ids, identity)).encode()
 
     def _values(self, identity: Identity, requests: list[HTTPRow], queries: list[DNSRow]) -> None:
         """The same for logs whose format wants values."""
-        uid = self._ids.identify(identity.key, identity.start)
-        ends: list[Value] = []
-        for high, low, port in endpoints(identity.words, identity.swapped):
-            ends += [addressText(high, low), port]
-        asked: list[list[Value]] = [[row.stamp // 1000, uid, *ends, *columnsOf(row)] for row in requests]
-        looked = [dnsValues(row, uid, ends) for row in queries]
-        self.http.writeAll(asked)
-        self.dns.writeAll(looked)
+        beginning = beginningOf(self._ids, identity)
+        self.http.writeAll([[row.stamp // 1000, *beginning, *columnsOf(row)] for row in requests])
+        self.dns.writeAll([dnsValues(row, beginning[0], beginning[1:]) for row in queries])
 
     def requests(self, lanes: Lanes, rows: NDArray[np.int32]) -> None:
         """Rows of http.log from the fast path."""

@@ -9,68 +9,47 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import config, njit
+from numba import config
 from numba.core import types
 from numba.core.cgutils import get_null_value
 from numba.extending import intrinsic
 
-from openmb.plugins.bro.tracking.numbers import INNER
-from openmb.plugins.bro.tracking.work import Work
-from openmb.state.slots import TableArrays
-
 _settings: Any = config
 
 
-def _uncounted(typingContext: Any, array: Any) -> Any:
-    """The same array without its owner."""
+def _lend(context: Any, builder: Any, type: Any, value: Any) -> Any:
+    """One array without its owner."""
+    own = context.make_array(type)(context, builder, value)
+    lent = context.make_array(type)(context, builder)
+    for name in ("data", "shape", "strides", "itemsize", "nitems"):
+        setattr(lent, name, getattr(own, name))
+    lent.meminfo = get_null_value(lent.meminfo.type)
+    lent.parent = get_null_value(lent.parent.type)
+    return lent._getvalue()
+
+
+def _uncounted(typingContext: Any, lent: Any) -> Any:
+    """The same array, or tuple of arrays, without owners."""
+
+    parts: tuple[Any, ...] = getattr(lent, "types", ())
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        own = context.make_array(signature.args[0])(context, builder, arguments[0])
-        lent = context.make_array(signature.return_type)(context, builder)
-        for name in ("data", "shape", "strides", "itemsize", "nitems"):
-            setattr(lent, name, getattr(own, name))
-        lent.meminfo = get_null_value(lent.meminfo.type)
-        lent.parent = get_null_value(lent.parent.type)
-        return lent._getvalue()
+        if not parts:
+            return _lend(context, builder, lent, arguments[0])
+        several = [
+            _lend(context, builder, part, builder.extract_value(arguments[0], place))
+            for place, part in enumerate(parts)
+        ]
+        return context.make_tuple(builder, signature.return_type, several)
 
-    return (array(array), codegen) if isinstance(array, types.Array) else None
+    isLendable = all(isinstance(part, types.Array) for part in parts or (lent,))
+    return (lent(lent), codegen) if isLendable else None
 
 
-def _same(array: Any) -> Any:
+def _same(lent: Any) -> Any:
     """Without a compiler nothing need be done."""
-    return array
+    return lent
 
 
-#: A view of an array that is not counted; its owner must live as long.
+#: A view of an array, or of each array of a tuple, that is not counted; the owners must live as long.
 borrow: Any = _same if _settings.DISABLE_JIT else intrinsic(_uncounted)
-
-
-@njit(**INNER)
-def borrowWork(work: Any) -> Any:
-    """Views of all of L{Work}."""
-    return Work(
-        borrow(work.pieces),
-        borrow(work.keys),
-        borrow(work.rows),
-        borrow(work.low),
-        borrow(work.high),
-        borrow(work.following),
-        borrow(work.waiting),
-        borrow(work.cursors),
-        borrow(work.key),
-    )
-
-
-@njit(**INNER)
-def borrowTable(table: Any) -> Any:
-    """Views of all of L{TableArrays}."""
-    return TableArrays(
-        borrow(table.places),
-        borrow(table.keys),
-        borrow(table.secret),
-        borrow(table.used),
-        borrow(table.free),
-        borrow(table.counts),
-        borrow(table.marks),
-        borrow(table.octets),
-    )

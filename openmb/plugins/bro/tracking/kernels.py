@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from openmb.packets.headers import Kind, Status
-from openmb.plugins.bro.tracking.borrowed import borrow, borrowTable, borrowWork
+from openmb.plugins.bro.tracking.borrowed import borrow
 from openmb.plugins.bro.tracking.datagrams import addSize, sentBytes, takeDatagram
 from openmb.plugins.bro.tracking.endpoints import flipRoles
 from openmb.plugins.bro.tracking.expiry import isExpired
@@ -239,7 +239,7 @@ def trackPackets(
     @param marks: filled with the mark of the record that each packet met.
     @return: the packet to go on with.
     """
-    work, table = borrowWork(ownWork), borrowTable(ownTable)
+    work, table = borrow(ownWork), borrow(ownTable)
     rows, headers, data = borrow(ownRows), borrow(ownHeaders), borrow(ownData)
     cursors = work.cursors
     key = work.key

@@ -11,9 +11,9 @@ import enum
 import re
 from typing import Any
 
-import numpy as np
 from numba import njit
 
+from openmb.plugins.bro.tracking.letters import LOWER
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
 
 
@@ -26,7 +26,7 @@ class Urgency(enum.IntEnum):
     LINES = 3  # before any other if the bytes might agree on a connection, else before one that finds this one expired
 
 
-NO_URGENCY, URGENT_ANY, URGENT_OWN, URGENT_LINES = constants(Urgency)
+URGENT_ANY, URGENT_OWN, URGENT_LINES = constants((Urgency.ANY, Urgency.OWN, Urgency.LINES))
 
 #: A chunk of at most so many bytes has no command that is too long.
 SHORT_CHUNK = 100
@@ -36,8 +36,6 @@ SHORT_CHUNK = 100
 AGREEING = re.compile(rb"(?i:port|eprt)|22[79]|\x00|\xff")
 
 _TWO, _SEVEN, _NINE, _E, _O, _P, _R, _T = constants(b"279eoprt")
-_LOWER = np.arange(256, dtype=np.uint8)
-_LOWER[65:91] += 32
 
 
 @njit(**INNER)
@@ -55,8 +53,8 @@ def mayAgree(data: Any, begin: Number, end: Number) -> Truth:
             return True
         if i - begin >= 2 and byte in (_SEVEN, _NINE) and data[i - 1] == _TWO and data[i - 2] == _TWO:
             return True
-        if i - begin >= 3 and _LOWER[byte] == _T:
-            first, second, third = _LOWER[data[i - 3]], _LOWER[data[i - 2]], _LOWER[data[i - 1]]
+        if i - begin >= 3 and LOWER[byte] == _T:
+            first, second, third = LOWER[data[i - 3]], LOWER[data[i - 2]], LOWER[data[i - 1]]
             if (first == _P and second == _O and third == _R) or (first == _E and second == _P and third == _R):
                 return True
     return False

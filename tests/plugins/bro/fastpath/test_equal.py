@@ -21,7 +21,7 @@ from tests.plugins.bro.fastpath.random_http import randomHTTP
 from tests.plugins.bro.running import EVERYTHING, end, makeBro, readLog, runDecoded, sortedRows
 from tests.plugins.bro.test_faults import conversation
 from tests.plugins.bro.test_faults import decoded as decodedFrames
-from tests.plugins.bro.test_split import OPERATION, births, export, handOver
+from tests.plugins.bro.test_split import moveAt
 
 
 def leaveAll(lanes: Lanes, pieces: Any, first: int, count: int, *rest: Any) -> int:
@@ -83,19 +83,7 @@ class EqualTests(SynchronousTestCase):
     def _moved(self, packets: Decoded, flows: HeaderFieldList, cut: int, events: int, name: str) -> list[Path]:
         folders = [self.folder / f"{name}a", self.folder / f"{name}b"]
         a, b = (makeBro(folder) for folder in folders)
-        a.process(packets.select(slice(0, cut)), None)
-        b.prepare(OPERATION, flows)
-        export(a, b, flows, limit=8)
-        during = packets.select(slice(cut, cut + events))
-        marks = a.process(during, births(during, flows)).marks
-        b.reprocess(OPERATION, during.select(marks == OPERATION))
-        handOver(a, b, flows)
-        rest = packets.select(slice(cut + events, len(packets)))
-        isMatching = flows.matchHeaders(rest.headers)
-        b.process(rest.select(isMatching), None)
-        a.process(rest.select(~isMatching), None)
-        end(a)
-        end(b)
+        moveAt(a, b, packets, flows, cut, events, 8)
         return folders
 
     def test_used(self) -> None:

@@ -1,1 +1,0 @@
-Rows of conn.log are written by kernels.
