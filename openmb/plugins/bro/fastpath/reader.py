@@ -111,7 +111,8 @@ def _take(lanes: Any, lane: Any, piece: Any, place: Number, octets: Any, offsets
     kind, side = piece["kind"], np.int64(piece["side"])
     if kind == PIECE_CLEARED:
         return True
-    if piece["swapped"] != lane["swapped"]:
+    if piece["swapped"] != lane["swapped"] or piece["partial"]:
+        # the roles have turned, or the handshake was not seen whole after all: analysers may read no more then
         return False
     if kind == PIECE_REMOVED:
         if lane["waiting"] or lane["begunLength"][ORIGINATOR] or not _isBetween(lane):

@@ -46,7 +46,7 @@ _PORTS = portTable()
 _LIMIT_LETTER = ord("X")
 
 
-#: May connections come upon the fast path?  Not yet: the simulation's history 51 loses the reply of a moved request.
+#: May connections come upon the fast path?  Not until the simulation, kill table and soak have run with it.
 FAST_PATH = False
 
 

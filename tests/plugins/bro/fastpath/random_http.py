@@ -109,6 +109,8 @@ def connection(dice: random.Random, number: int, odd: float = 0.08) -> list[byte
     ends = f"10.0.{number >> 8}.{number & 255}", 1024 + number, "192.0.2.80", dice.choice((80, 80, 8080, 4444))
     back = ends[2], ends[3], ends[0], ends[1]
     packets = [tcp(*ends, SYN, 99), tcp(*back, SYN | ACK, 499, 100), tcp(*ends, ACK, 100, 500)]
+    if dice.random() < 0.1:
+        del packets[dice.randrange(3)]
     sent = [100, 500]
 
     def say(side: int, data: bytes) -> None:
