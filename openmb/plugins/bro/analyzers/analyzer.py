@@ -92,6 +92,11 @@ class Analyzer:
         """Has a line begun that has not ended?"""
         return False
 
+    @property
+    def isBetween(self) -> bool:
+        """Does what comes next, in either direction, begin a message or packet?"""
+        return False
+
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """In-order bytes, or one datagram."""
 

@@ -175,7 +175,9 @@ class Matcher:
     def mayBeFTP(self) -> bool:
         """Can it turn out to be FTP?"""
         responder = self._seen[0]
-        return not responder or bool(_BITS[0][responder[0]] & _FTP)
+        if not responder:
+            return any(not originator for originator, _ in self.chunks)  # its first bytes were lost
+        return bool(_BITS[0][responder[0]] & _FTP)
 
     @property
     def mayAgree(self) -> bool:

@@ -77,6 +77,12 @@ class SSHAnalyzer(Analyzer):
         self._passing = [0, 0]
         self._buffers = [b"", b""]
 
+    @property
+    def isBetween(self) -> bool:
+        """See L{Analyzer.isBetween}; the lines of versions are the first packets.  Version 1 has none to go by."""
+        whole = not (any(self._buffers) or any(self._passing) or any(self._swallows))
+        return whole and _ONE not in self._protocols and (_VERSION in self._stages or self._agreed() == _TWO)
+
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """In-order bytes of one direction."""
         side = 0 if originator else 1

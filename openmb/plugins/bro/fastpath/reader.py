@@ -267,5 +267,7 @@ def readPieces(
             lane["slot"] = -1
             lanes.laneOf[slot] = NOBODY if isLast else ANALYZERS
         place += 1
-    _settle(lanes, rows)
+    if place == count:
+        # not before: until the piece comes that says so, a row may belong to the next connection in that slot
+        _settle(lanes, rows)
     return place

@@ -14,7 +14,7 @@ from numba import njit
 
 from openmb.plugins.bro.analyzers.signatures import ALONE_FIRST, MOST_BYTES, PAIRED_FIRST
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth, constants
-from openmb.plugins.bro.tracking.urgency import URGENT_ANY, URGENT_LINES, URGENT_OWN
+from openmb.plugins.bro.tracking.urgency import URGENT_ANY, URGENT_LINES, URGENT_PACKETS
 
 #: What a direction's first byte may begin: a signature that counts alone; one that counts if the other direction,
 #: whatever it begins with, has its like; the version line of SSH, which both must send. And that it was seen.
@@ -49,7 +49,7 @@ def noteFirst(row: Any, side: Number, byte: Number, length: Number) -> Truth:
         row["urgent"] = URGENT_ANY if row["urgent"] == URGENT_ANY else URGENT_LINES
     elif bits & _SSH and not row["urgent"]:
         # SSH prolongs time-outs
-        row["urgent"] = URGENT_OWN
+        row["urgent"] = URGENT_PACKETS
     if row["analyzer"]:
         return True
     if not other:

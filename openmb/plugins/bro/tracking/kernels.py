@@ -17,7 +17,7 @@ from openmb.plugins.bro.tracking.endpoints import flipRoles
 from openmb.plugins.bro.tracking.expiry import isExpired
 from openmb.plugins.bro.tracking.history import addScaled
 from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, RESPONDER, ZERO, Number, Truth
-from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_REMOVED
+from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_DATA, PIECE_ENDED, PIECE_REMOVED
 from openmb.plugins.bro.tracking.ports import EXPECTED, LIKELY_TCP, LIKELY_UDP, SERVICE_MASK, SERVICE_TCP, SERVICE_UDP
 from openmb.plugins.bro.tracking.reassembly import bothSizes
 from openmb.plugins.bro.tracking.segments import isReuse, takeSegment
@@ -32,7 +32,18 @@ from openmb.plugins.bro.tracking.states import (
     TIMEOUT_DATAGRAM,
     TIMEOUT_HANDSHAKE,
 )
-from openmb.plugins.bro.tracking.urgency import SHORT_CHUNK, URGENT_ANY, URGENT_LINES, URGENT_OWN, isWhole, mayAgree
+from openmb.plugins.bro.tracking.urgency import (
+    SHORT_CHUNK,
+    URGENT_ANY,
+    URGENT_LINES,
+    URGENT_MESSAGES,
+    URGENT_OWN,
+    URGENT_PACKETS,
+    areMessages,
+    arePackets,
+    isWhole,
+    mayAgree,
+)
 from openmb.plugins.bro.tracking.work import (
     FINISHED,
     FIRST_BYTE,
@@ -45,6 +56,7 @@ from openmb.plugins.bro.tracking.work import (
     WAITING,
     addPiece,
     dropRanges,
+    hurry,
     isWaiting,
 )
 from openmb.state.flowkey import flowWords
@@ -127,8 +139,10 @@ def _beginRow(row: Any, header: Any, now: Number, isA: Truth, portBits: NDArray[
         # what these say may change time-outs, roles, or the service of a connection that is about to begin
         if service == SERVICE_FTP:
             row["urgent"] = URGENT_LINES
-        elif service in (SERVICE_SSH, SERVICE_DNS):
-            row["urgent"] = URGENT_OWN
+        elif service == SERVICE_SSH:
+            row["urgent"] = URGENT_PACKETS
+        elif service == SERVICE_DNS:
+            row["urgent"] = URGENT_MESSAGES
     elif header["kind"] == _UDP:
         service = (bits >> SERVICE_UDP) & SERVICE_MASK
         row["inspect"] = 1 if service else 0
@@ -216,6 +230,32 @@ def _update(
     return side
 
 
+@njit(**INNER)
+def _weighPieces(work: Any, row: Any, first: Number, data: Any, begin: Number) -> None:
+    """
+    Of a connection that is between messages or packets: are the pieces from C{first} on whole ordinary ones too?  If
+    not they must be looked at before its next packet.
+
+    @param begin: where the packet begins that they lie in.
+    """
+    for place in range(first, work.cursors[PIECES]):
+        piece = work.pieces[place]
+        kind = piece["kind"]
+        if kind == PIECE_DATA:
+            start = begin + np.int64(piece["offset"])
+            end = start + np.int64(piece["length"])
+            if row["urgent"] == URGENT_MESSAGES:
+                isOrdinary = areMessages(data, start, end, piece["side"])
+            else:
+                isOrdinary = arePackets(data, start, end, piece["sequence"] == 1)
+        else:
+            isOrdinary = kind in (PIECE_ENDED, PIECE_REMOVED)
+        if not isOrdinary:
+            row["urgent"] = URGENT_OWN
+            hurry(work, URGENT_OWN, kind)
+            return
+
+
 @njit(cache=True)
 def trackPackets(
     ownWork: Any,
@@ -268,7 +308,8 @@ def trackPackets(
         if slot >= 0:
             row = rows[slot]
             ended = isExpired(row, now)
-            if cursors[WAITING] and (ended or row["urgent"] != URGENT_LINES) and isWaiting(work, slot):
+            hasTime = row["urgent"] == URGENT_LINES or row["urgent"] == URGENT_PACKETS
+            if cursors[WAITING] and (ended or not hasTime) and isWaiting(work, slot):
                 return i
             if not ended and header["kind"] == _TCP and not header["status"] & _BAD_TRANSPORT:
                 ended = isReuse(row, np.int64(header["flags"]), np.int64(header["sequence"]))
@@ -297,7 +338,9 @@ def trackPackets(
             side = 1 - side
         known = cursors[PIECES]
         side = np.int64(_update(work, table, row, header, side, now, data, offsets[i], captured))
-        if row["urgent"] == URGENT_LINES and cursors[PIECES] > known and not cursors[STOP]:
+        if row["urgent"] >= URGENT_MESSAGES:
+            _weighPieces(work, row, known, data, offsets[i])
+        elif row["urgent"] == URGENT_LINES and cursors[PIECES] > known and not cursors[STOP]:
             begin = offsets[i] + np.int64(header["payload"])
             end = begin + min(captured - np.int64(header["payload"]), np.int64(header["length"]))
             if mayAgree(data, begin, end):

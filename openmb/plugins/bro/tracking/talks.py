@@ -47,7 +47,7 @@ _LIMIT_LETTER = ord("X")
 
 
 #: May connections come upon the fast path?  Not until the simulation, kill table and soak have run with it.
-FAST_PATH = False
+FAST_PATH = True
 
 
 class IOutput(Protocol):
@@ -118,16 +118,13 @@ class Talks:
         while place < count:
             rows, isOpen = self.table.rows, FAST_PATH and self._found is None
             place = readPieces(self.lanes, pieces, place, count, data, offsets, rows, self.work.rows, isOpen)
-            kept, finished = int(self.lanes.cursors[KEPT]), int(self.lanes.cursors[ROWS])
+            kept = int(self.lanes.cursors[KEPT])
             if kept:
                 left = self.lanes.left[:kept].tolist()
                 for piece, lane in zip(listPieces(pieces[self.lanes.kept[:kept]]), left, strict=True):
                     self._give(piece, lane, touched, data.data, offsets)
-            if finished:
-                self._reportRequests(finished)
-                freeRows(self.lanes, finished)
-                self.lanes.cursors[ROWS] = self._reported = 0
             if place < count:
+                self.reportRequests()
                 self.lanes = reserve(self.lanes, int(octetsOf(pieces[place])))
         for slot, piece in touched.items():
             try:
@@ -135,6 +132,15 @@ class Talks:
             except Exception as error:  # noqa: BLE001 - whatever an analyser throws: only its connection loses it
                 self._threw(-1, error)
                 self.conversations[slot].fallSilent()
+        self.lanes.places[: self.lanes.cursors[ROWS]] = -1
+
+    def reportRequests(self) -> None:
+        """Report what the fast path has finished and nobody has reported: the more at once the better."""
+        finished = int(self.lanes.cursors[ROWS])
+        if finished:
+            self._reportRequests(finished)
+            freeRows(self.lanes, finished)
+            self.lanes.cursors[ROWS] = self._reported = 0
 
     def areSpeaking(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
         """C{bool[n]}: does anybody read what these connections say?"""
@@ -292,7 +298,7 @@ class Talks:
         rows, conversation.rows = conversation.rows, []
         if self._output is not None:
             ready = self.lanes.cursors[ROWS]
-            if ready:
+            if ready and any(isinstance(row, HTTPRow) for row in rows):
                 self._reportRequests(int(np.searchsorted(self.lanes.places[:ready], piece.place, "right")))
             identity = Identity(self._keyOf(piece), piece.start, bool(piece.swapped))
             self._output.messages(identity, rows)

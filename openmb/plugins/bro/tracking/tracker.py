@@ -55,8 +55,21 @@ class Tracker(Talks):
         @raise OperationError: C{BUFFER_FULL}, the table is full and no room can be made.
         """
         marks = np.zeros(len(packets), np.uint64)
-        data, offsets, lengths = plainArrays(packets.packets)[:3]
         born = _NONE if births is None else births
+        try:
+            self._track(packets, born, marks, makeRoom)
+        finally:
+            self.reportRequests()
+        return marks
+
+    def _track(
+        self,
+        packets: Decoded,
+        born: NDArray[np.uint64],
+        marks: NDArray[np.uint64],
+        makeRoom: Callable[[int], None] | None,
+    ) -> None:
+        data, offsets, lengths = plainArrays(packets.packets)[:3]
         step = min(SLICE, max(self.table.maximum // 2, 1))
         for start in range(0, len(packets), step):
             stop = min(start + step, len(packets))
@@ -81,7 +94,6 @@ class Tracker(Talks):
                     self._ports,
                 )
                 self.drain(data, offsets)
-        return marks
 
     def expired(self, now: int) -> NDArray[np.int64]:
         """The slots whose records have ended at C{now} (microseconds)."""
@@ -94,6 +106,7 @@ class Tracker(Talks):
             done = finishSlots(self.work, self.table.arrays, self.table.rows, slots)
             self.drain(*NO_PACKETS)
             slots = slots[done:]
+        self.reportRequests()
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Drop what hangs on the records in C{slots}, their ranges and conversations; most have none."""

@@ -17,7 +17,7 @@ from openmb.plugins.bro.records import ROW
 from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth
 from openmb.plugins.bro.tracking.pieces import PIECE, PIECE_RELEASED
 from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
-from openmb.plugins.bro.tracking.urgency import URGENT_ANY, URGENT_LINES
+from openmb.plugins.bro.tracking.urgency import URGENT_ANY, URGENT_LINES, URGENT_MESSAGES
 
 #: Cursors of L{Work}.
 PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES, FIRST_BYTE, WAITING = range(10)
@@ -90,7 +90,7 @@ def reserveRanges(work: Work, wanted: int) -> Work:
 
 
 @njit(**INNER)
-def _hurry(work: Any, urgency: Number, kind: Number) -> None:
+def hurry(work: Any, urgency: Number, kind: Number) -> None:
     """The piece of this kind must be looked at before some packet that comes soon."""
     cursors = work.cursors
     count = cursors[WAITING]
@@ -148,8 +148,8 @@ def addPiece(
     piece["tcp"] = row["tcp"]
     for word in range(5):
         piece["key"][word] = keys[slot, word]
-    if row["urgent"]:
-        _hurry(work, row["urgent"], kind)
+    if row["urgent"] and row["urgent"] != URGENT_MESSAGES:
+        hurry(work, row["urgent"], kind)
 
 
 @njit(**INNER)

@@ -6,8 +6,8 @@ import gzip
 import random
 import zlib
 
-from openmb.packets.batch import LinkType, PacketBatch, packetBatch
-from tests.plugins.bro.wire import ACK, BEGIN, FIN, RST, SYN, tcp
+from openmb.packets.batch import PacketBatch
+from tests.plugins.bro.speaking import Speaker, sideBySide
 
 _METHODS = (b"GET", b"GET", b"GET", b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PROPFIND", b"get")
 _URIS = (
@@ -94,68 +94,19 @@ def _reply(dice: random.Random, method: bytes, odd: float) -> bytes:
     return interim + b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if bodiless else body)
 
 
-def _cut(dice: random.Random, data: bytes) -> list[bytes]:
-    """The same in segments."""
-    parts, sizes = [], dice.choice(((1460,), (1460,), (1, 2, 5, 300), (40, 700)))
-    while data:
-        size = dice.choice(sizes)
-        parts.append(data[:size])
-        data = data[size:]
-    return parts
-
-
 def connection(dice: random.Random, number: int, odd: float = 0.08) -> list[bytes]:
     """The packets of one connection."""
-    ends = f"10.0.{number >> 8}.{number & 255}", 1024 + number, "192.0.2.80", dice.choice((80, 80, 8080, 4444))
-    back = ends[2], ends[3], ends[0], ends[1]
-    packets = [tcp(*ends, SYN, 99), tcp(*back, SYN | ACK, 499, 100), tcp(*ends, ACK, 100, 500)]
-    if dice.random() < 0.1:
-        del packets[dice.randrange(3)]
-    sent = [100, 500]
-
-    def say(side: int, data: bytes) -> None:
-        for part in _cut(dice, data):
-            mine = tcp(*(back if side else ends), ACK, sent[side], sent[1 - side], part)
-            sent[side] += len(part)
-            fate = dice.random()
-            if fate < 0.004:
-                continue
-            if fate < 0.012 and len(packets) > 3:
-                packets.insert(-1, mine)
-            else:
-                packets.append(mine)
-            if 0.012 <= fate < 0.02:
-                packets.append(mine)
-            if dice.random() < 0.3:
-                packets.append(tcp(*(ends if side else back), ACK, sent[1 - side], sent[side]))
-
+    speaker = Speaker(dice, number, dice.choice((80, 80, 8080, 4444)))
     for _ in range(dice.randrange(5)):
         requests = [_request(dice, odd) for _ in range(1 if dice.random() < 0.8 else dice.randrange(2, 20))]
-        say(0, b"".join(request for _, request in requests))
-        say(1, b"".join(_reply(dice, method, odd) for method, _ in requests if dice.random() < 0.97))
+        speaker.say(0, b"".join(request for _, request in requests))
+        speaker.say(1, b"".join(_reply(dice, method, odd) for method, _ in requests if dice.random() < 0.97))
     if dice.random() < 0.05:
-        say(dice.randrange(2), dice.randbytes(20))
-    how = dice.random()
-    if how < 0.7:
-        order = (ends, back) if dice.random() < 0.3 else (back, ends)
-        for each in order:
-            side = int(each is back)
-            packets.append(tcp(*each, FIN | ACK, sent[side], sent[1 - side]))
-            sent[side] += 1
-        packets.append(tcp(*back, ACK, sent[1], sent[0]))
-    elif how < 0.85:
-        packets.append(tcp(*dice.choice((ends, back)), RST | ACK, sent[0], sent[1]))
-    return packets
+        speaker.say(dice.randrange(2), dice.randbytes(20))
+    return speaker.close()
 
 
 def randomHTTP(seed: int, connections: int, odd: float = 0.08) -> PacketBatch:
     """The packets of several connections, which run side by side."""
     dice = random.Random(seed)
-    waiting = [connection(dice, number, odd) for number in range(connections)]
-    packets: list[bytes] = []
-    while waiting:
-        one, count = dice.choice(waiting[:6]), dice.randrange(1, 6)
-        packets += one[:count]
-        del one[:count]
-        waiting = [each for each in waiting if each]
-    return packetBatch(packets, [BEGIN + 1_000_000 * number for number in range(len(packets))], LinkType.RAW)
+    return sideBySide(dice, [connection(dice, number, odd) for number in range(connections)])

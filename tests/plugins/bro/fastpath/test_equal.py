@@ -10,6 +10,7 @@ from unittest.mock import patch
 import numpy as np
 from twisted.trial.unittest import SynchronousTestCase
 
+from openmb.packets.batch import LinkType, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
 from openmb.plugins.bro.fastpath import pool
@@ -22,6 +23,7 @@ from tests.plugins.bro.running import EVERYTHING, end, makeBro, readLog, runDeco
 from tests.plugins.bro.test_faults import conversation
 from tests.plugins.bro.test_faults import decoded as decodedFrames
 from tests.plugins.bro.test_split import moveAt
+from tests.plugins.bro.wire import BEGIN, SECOND
 
 
 def leaveAll(lanes: Lanes, pieces: Any, first: int, count: int, *rest: Any) -> int:
@@ -101,6 +103,21 @@ class EqualTests(SynchronousTestCase):
             middlebox.process(decoded(1, 40), None)
             end(middlebox)
         self.assertEqual(0, int(middlebox._own.lanes.cursors[USED_LANES]))
+
+    def test_slotsUsedAgain(self) -> None:
+        """What a connection's successor in the table is, its lane does not touch, wherever the arrays were full."""
+        ends = [Endpoints(address("10.0.0.1"), port, address("10.0.0.2"), 80) for port in range(1, 301)]
+        frames, stamps = [], []
+        for number, port in enumerate(range(1, 301)):
+            ended = conversation(port, b"/")
+            frames += [*ended, ends[number].segment(True, ACK, 500, 500)]
+            stamps += [BEGIN] * len(ended) + [BEGIN + 700 * SECOND]
+        order = sorted(range(len(frames)), key=lambda place: stamps[place])
+        batch = packetBatch([frames[i] for i in order], [stamps[i] for i in order], LinkType.ETHERNET)
+        runDecoded(self.folder / "again", [Decoder(checksums=False).decode(batch)])
+        rows = readLog(self.folder / "again" / "conn.log")
+        self.assertEqual(600, len(rows))
+        self.assertEqual({("http", "ShDd"), ("-", "A")}, {(row["service"], row["history"]) for row in rows})
 
     def test_largeGap(self) -> None:
         """However much is missing, no room is made for it."""

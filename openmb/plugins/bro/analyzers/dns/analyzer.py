@@ -43,6 +43,11 @@ class DNSAnalyzer(Analyzer):
         self._seen = self._confirmed = self._turned = False
         self._first, self._second = _Side(), _Side()
 
+    @property
+    def isBetween(self) -> bool:
+        """See L{Analyzer.isBetween}."""
+        return not (self._first.held or self._second.held)
+
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """See L{Analyzer.data}."""
         if not self.around.tcp:
