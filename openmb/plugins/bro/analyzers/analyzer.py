@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow, Queries
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow, Pairing
 from openmb.plugins.bro.service import Service
+from openmb.plugins.bro.tracking.urgency import Urgency
 
 __all__ = ["Analyzer", "Expectation", "Finding", "Service", "Sign", "Surroundings"]
 
@@ -88,14 +89,9 @@ class Analyzer:
         self.findings: list[Finding] = []
 
     @property
-    def isInside(self) -> bool:
-        """Has a line begun that has not ended?"""
-        return False
-
-    @property
-    def isBetween(self) -> bool:
-        """Does what comes next, in either direction, begin a message or packet?"""
-        return False
+    def urgency(self) -> Urgency:
+        """May what is read next change how a packet that comes soon is counted?"""
+        return Urgency.NONE
 
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """In-order bytes, or one datagram."""

@@ -51,9 +51,6 @@ _DTLS_RECORD = b"\x16"
 #: Services whose connections may be idle for an hour once they are confirmed.
 _INTERACTIVE = frozenset((Service.SSH, Service.FTP))
 
-#: Looking up a member of an enumeration costs, before Python 3.12, as much as a call.
-_DNS, _FTP, _SSH = Service.DNS, Service.FTP, Service.SSH
-
 
 class Conversation:
     """
@@ -153,16 +150,11 @@ class Conversation:
         """
         least = Urgency.NONE
         for analyzer in self.analyzers:
-            service = analyzer.service
-            if service == _FTP:
-                return Urgency.ANY if analyzer.isInside else Urgency.LINES
-            if service == _SSH and (analyzer.skip(True) >= 0 or analyzer.skip(False) >= 0):
-                mine = Urgency.PACKETS
-            elif service == _DNS and self.around.tcp:
-                mine = Urgency.MESSAGES
-            else:
-                continue
-            least = mine if least == Urgency.NONE and analyzer.isBetween else Urgency.OWN
+            mine = analyzer.urgency
+            if mine in (Urgency.ANY, Urgency.LINES):
+                return mine
+            if mine != Urgency.NONE:
+                least = mine if least == Urgency.NONE else Urgency.OWN
         if self.matcher is not None and isSuspect and self.matcher.mayBeFTP:
             return Urgency.ANY if self.matcher.mayAgree else Urgency.LINES
         return least

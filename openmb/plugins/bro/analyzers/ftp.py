@@ -13,6 +13,7 @@ from construct import Array, Const, Flag, Int8ul, Int16ul, Struct, Terminated
 from openmb.plugins.bro.analyzers.analyzer import Expectation, Service, Sign, Surroundings
 from openmb.plugins.bro.analyzers.lines import READER, LineAnalyzer
 from openmb.plugins.bro.reading import check, parsed
+from openmb.plugins.bro.tracking.urgency import Urgency
 
 _LONGEST_COMMAND = 100
 _COMMAND = re.compile(rb"[ \t]*([^\s\0]*)[ \t]*")
@@ -97,6 +98,11 @@ class FTPAnalyzer(LineAnalyzer):
         super().__init__(around, telnet=True, nulls=True)
         self._passive = self._answered = self._secure = False
         self._continued = 0
+
+    @property
+    def urgency(self) -> Urgency:
+        """See L{Analyzer.urgency}: within a line the rest of it may agree on a connection, whatever it is."""
+        return Urgency.ANY if any(reader.buffer or reader.option for reader in self.readers) else Urgency.LINES
 
     def lines(self, originator: bool, lines: list[bytes]) -> None:
         """Commands, or replies."""

@@ -138,11 +138,6 @@ class LineAnalyzer(Analyzer):
         self.readers = LineReader(telnet, nulls), LineReader(telnet, nulls)
         self.confirmed = self.over = False
 
-    @property
-    def isInside(self) -> bool:
-        """Has a line begun that has not ended?"""
-        return any(reader.buffer or reader.option for reader in self.readers)
-
     def confirm(self) -> None:
         """The protocol is spoken."""
         if not self.confirmed:

@@ -15,6 +15,7 @@ from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16ul, Int32ul,
 
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
 from openmb.plugins.bro.reading import check, parsed
+from openmb.plugins.bro.tracking.urgency import Urgency
 
 _LIMIT = 8 * 1024 * 1024
 _LONGEST_LINE = 4096
@@ -78,10 +79,13 @@ class SSHAnalyzer(Analyzer):
         self._buffers = [b"", b""]
 
     @property
-    def isBetween(self) -> bool:
-        """See L{Analyzer.isBetween}; the lines of versions are the first packets.  Version 1 has none to go by."""
-        whole = not (any(self._buffers) or any(self._passing) or any(self._swallows))
-        return whole and _ONE not in self._protocols and (_VERSION in self._stages or self._agreed() == _TWO)
+    def urgency(self) -> Urgency:
+        """See L{Analyzer.urgency}; the lines of versions are the first packets.  Version 1 has none to go by."""
+        if self._stages == [_DONE, _DONE]:
+            return Urgency.NONE
+        isWhole = not (any(self._buffers) or any(self._passing) or any(self._swallows))
+        speaks = _ONE not in self._protocols and (_VERSION in self._stages or self._agreed() == _TWO)
+        return Urgency.PACKETS if isWhole and speaks else Urgency.OWN
 
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """In-order bytes of one direction."""

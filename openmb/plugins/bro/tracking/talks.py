@@ -46,7 +46,7 @@ _PORTS = portTable()
 _LIMIT_LETTER = ord("X")
 
 
-#: May connections come upon the fast path?  Not until the simulation, kill table and soak have run with it.
+#: May connections come upon the fast path?  For comparisons with the analysers alone.
 FAST_PATH = True
 
 

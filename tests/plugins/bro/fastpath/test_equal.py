@@ -117,7 +117,8 @@ class EqualTests(SynchronousTestCase):
         runDecoded(self.folder / "again", [Decoder(checksums=False).decode(batch)])
         rows = readLog(self.folder / "again" / "conn.log")
         self.assertEqual(600, len(rows))
-        self.assertEqual({("http", "ShDd"), ("-", "A"), ("-", "^a")}, {(row["service"], row["history"]) for row in rows})
+        found = {(row["service"], row["history"]) for row in rows}
+        self.assertEqual({("http", "ShDd"), ("-", "A"), ("-", "^a")}, found)
 
     def test_largeGap(self) -> None:
         """However much is missing, no room is made for it."""

@@ -12,6 +12,7 @@ from openmb.plugins.bro.analyzers.dns.entries import OpenRow
 from openmb.plugins.bro.analyzers.dns.format import Held, packHeld, unpackHeld
 from openmb.plugins.bro.analyzers.dns.message import HEADER_LENGTH, TRACKED, Message
 from openmb.plugins.bro.analyzers.dns.names import NETBIOS_PORT
+from openmb.plugins.bro.tracking.urgency import Urgency
 
 _LENGTH = 2  # bytes of a message's length, over TCP
 
@@ -44,9 +45,11 @@ class DNSAnalyzer(Analyzer):
         self._first, self._second = _Side(), _Side()
 
     @property
-    def isBetween(self) -> bool:
-        """See L{Analyzer.isBetween}."""
-        return not (self._first.held or self._second.held)
+    def urgency(self) -> Urgency:
+        """See L{Analyzer.urgency}."""
+        if not self.around.tcp:
+            return Urgency.NONE
+        return Urgency.OWN if self._first.held or self._second.held else Urgency.MESSAGES
 
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """See L{Analyzer.data}."""
