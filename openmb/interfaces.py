@@ -45,11 +45,14 @@ class Processed:
     @ivar marks: C{uint64[n]}, for each packet the operation id that the record it updated is marked with, 0 for none.
     @ivar forward: for an in-line kind, the packets to send on; None for a passive one.
     @ivar failed: packets that an error of the engine's own kept from being processed in full; the host sets them aside.
+    @ivar shared: C{bool[n]}, while L{IStateAdapter.getShared} watches: which packets changed shared supporting state in
+        a way that depends on the packet and on that state alone; None: no packet did.
     """
 
     marks: NDArray[np.uint64]
     forward: PacketBatch | None = None
     failed: tuple[Failed, ...] = ()
+    shared: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,13 @@ class IEngine(Interface):
     record whose time-out has passed finds it expired, whenever timers last ran.
     """
 
+    def identify(name: str, incarnation: bytes) -> None:
+        """
+        Which instance this is: what it counts is kept apart from what others count (see L{IStateAdapter.commitShared}).
+
+        The host calls it once, before the first packet.  Who is never told is C{"offline"}, of an incarnation of zeros.
+        """
+
     def process(packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         """
         Process packets in full, output included, in order, against the engine's own records.
@@ -95,8 +105,11 @@ class IEngine(Interface):
 
     def reprocess(operation: int, packets: Decoded) -> None:
         """
-        Update state only, all output suppressed, and only the provisional records of C{operation} (or, for a clone, the
-        cloned shared state).
+        Update state only, all output suppressed, and only the provisional records of C{operation}.
+
+        After L{IStateAdapter.prepare} these are per-flow records, never shared state.  After
+        L{IStateAdapter.prepareShared} they are provisional shared supporting state: nothing per-flow, nothing that is
+        reported, and counted as what the source counted, not as this instance's own.
 
         @raise Exception: anything; the operation is then refused, and the source goes on as if never asked.
         """
@@ -127,6 +140,12 @@ class IStateAdapter(Interface):
     Source of an operation: L{getPerflow} until exhausted, then L{freeze}, then L{delPerflow} or L{unmark}.
     Destination: L{prepare}, L{putPerflow} and C{IEngine.reprocess} mixed, then L{conflicts} and L{commit}, or
     L{discard}; L{thaw} when the merge is over.
+
+    State that several flows share goes by other calls, and packets never wait for it.  Source of a clone:
+    L{getShared}, then L{sharedChanges} again and again, then L{delShared}, or L{unmark} if it is aborted.  Source of a
+    merge: L{takeShared}, then L{delShared} or L{unmark}.  Destination of both: L{prepareShared}, L{putShared} and
+    C{IEngine.reprocess} mixed, then L{commitShared} or L{discard}.  C{openmb.state.plain.Unshared} answers for kinds
+    without such state.
     """
 
     layouts: Sequence[tuple[Cell, int, int]] = Attribute("(cell, layout, version) of every record layout of this kind")
@@ -152,7 +171,10 @@ class IStateAdapter(Interface):
         """End L{freeze}."""
 
     def unmark(operation: int) -> None:
-        """Free every record marked with C{operation}; the engine goes on as if never asked."""
+        """
+        Free every record marked with C{operation}, stop watching for it, and fold back what L{takeShared} took for it;
+        the engine goes on as if never asked.
+        """
 
     def delPerflow(operation: int, flows: HeaderFieldList) -> int:
         """
@@ -184,13 +206,71 @@ class IStateAdapter(Interface):
         """
 
     def discard(operation: int) -> None:
-        """Drop the provisional records in silence."""
+        """Drop the provisional records, shared ones too, in silence."""
 
     def owns(packets: Decoded) -> NDArray[np.bool_]:
         """C{bool[n]}: does a record of the engine's own (not provisional) exist for packet C{i}?"""
 
     def usage(flows: HeaderFieldList) -> tuple[CellUsage, ...]:
-        """How much state matches, per cell."""
+        """How much state matches, per cell; shared state as a whole, marked while it is watched or was taken."""
+
+    def getShared(operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        """
+        Export a copy of the shared supporting state, and watch what becomes of it.
+
+        The copy is one cut, taken by the first step; each step yields about C{limit} records of it, and between two
+        steps the engine may process packets.  From the cut on, until L{delShared} or L{unmark}, every change is told in
+        one of two ways: by the packet that made it (L{Processed.shared}), or, where a packet alone does not explain it,
+        as records (L{sharedChanges}).  A kind uses the same way for the same record always.
+
+        @param cells: of them, C{SUPPORTING_SHARED}; reporting state is never cloned, it would be reported twice.
+        """
+
+    def sharedChanges(operation: int) -> tuple[RecordBatch, ...]:
+        """
+        The records of the watched state that changed since the cut, or since they were last asked for, and whose change
+        no packet in L{Processed.shared} explains: a timer's doing, or that of one flow's history.
+
+        The host asks after every batch and whenever time has passed.  They are put like those of the cut.
+        """
+
+    def takeShared(operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        """
+        Exchange the shared state of C{cells}, supporting and reporting, for an empty one, and export it.
+
+        The exchange is done whole by the first step, which opens a new epoch of this instance; what was there is kept
+        for C{operation} until L{delShared} or L{unmark}.  Steps as in L{getShared}.
+        """
+
+    def delShared(operation: int) -> int:
+        """
+        The destination has it now: drop in silence what L{takeShared} keeps, or stop what L{getShared} watches.
+
+        @return: how many records were dropped.
+        """
+
+    def prepareShared(operation: int, cells: Sequence[Cell]) -> None:
+        """Make room for provisional shared state of C{operation}; repeated, it changes nothing."""
+
+    def putShared(operation: int, batch: RecordBatch) -> None:
+        """
+        Fold records into the provisional shared state; an older state of the same record gives way, and records that
+        come twice count once.
+
+        @raise OperationError: as L{putPerflow}.
+        """
+
+    def commitShared(operation: int) -> int:
+        """
+        Fold the provisional shared state into the engine's own, by the kind's rule.
+
+        The rule is commutative, associative and idempotent: an additive field is kept for each origin (an instance and
+        its epoch), the maximum within an origin and the sum over them.  So state that was cloned before, or comes back,
+        is not counted again.  Output that the fold itself makes due, say a threshold that is passed now, is written
+        here.
+
+        @return: how many records were folded in.
+        """
 
 
 class IConfigurable(Interface):

@@ -21,8 +21,8 @@ class RecordBatch:
     @ivar cell: which of the five cells they belong to.
     @ivar layout: the layout's identifier, unique within the kind.
     @ivar version: the layout's version; both sides must have the same.
-    @ivar keys: C{uint8[n, k]}, the native key of each record (C{k} is 0 for shared state); travels in clear,
-        authenticated.
+    @ivar keys: C{uint8[n, k]}, the native key of each record; travels in clear, authenticated.  For shared state all
+        zeros (C{k} as for per-flow state, or 0): whatever tells its records apart is in the records.
     @ivar records: C{uint8[n, itemsize]}, the fixed-size parts.
     @ivar tailLengths: C{uint32[n]}, bytes of each record's variable tail, or None when the layout has no tail.
     @ivar tails: C{uint8[sum(tailLengths)]}, the tails one after the other.
