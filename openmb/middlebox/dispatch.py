@@ -121,6 +121,8 @@ class Dispatcher:
     def _begin(self, message: m.Message, identifier: int) -> None:
         """About an operation that nothing is known of: it begins, or ending it again is easy."""
         match message:
+            case m.Prepare(sort=sort) | m.Get(sort=sort) if sort is not m.Sort.MOVE:
+                raise OperationError(Refusal.UNSUPPORTED, f"no {sort.name.lower()} yet")
             case m.Prepare():
                 self._checkPeer(message.destination)
                 self._operations[identifier] = made = DestinationOperation(self._host, message)

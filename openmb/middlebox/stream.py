@@ -52,6 +52,8 @@ def contextOf(kind: str, request: Get | Prepare, side: Side, nonce: bytes) -> by
         destination.name,
         destination.incarnation,
         nonce,
+        int(request.sort),
+        bytes(request.cells),
     )
 
 

@@ -19,7 +19,7 @@ CLEAR = Struct(
     "cell" / Int8ul * "role * 2 + partition",
     "layout" / Int16ul * "identifier of the record layout, unique within the kind",
     "version" / Int16ul * "version of the record layout",
-    "keySize" / Int16ul * "bytes of each native key, 0 for shared state",
+    "keySize" / Int16ul * "bytes of each native key",
     "count" / Int32ul * "how many records; as many keys follow, one after the other",
 ).compile()
 PLAIN = Struct(

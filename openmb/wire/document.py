@@ -22,16 +22,17 @@ from openmb.state.taxonomy import Cell
 from openmb.wire import stream
 from openmb.wire.fields import notationOf
 from openmb.wire.formats import CATALOGUE, HEADER, NESTED, End, Entry
-from openmb.wire.messages import Side, StreamType
+from openmb.wire.messages import Side, Sort, StreamType
 
 _SECTION = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 _PARTS: Mapping[str, Construct] = {
     "OPENED, clear part": stream.OPENED,
-    "RECORDS, clear part": packing.CLEAR.defersubcon,
-    "RECORDS, plain part": packing.PLAIN.defersubcon,
+    "RECORDS and CHANGES, clear part": packing.CLEAR.defersubcon,
+    "RECORDS and CHANGES, plain part": packing.PLAIN.defersubcon,
     "GET_DONE, plain part": stream.GET_DONE,
     "MARKED, plain part": stream.MARKED,
     "DRAINED, plain part": stream.DRAINED,
+    "FINISHED, plain part": stream.FINISHED,
     "RETURN_DONE, plain part": stream.RETURN_DONE,
     "REPROCESS, REDIRECT, RETURNED, clear part": stream.EVENTS,
 }
@@ -50,7 +51,7 @@ def updatedPage(page: str) -> str:
         "values": lambda: "\n\n".join(f"### {value.notation}\n\n{_table(value.struct.subcons)}" for value in NESTED),
         "stream": lambda: "\n\n".join(f"### {name}\n\n{_table(struct.subcons)}" for name, struct in _PARTS.items()),
         "associated": lambda: _table(stream.ASSOCIATED.subcons),
-        "enumerations": lambda: "\n\n".join(_enumeration(each) for each in (StreamType, Side, Cell, Refusal)),
+        "enumerations": lambda: "\n\n".join(_enumeration(each) for each in (StreamType, Sort, Side, Cell, Refusal)),
     }
     return _SECTION.sub(lambda match: f"{match[1]}\n{sections[match[2]]()}\n\n{match[3]}", page)
 

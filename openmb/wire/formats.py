@@ -99,6 +99,9 @@ def _request() -> tuple[Any, ...]:
     )
 
 
+_SORT = "sort" / OneOf(Int8ul, m.Sort) * "what the operation does"
+
+
 _T = MessageType
 _TOKEN = "token" / Exact(16) * "carried by genuine drain markers"
 _NONCE = "nonce" / Exact(16) * "random, the destination's; part of what the source's seals are bound to"
@@ -140,9 +143,15 @@ _ENTRIES = (
             "To the destination: records of this operation will come, provisional until COMMIT.",
         ),
         *_request(),
+        _SORT,
     ),
     entry(_T.PREPARED, m.Prepared, UP, "Answer to PREPARE.", _NONCE),
-    entry(_T.GET, m.Get, DOWN, "To the source: export and mark, then raise re-process events.", *_request(), _NONCE),
+    entry(
+        *(_T.GET, m.Get, DOWN, "To the source: export and mark (copy, take), then raise re-process events."),
+        *_request(),
+        _NONCE,
+        _SORT,
+    ),
     entry(_T.GETTING, m.Getting, UP, "Answer to GET."),
     entry(
         *(_T.CREDIT, m.Credit, BOTH, "The receiver of a stream is done with all its frames up to a number."),
@@ -173,6 +182,17 @@ _ENTRIES = (
             "From the destination: DIVERTED was met, no live record conflicts.",
         ),
         "reprocessed" / Int64ul * "packets re-processed in all",
+    ),
+    entry(_T.FINISH, m.Finish, DOWN, "To the source of a clone or merge: give the vote, end the stream."),
+    entry(
+        *(
+            _T.FINISH_CONFIRMED,
+            m.FinishConfirmed,
+            UP,
+            "From the destination: FINISHED was met and its counts are right.",
+        ),
+        "reprocessed" / Int64ul * "packets re-processed in all",
+        "changed" / Int64ul * "records that came after GET_DONE",
     ),
     entry(_T.COMMIT, m.Commit, DOWN, "To the destination: it owns the records now."),
     entry(_T.COMMITTED, m.Committed, UP, "Answer to COMMIT.", "records" / Int64ul * "records committed"),

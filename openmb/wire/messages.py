@@ -29,6 +29,7 @@ from openmb.wire.questions import Stats as Stats
 from openmb.wire.questions import StatsAnswer as StatsAnswer
 from openmb.wire.types import MessageType as MessageType
 from openmb.wire.types import Side as Side
+from openmb.wire.types import Sort as Sort
 from openmb.wire.types import StreamType as StreamType
 
 
@@ -125,6 +126,7 @@ class Prepare:
     destination: Peer
     window: int  # bytes of stream frames that may be unacknowledged
     lease: int  # milliseconds without a controller after which this end gives the operation up
+    sort: Sort = Sort.MOVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """To the source: export and mark, then raise re-process events."""
+    """
+    To the source: export and mark, then raise re-process events; of shared state, export a copy (clone), or all there
+    is (merge).
+    """
 
     operation: int
     flows: str
@@ -147,6 +152,7 @@ class Get:
     window: int
     lease: int  # longer than the destination's
     nonce: bytes  # the destination's
+    sort: Sort = Sort.MOVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,27 @@ class DivertConfirmed:
 
     operation: int
     reprocessed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """To the source of a clone or merge: its vote; a clone's changes are followed no longer."""
+
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishConfirmed:
+    """
+    From the destination of a clone or merge: the stream has ended, and everything on it is applied.
+
+    @ivar reprocessed: packets re-processed.
+    @ivar changed: records that came after GET_DONE.
+    """
+
+    operation: int
+    reprocessed: int
+    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +391,8 @@ Message = (
     | Holding
     | Divert
     | DivertConfirmed
+    | Finish
+    | FinishConfirmed
     | Commit
     | Committed
     | Merged

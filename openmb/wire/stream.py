@@ -61,6 +61,14 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """Plain part of FINISHED: packets sent as events, and records sent after GET_DONE."""
+
+    events: int
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReturnDone:
     """Plain part of RETURN_DONE: packets returned."""
 
@@ -79,6 +87,10 @@ MARKED = Struct("stamp" / Int64sl * "stamp of the marker, nanoseconds")
 DRAINED = Struct(
     "stamp" / Int64sl * "stamp of the first final marker, nanoseconds",
     "redirected" / Int64ul * "packets sent as re-direct events before this frame",
+)
+FINISHED = Struct(
+    "events" / Int64ul * "packets sent as re-process events",
+    "changes" / Int64ul * "records sent after GET_DONE",
 )
 RETURN_DONE = Struct("returned" / Int64ul * "packets returned")
 #: Clear part of REPROCESS, REDIRECT and RETURNED.
@@ -99,13 +111,14 @@ _CODECS: Mapping[type[Any], Any] = {
     GetDone: Struct(*GET_DONE.subcons, Terminated).compile(),
     Marked: Struct(*MARKED.subcons, Terminated).compile(),
     Drained: Struct(*DRAINED.subcons, Terminated).compile(),
+    Finished: Struct(*FINISHED.subcons, Terminated).compile(),
     ReturnDone: Struct(*RETURN_DONE.subcons, Terminated).compile(),
 }
 
-Part = TypeVar("Part", Opened, GetDone, Marked, Drained, ReturnDone)
+Part = TypeVar("Part", Opened, GetDone, Marked, Drained, Finished, ReturnDone)
 
 
-def packPart(part: Opened | GetDone | Marked | Drained | ReturnDone) -> bytes:
+def packPart(part: Opened | GetDone | Marked | Drained | Finished | ReturnDone) -> bytes:
     """
     The bytes of C{part}: L{Opened} goes into a frame's clear part, the others are sealed.
 

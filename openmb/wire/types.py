@@ -39,6 +39,8 @@ class MessageType(enum.IntEnum):
     CLOSE = 36
     SOURCE_GONE = 37
     RESUME = 38
+    FINISH = 39
+    FINISH_CONFIRMED = 40
     STATS = 48
     STATS_ANSWER = 49
     GET_CONFIGURATION = 50
@@ -66,6 +68,16 @@ class StreamType(enum.IntEnum):
     DRAINED = 8  # the source met the first marker sent after the settling time
     RETURNED = 9  # (destination to source) held packets going back after a route was set back
     RETURN_DONE = 10  # (destination to source) no more held packets
+    CHANGES = 11  # (clone) records that changed after the cut, and whose change no event explains
+    FINISHED = 12  # (clone, merge) nothing more comes; how much there was
+
+
+class Sort(enum.IntEnum):
+    """What an operation does: with the records of some flows, or with the state that all flows share."""
+
+    MOVE = 0
+    CLONE = 1
+    MERGE = 2
 
 
 class Side(enum.IntEnum):

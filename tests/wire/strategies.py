@@ -48,7 +48,8 @@ _event = st.builds(
     st.lists(st.builds(m.EventField, _eventName, _datum), max_size=5).map(tuple),
 )
 _request = (_operation, _text, _cells, _peer, _peer, _u32, _u32)
-_ONLY_OPERATION = (m.Getting, m.Holding, m.Commit, m.Close, m.SourceGone, m.EventsEnabled, m.DisableEvents)
+_sort = st.sampled_from(m.Sort)
+_ONLY_OPERATION = (m.Finish, m.Getting, m.Holding, m.Commit, m.Close, m.SourceGone, m.EventsEnabled, m.DisableEvents)
 
 streamFrames: st.SearchStrategy[m.StreamFrame] = st.builds(
     m.StreamFrame,
@@ -67,8 +68,8 @@ messages: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.Ping, _u64),
     st.builds(m.Pong, _u64),
     st.builds(m.Goodbye, _text),
-    st.builds(m.Prepare, *_request),
-    st.builds(m.Get, *_request, _token),
+    st.builds(m.Prepare, *_request, _sort),
+    st.builds(m.Get, *_request, _token, _sort),
     st.builds(m.Prepared, _operation, _token),
     st.builds(m.Resume, _operation, _side, _number),
     *(st.builds(message, _operation) for message in _ONLY_OPERATION),
@@ -80,7 +81,7 @@ messages: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.Unmarked, _operation, _u64, _u64),
     st.builds(m.Merged, _operation, _u64, _u64, _u64, _u64, _u64),
     st.builds(m.Delete, _operation, _u32),
-    *(st.builds(message, _operation, _u64, _u64) for message in (m.Deleted, m.WindowClosed)),
+    *(st.builds(message, _operation, _u64, _u64) for message in (m.Deleted, m.WindowClosed, m.FinishConfirmed)),
     *(st.builds(message, _operation, st.booleans()) for message in (m.Unmark, m.Discard)),
     st.builds(m.Stats, _u64, _text),
     st.builds(m.StatsAnswer, _u64, st.lists(_cellStats, max_size=5).map(tuple)),

@@ -16,6 +16,7 @@ from openmb.wire import stream
 from openmb.wire.messages import Side, StreamType
 from openmb.wire.stream import (
     Drained,
+    Finished,
     GetDone,
     Marked,
     Opened,
@@ -32,6 +33,7 @@ _PARTS: dict[Any, str] = {
     GetDone(1, 2, 3): "010000000000000002000000000000000300000000000000",
     Marked(-2): "feffffffffffffff",
     Drained(5, 6): "05000000000000000600000000000000",
+    Finished(8, 9): "08000000000000000900000000000000",
     ReturnDone(7): "0700000000000000",
 }
 _packets = st.lists(st.tuples(st.binary(max_size=60), st.integers(-(2**63), 2**63 - 1), st.integers(0, 9)), max_size=8)
