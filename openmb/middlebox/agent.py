@@ -155,7 +155,7 @@ class Agent:
         self.host.timePassed(self._clock.seconds())
         if self._wallTime and self._idle:
             with self.host.setAside.enduring("letting time pass"):
-                self.host.engine.advance(time.time_ns())
+                self.host.advance(time.time_ns())
         self._idle = True
         self._flush()
         self._afterwards()

@@ -60,7 +60,7 @@ class DestinationOperation:
         self.token: bytes | None = None
         self._merge = StampMerge(host.processAlone, host.now)
         self._givingBack: GivingBack | None = None
-        self._provisional = ProvisionalRecords(host, request.operation)
+        self._provisional = ProvisionalRecords(host, request)
         self._records = self._late = self.lost = 0
         self._inlet = Inlet(host, self, self._applyOrFail, self._withholding)
         self._witness = False  # a drain marker of the way forward has been met, here or by the source

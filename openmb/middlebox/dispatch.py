@@ -12,10 +12,15 @@ from openmb.middlebox.environment import Environment
 from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.inquiries import INQUIRIES, Inquiries
 from openmb.middlebox.outcomes import REQUESTS, Outcomes
+from openmb.middlebox.requests import checkRequest
+from openmb.middlebox.shareddestination import SharedDestination
+from openmb.middlebox.sharedsource import SharedSource
 from openmb.middlebox.source import SourceOperation
 from openmb.wire import messages as m
 
-Operation = SourceOperation | DestinationOperation
+#: Who takes packets for a while, and who never does.
+Move = SourceOperation | DestinationOperation
+Operation = Move | SharedSource | SharedDestination
 
 
 class Dispatcher:
@@ -97,23 +102,25 @@ class Dispatcher:
 
     def _command(self, message: m.Message, operation: Operation) -> None:
         match message, operation:
-            case m.Prepare(), DestinationOperation():
+            case m.Prepare(), DestinationOperation() | SharedDestination():
                 operation.prepared()
-            case m.Get(), SourceOperation():
+            case m.Get(), SourceOperation() | SharedSource():
                 self._host.send(m.Getting(operation.identifier))
             case m.Hold(), DestinationOperation():
                 operation.hold(message)
             case m.Divert(), SourceOperation():
                 operation.divert(message)
-            case m.Commit(), DestinationOperation():
+            case m.Finish(), SharedSource():
+                operation.finish(message)
+            case m.Commit(), DestinationOperation() | SharedDestination():
                 operation.commit()
-            case m.SourceGone(), DestinationOperation():
+            case m.SourceGone(), DestinationOperation() | SharedDestination():
                 operation.sourceGone()
-            case m.Delete(), SourceOperation():
+            case m.Delete(), SourceOperation() | SharedSource():
                 operation.delete(message)
-            case m.Unmark(), SourceOperation():
+            case m.Unmark(), SourceOperation() | SharedSource():
                 operation.unmark(message)
-            case m.Discard(), DestinationOperation():
+            case m.Discard(), DestinationOperation() | SharedDestination():
                 operation.discard(message)
             case _:
                 self._unknown(operation.identifier)
@@ -121,16 +128,16 @@ class Dispatcher:
     def _begin(self, message: m.Message, identifier: int) -> None:
         """About an operation that nothing is known of: it begins, or ending it again is easy."""
         match message:
-            case m.Prepare(sort=sort) | m.Get(sort=sort) if sort is not m.Sort.MOVE:
-                raise OperationError(Refusal.UNSUPPORTED, f"no {sort.name.lower()} yet")
             case m.Prepare():
                 self._checkPeer(message.destination)
-                self._operations[identifier] = made = DestinationOperation(self._host, message)
+                checkRequest(message)
+                self._operations[identifier] = made = _destinationOf(self._host, message)
                 made.prepared()
             case m.Get():
                 self._checkPeer(message.source)
+                checkRequest(message)
                 self._host.send(m.Getting(identifier))
-                self._operations[identifier] = SourceOperation(self._host, message)
+                self._operations[identifier] = _sourceOf(self._host, message)
             case m.Delete():
                 self._host.send(m.Deleted(identifier, 0, 0))
                 self._host.send(m.WindowClosed(identifier, 0, 0))
@@ -156,3 +163,11 @@ class Dispatcher:
             operation.orphaned()
             self._operations.pop(identifier, None)
         self._outcomes.forget(identifier)
+
+
+def _sourceOf(host: Environment, message: m.Get) -> SourceOperation | SharedSource:
+    return SourceOperation(host, message) if message.sort is m.Sort.MOVE else SharedSource(host, message)
+
+
+def _destinationOf(host: Environment, message: m.Prepare) -> DestinationOperation | SharedDestination:
+    return DestinationOperation(host, message) if message.sort is m.Sort.MOVE else SharedDestination(host, message)

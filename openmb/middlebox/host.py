@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from openmb.errors import OperationError, ProtocolError, Refusal
 from openmb.interfaces import IMiddlebox
 from openmb.middlebox.credits import CreditBook
-from openmb.middlebox.dispatch import Dispatcher, Operation
+from openmb.middlebox.dispatch import Dispatcher, Move, Operation
 from openmb.middlebox.environment import HostCounts, Participant
 from openmb.middlebox.faults import SetAside, describe
+from openmb.middlebox.following import Following
 from openmb.middlebox.inquiries import Inquiries
 from openmb.middlebox.introspection import Introspection
 from openmb.middlebox.outcomes import Answers, Outcome, Outcomes
 from openmb.middlebox.settings import HostSettings
+from openmb.middlebox.sharedsource import SharedSource
 from openmb.middlebox.source import SourceOperation
 from openmb.middlebox.states import SourceState
 from openmb.packets.batch import PacketBatch
@@ -59,6 +61,7 @@ class MiddleboxHost:
     ) -> None:
         self.name, self.kind, self.incarnation = name, kind, incarnation
         self.engine, self.keyring, self.send, self.now = engine, keyring, send, now
+        engine.identify(name, incarnation)
         self.settings = settings or HostSettings()
         self.counts = HostCounts()
         self.setAside = SetAside(name, setAside)
@@ -67,6 +70,7 @@ class MiddleboxHost:
         # events carry whole datagrams: nothing to put together, and the live decoder's memory must not be touched
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}
+        self._following = Following(engine, self._operations)
         self._checksums = bytes([checksums])
         self.introspection = Introspection(engine, send, self.setAside.tell, self.settings.announceBytes)
         self._outcomes = Outcomes()
@@ -115,7 +119,12 @@ class MiddleboxHost:
     @property
     def wantsPackets(self) -> bool:
         """False while some queue is full: where the source of packets can wait, it should."""
-        return not any(operation.full for operation in self._operations.values())
+        return not any(move.full for move in self._moves)
+
+    @property
+    def _moves(self) -> tuple[Move, ...]:
+        """The operations that take packets for a while."""
+        return tuple(each for each in self._operations.values() if isinstance(each, Move))
 
     def packetsReceived(self, batch: PacketBatch) -> None:
         """Packets from the network, in order, drain markers among them."""
@@ -144,14 +153,14 @@ class MiddleboxHost:
             self.counts.strayMarkers += 1
             return
         operation = self._operations.get(marker.operation)
-        if operation is None or operation.token != marker.token:
+        if not isinstance(operation, Move) or operation.token != marker.token:
             self.counts.strayMarkers += 1
             return
         operation.marker(int(packets.stamps[place]), marker.number, marker.final)
 
     def _direct(self, decoded: Decoded) -> None:
         """Packets that arrived (or count as if they had): operations take theirs, the engine processes the rest."""
-        for operation in tuple(self._operations.values()):
+        for operation in self._moves:
             if not len(decoded):
                 return
             if operation.intercepting:
@@ -172,6 +181,7 @@ class MiddleboxHost:
         except Exception as error:  # noqa: BLE001 - an engine's own fault, whatever it is, ends nothing but these packets
             self.setAside.add(decoded.packets, describe(error))
             self._failed(decoded)
+            self._following.lost()
             return
         if processed.failed:
             self._failed(decoded.select(self.setAside.addAll(decoded.packets, processed.failed)))
@@ -179,6 +189,7 @@ class MiddleboxHost:
             touched = np.flatnonzero(processed.marks == operation.identifier)
             if len(touched):
                 operation.raised(decoded.packets.select(touched))
+        self._following.processed(decoded.packets, processed)
         if processed.forward is not None:
             self.forward(processed.forward)
 
@@ -189,7 +200,7 @@ class MiddleboxHost:
 
     def _lost(self, decoded: Decoded) -> None:
         """Operations that these packets concern say how many were lost."""
-        for operation in self._operations.values():
+        for operation in self._moves:
             operation.lost += int(np.count_nonzero(operation.flows.matchHeaders(decoded.headers)))
 
     def _overwhelmed(self, error: OperationError, decoded: Decoded) -> None:
@@ -198,7 +209,7 @@ class MiddleboxHost:
         self.setAside.tell(f"{len(decoded)} packets lost ({self.counts.lostPackets} so far): {error.reason}")
         self._lost(decoded)
         for operation in tuple(self._operations.values()):
-            if isinstance(operation, SourceOperation) and operation.tapping:
+            if isinstance(operation, SourceOperation | SharedSource) and not operation.decided:
                 operation.giveUp(error.refusal, error.reason)
 
     @staticmethod
@@ -225,14 +236,15 @@ class MiddleboxHost:
     @property
     def hasWork(self) -> bool:
         """Is there a slice to export?"""
-        return any(isinstance(op, SourceOperation) and op.exporting for op in self._operations.values())
+        return any(op.exporting for op in self._operations.values() if isinstance(op, SourceOperation | SharedSource))
 
     def work(self) -> bool:
         """Export one slice of each operation that may; false when there was nothing to do."""
         worked = False
         for operation in tuple(self._operations.values()):
-            if isinstance(operation, SourceOperation) and operation.exporting:
+            if isinstance(operation, SourceOperation | SharedSource) and operation.exporting:
                 operation.exportSlice()
+                self._following.ask()
                 worked = True
         return worked
 
@@ -241,6 +253,7 @@ class MiddleboxHost:
     def messageReceived(self, message: m.Message) -> None:
         """A message from the controller; whatever cannot be done is answered with REFUSED."""
         self._dispatcher.receive(message)
+        self._following.ask()
 
     def credit(self, operation: Participant, frame: m.StreamFrame) -> None:
         """Acknowledge the frames of a stream up to C{frame}; small ones are acknowledged together, a little later."""
@@ -269,6 +282,11 @@ class MiddleboxHost:
 
     # -- time
 
+    def advance(self, now: int) -> None:
+        """Packet time has reached C{now} (ns) without a packet."""
+        self.engine.advance(now)
+        self._following.ask()
+
     def timePassed(self, now: float) -> None:
         """Call every few milliseconds."""
         self._credits.flush()
@@ -278,6 +296,7 @@ class MiddleboxHost:
                 operation.timePassed(now)
         if self._aloneSince is not None:
             self._checkLeases(now - self._aloneSince)
+        self._following.ask()
 
     def _checkLeases(self, alone: float) -> None:
         for operation in tuple(self._operations.values()):

@@ -1,5 +1,5 @@
 """
-The states of the two ends of a move; the tables stand in C{docs/handover.md}.
+The states of the two ends of an operation; the tables of a move stand in C{docs/handover.md}.
 """
 
 from __future__ import annotations
@@ -42,3 +42,19 @@ UNDECIDED = (
 VOTED = (DestinationState.CONFIRMED, DestinationState.COMMITTING)
 #: Nothing more will happen here, but for late packets and what the other end has not yet acknowledged.
 OVER = (DestinationState.MERGED, DestinationState.RETURNED)
+
+
+class SharedSourceState(enum.Enum):
+    """Where the source of a clone or merge stands; the tables stand in C{docs/protocol.md}."""
+
+    EXPORTING = "exporting"
+    FOLLOWING = "following"
+    VOTED = "voted"
+
+
+class SharedDestinationState(enum.Enum):
+    """Where the destination of a clone or merge stands."""
+
+    RECEIVING = "receiving"
+    INSTALLED = "installed"
+    CONFIRMED = "confirmed"

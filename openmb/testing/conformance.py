@@ -1,15 +1,17 @@
 """
-What every kind must do, as a mixin for trial: the adapter's suite, and what is said of configuration and events.
+What every kind must do, as a mixin for trial: the adapter's suite, that of shared state, and what is said of
+configuration and events.
 """
 
 from __future__ import annotations
 
 from openmb.state.announcements import Announced
-from openmb.testing.adapters import OPERATION, StateAdapterTestsMixin
+from openmb.testing.adapters import OPERATION
+from openmb.testing.sharedstate import SharedStateTestsMixin
 
 
-class MiddleboxTestsMixin(StateAdapterTestsMixin):
-    """The suite that every kind passes; hooks as in L{StateAdapterTestsMixin}."""
+class MiddleboxTestsMixin(SharedStateTestsMixin):
+    """The suite that every kind passes; hooks as in L{SharedStateTestsMixin}."""
 
     def test_configuration(self) -> None:
         """The whole tree written back changes nothing; what governs records follows what the schema says of it."""

@@ -3,14 +3,14 @@ The smallest kind of middlebox: it counts the packets of each flow and remembers
 
 It is an example for authors of plugins, and a quick stand-in for tests that are about the host and the controller:
 plain Python, one record a flow, one row a flow.  The row holds a running checksum over the packets in order, so that a
-packet lost, repeated or out of order shows.
+packet lost, repeated or out of order shows.  What its flows share stands in C{openmb.testing.totals}.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,10 +26,10 @@ from openmb.state.configuration import Configuration, Schema, Tree
 from openmb.state.flowkey import FLOW_KEY, flowKeys
 from openmb.state.headers import HeaderFieldList
 from openmb.state.layout import RecordLayout
-from openmb.state.plain import Unshared
 from openmb.state.records import RecordBatch
 from openmb.state.settings import Choice, Plain, Real, Setting
 from openmb.state.taxonomy import Cell
+from openmb.testing.totals import SHARED, Tally, Totals
 
 COUNTER = RecordLayout(
     Cell.SUPPORTING_PER_FLOW,
@@ -61,6 +61,8 @@ class Counter:
 Table = dict[bytes, Counter]
 #: Takes a row: the flow's key and its counter.
 Report = Callable[[bytes, Counter], None]
+#: Takes what is reported of all flows together, at the end.
+Conclude = Callable[[Tally], None]
 
 
 #: What can be set: the time-out governs records, the greeting is there to be changed at any time.
@@ -82,20 +84,23 @@ FLOW_OVER = Announcement(
 
 
 @implementer(IMiddlebox)
-class CounterMiddlebox(Unshared):
+class CounterMiddlebox:
     """
     @param report: takes each row.
     @param timeout: seconds of packet time after which an idle flow is over.
+    @param conclude: takes the rows and packets of all rows, at the end, or when they have been merged elsewhere: none.
+    @ivar totals: what the flows share.
     @ivar poison: a packet that holds these bytes makes it throw; None: nothing does.
     """
 
     kind = "counter"
-    layouts = ((COUNTER.cell, COUNTER.identifier, COUNTER.version),)
+    layouts = tuple((layout.cell, layout.identifier, layout.version) for layout in (COUNTER, *SHARED))
     nativeKey = "5-tuple"
     announcements = (FLOW_OVER,)
 
-    def __init__(self, report: Report, timeout: float = 1.0) -> None:
-        self._write = report
+    def __init__(self, report: Report, timeout: float = 1.0, conclude: Conclude = lambda written: None) -> None:
+        self._write, self._conclude = report, conclude
+        self.totals = Totals()
         self._wanted: frozenset[str] = frozenset()
         self._announce: Announce = lambda events: None
         self.configuration = Configuration(SETTINGS, {"flows/timeout": (Real(0, 1e9).write(timeout),)})
@@ -120,26 +125,41 @@ class CounterMiddlebox(Unshared):
 
     def _report(self, key: bytes, counter: Counter) -> None:
         self._write(key, counter)
+        self.totals.wrote(counter.packets)
         if FLOW_OVER.name in self._wanted:
             values = (counter.packets, f"{counter.order:08x}")
             self._announce((Announced(FLOW_OVER.name, counter.last, key, values),))
 
+    def _over(self, key: bytes, counter: Counter) -> None:
+        """A flow was over."""
+        self.totals.ended(counter.packets)
+        self._report(key, counter)
+
     # -- IEngine
+
+    def identify(self, name: str, incarnation: bytes) -> None:
+        self.totals.identify(name, incarnation)
 
     def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         marks = np.zeros(len(packets), dtype=np.uint64)
+        counted = np.zeros(len(packets), dtype=np.bool_)
         failed: list[Failed] = []
         for index, key in self._keys(packets):
             born = 0 if births is None else int(births[index])
             try:
-                marks[index] = self._count(self._table, key, packets, index, born, self._report)
+                marks[index] = self._count(self._table, key, packets, index, born, self._over)
+                self.totals.packet(packets.packets.packet(index))
+                counted[index] = True
             except Exception as error:  # noqa: BLE001 - whatever it is: the other packets must not suffer for it
                 failed.append(Failed(index, repr(error)))
         if len(packets):
             self.advance(int(packets.packets.stamps.max()))
-        return Processed(marks, failed=tuple(failed))
+        return Processed(marks, failed=tuple(failed), shared=counted if self.totals.watches else None)
 
     def reprocess(self, operation: int, packets: Decoded) -> None:
+        if operation in self.totals.provisional:
+            self.totals.reprocess(operation, packets, [index for index, _ in self._keys(packets)])
+            return
         for index, key in self._keys(packets):
             self._count(self._provisional[operation], key, packets, index, 0, lambda key, counter: None)
 
@@ -147,12 +167,13 @@ class CounterMiddlebox(Unshared):
         self._clock = max(self._clock, now)
         for key, counter in tuple(self._table.items()):
             if counter.last + 2 * self._timeout < self._clock and not counter.mark and not self._isFrozen(key):
-                self._report(key, self._table.pop(key))
+                self._over(key, self._table.pop(key))
 
     def finish(self) -> None:
         for key, counter in tuple(self._table.items()):
             if not counter.mark:
                 self._report(key, self._table.pop(key))
+        self._conclude(self.totals.conclude())
 
     def flush(self) -> None:
         """Rows are handed over as they are made."""
@@ -205,6 +226,7 @@ class CounterMiddlebox(Unshared):
         for key, counter in self._table.items():
             if counter.mark == operation:
                 self._table[key] = replace(counter, mark=0)
+        self.totals.unmark(operation)
 
     def delPerflow(self, operation: int, flows: HeaderFieldList) -> int:
         doomed = [key for key, counter in self._table.items() if counter.mark == operation]
@@ -216,7 +238,7 @@ class CounterMiddlebox(Unshared):
         self._provisional[operation] = {}
 
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
-        if (batch.cell, batch.layout, batch.version) not in self.layouts:
+        if (batch.cell, batch.layout, batch.version) != (COUNTER.cell, COUNTER.identifier, COUNTER.version):
             raise OperationError(Refusal.INCOMPATIBLE_RECORDS, f"no layout {batch.layout}.{batch.version}")
         if batch.keys.shape != (len(batch), FLOW_KEY.itemsize) or batch.records.shape[1] != COUNTER.size:
             raise OperationError(Refusal.BAD_REQUEST, "keys or records of the wrong size")
@@ -234,12 +256,13 @@ class CounterMiddlebox(Unshared):
         provisional = self._provisional.pop(operation)
         for key, counter in provisional.items():
             if key in self._table:
-                self._report(key, self._table[key])
+                self._over(key, self._table[key])
             self._table[key] = counter
         return len(provisional)
 
     def discard(self, operation: int) -> None:
         self._provisional.pop(operation, None)
+        self.totals.discard(operation)
 
     def owns(self, packets: Decoded) -> NDArray[np.bool_]:
         owned = np.zeros(len(packets), dtype=np.bool_)
@@ -250,7 +273,28 @@ class CounterMiddlebox(Unshared):
     def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
         keys = self._matching(flows)
         marked = sum(1 for key in keys if self._table[key].mark)
-        return (CellUsage(COUNTER.cell, len(keys), len(keys) * COUNTER.size, marked),)
+        return (CellUsage(COUNTER.cell, len(keys), len(keys) * COUNTER.size, marked), *self.totals.usage())
+
+    def getShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        return self.totals.getShared(operation, cells, limit)
+
+    def sharedChanges(self, operation: int) -> tuple[RecordBatch, ...]:
+        return self.totals.sharedChanges(operation)
+
+    def takeShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        return self.totals.takeShared(operation, cells, limit)
+
+    def delShared(self, operation: int) -> int:
+        return self.totals.delShared(operation)
+
+    def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
+        self.totals.prepareShared(operation, cells)
+
+    def putShared(self, operation: int, batch: RecordBatch) -> None:
+        self.totals.putShared(operation, batch)
+
+    def commitShared(self, operation: int) -> int:
+        return self.totals.commitShared(operation)
 
     def _matching(self, flows: HeaderFieldList) -> list[bytes]:
         if not self._table:

@@ -260,7 +260,7 @@ class LossyMove:
                 for _ in range(100):
                     self.arrive(line)
                 line.end.host.timePassed(self.pair.clock.seconds())
-                self.looks += any(op._look is not None for op in line.end.host._operations.values())
+                self.looks += any(move._look is not None for move in line.end.host._moves)
 
     def firsts(self) -> Counter[tuple[str, str]]:
         """Flow and first stamp of every record that there was before the move."""

@@ -92,7 +92,7 @@ class Pair:
     def get(self) -> m.Get:
         """The GET that follows from what the destination has answered last."""
         p = self.prepare
-        return m.Get(OP, p.flows, p.cells, p.source, p.destination, p.window, LEASES[1], self.b.nonce)
+        return m.Get(OP, p.flows, p.cells, p.source, p.destination, p.window, LEASES[1], self.b.nonce, p.sort)
 
     def relay(self) -> None:
         """Let frames and credit pass until there are none."""

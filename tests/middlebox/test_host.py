@@ -7,11 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.errors import Refusal
 from openmb.packets.batch import packetBatch
 from openmb.packets.marker import buildMarker
-from openmb.state.taxonomy import Cell
+from openmb.state.taxonomy import PER_FLOW_CELLS, Cell
 from openmb.testing.adapters import START, manyFlows
 from openmb.testing.counter import COUNTER
 from openmb.wire import messages as m
-from tests.middlebox.rig import OP, TOKEN, End, Pair, peer, single
+from tests.middlebox.rig import OP, TOKEN, End, Pair, operation, peer, single
 
 LATER = START + 100_000_000
 
@@ -97,13 +97,13 @@ class HostTests(SynchronousTestCase):
         pair.a.feed(later.select(slice(0, 4)))
         self.assertEqual([], pair.a.take(m.StreamFrame))
         pair.b.feed(later.select(slice(4, 8)))
-        self.assertEqual(2, pair.b.engine.usage(pair.b.host._operations[OP].flows.__class__())[0].records)
+        self.assertEqual(2, pair.b.engine.usage(operation(pair.b).flows.__class__())[0].records)
 
     def test_holdEndsWindow(self) -> None:
         """Flows that come back: a HOLD here ends an earlier late window that it intersects."""
         pair = Pair().merged()
         pair.a.tell(m.Delete(OP, 60_000))
-        ends = (OP + 1, "udp", (), peer("b"), peer("a"), 1 << 20, 60_000)
+        ends = (OP + 1, "udp", PER_FLOW_CELLS, peer("b"), peer("a"), 1 << 20, 60_000)
         pair.a.tell(m.Prepare(*ends), m.Hold(OP + 1, TOKEN))
         self.assertEqual([m.WindowClosed(OP, 0, 0)], pair.a.take(m.WindowClosed))
 

@@ -6,8 +6,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.interfaces import IMiddlebox
 from openmb.testing.conformance import MiddleboxTestsMixin
+from openmb.testing.counter import CounterMiddlebox
 from openmb.testing.simulation.kinds import CounterKind
 from openmb.testing.simulation.oracle import Row
+from openmb.testing.totals import SHARED
 
 
 class CounterAdapterTests(MiddleboxTestsMixin, SynchronousTestCase):
@@ -26,3 +28,7 @@ class CounterAdapterTests(MiddleboxTestsMixin, SynchronousTestCase):
 
     def rows(self, middlebox: IMiddlebox) -> list[str]:
         return [f"{row.flow} {row.line}" for row in self._rows[middlebox]]
+
+    def amounts(self, middlebox: IMiddlebox) -> object:
+        assert isinstance(middlebox, CounterMiddlebox)
+        return [middlebox.totals.own.sum(layout) for layout in SHARED]
