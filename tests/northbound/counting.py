@@ -64,6 +64,7 @@ class CountingPlugin:
 
     kind = "counting"
     summary = "counts packets"
+    readsDatagrams = True
 
     def warmUp(self) -> None:
         """There is nothing to compile."""

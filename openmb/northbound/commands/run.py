@@ -89,7 +89,8 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
         raise click.UsageError(str(error)) from error
     own = parseOptions(plugin, options)
     opened = [openCapture(capture) for capture in captures]
-    decoder = Decoder(checksums=not own.get("no-checksums", False))
+    whole = plugin.readsDatagrams
+    decoder = Decoder(checksums=whole and not own.get("no-checksums", False), reassemble=whole)
     ran = runOffline(plugin.makeMiddlebox(own), decoder, opened, setAside=SetAside(kind, aside))
     report(ran)
     return 1 if ran.faults else 0

@@ -37,6 +37,7 @@ class BroPlugin:
 
     kind = "bro"
     summary = "connections and HTTP requests, logged as Zeek logs them"
+    readsDatagrams = True
 
     def warmUp(self) -> None:
         """See C{IMiddleboxPlugin}."""

@@ -38,7 +38,11 @@ class Counter(enum.IntEnum):
     UDP_CLIENTS = 22
     SESSIONS = 23
     MALFORMED = 24
+    NUMBER = 25  # the connection id that was given last; not shown
 
+
+#: How many of them are counts.
+SHOWN = int(Counter.NUMBER)
 
 _TRAFFIC = (
     ("Total packets received from libpcap", Counter.PACKETS),

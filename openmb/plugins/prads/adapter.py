@@ -1,0 +1,165 @@
+"""
+The half of a PRADS middlebox that hands its records out and takes others' in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.errors import FinerThanNative, OperationError, Refusal
+from openmb.interfaces import CellUsage
+from openmb.packets.headers import Decoded
+from openmb.plugins.prads.core import PradsCore
+from openmb.plugins.prads.records import REPORTING, SUPPORTING
+from openmb.plugins.prads.shares import Share, exportShare, parseShare
+from openmb.plugins.prads.tracker import Tracker
+from openmb.plugins.prads.transfer import adopt, exportFlows, exportHosts, hostsOf, importBatch
+from openmb.state.headers import HeaderFieldList
+from openmb.state.records import RecordBatch
+from openmb.state.taxonomy import Cell
+
+#: Header fields that are no part of a connection's key.
+_FINER = frozenset({"dl_vlan"})
+#: Those that alone select hosts too, whatever connections they have.
+_OF_HOSTS = frozenset({"dl_type", "nw_src", "nw_dst"})
+
+
+class PradsAdapter(PradsCore):
+    """Provides C{IStateAdapter}."""
+
+    def check(self, flows: HeaderFieldList) -> None:
+        """See C{IStateAdapter}."""
+        for field in sorted(flows.constrained & _FINER):
+            raise FinerThanNative(field, self.nativeKey)
+
+    def getPerflow(self, flows: HeaderFieldList, operation: int, limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        """
+        See C{IStateAdapter}.
+
+        With connections go copies of what is known of the hosts at their ends; what was learned of those meanwhile goes
+        once more at the end of each pass.
+        """
+        self.check(flows)
+        table, sent = self._own.table, dict[int, int]()
+        found, isFirst = True, True
+        while found:
+            found, start = False, 0
+            while start < table.capacity:
+                slots = table.select(flows, start, start + limit)
+                start += limit
+                slots = slots[table.marks[slots] == 0]
+                if len(slots):
+                    found = True
+                    table.mark(slots, operation)
+                    yield (*exportFlows(self._own, slots), *self._hosts(hostsOf(self._own, slots), sent))
+                else:
+                    yield ()
+            if isFirst and flows.constrained <= _OF_HOSTS:
+                hosts = self._own.hosts.table.select(flows)
+                for place in range(0, len(hosts), limit):
+                    yield self._hosts(hosts[place : place + limit], sent)
+            isFirst = False
+            yield self._hosts(np.array(sorted(sent), np.int64), sent)
+
+    def _hosts(self, slots: NDArray[np.int64], sent: dict[int, int]) -> tuple[RecordBatch, ...]:
+        """Those of these hosts of which more is known than was sent before."""
+        known = self._own.hosts.known
+        revisions = {slot: known[slot].revision if slot in known else 0 for slot in slots.tolist()}
+        fresh = [slot for slot, revision in revisions.items() if sent.get(slot) != revision]
+        if not fresh:
+            return ()
+        sent.update((slot, revisions[slot]) for slot in fresh)
+        return (exportHosts(self._own, np.array(fresh, np.int64)),)
+
+    def freeze(self, flows: HeaderFieldList, operation: int) -> None:
+        """See C{IStateAdapter}: no timer removes a connection."""
+
+    def thaw(self, operation: int) -> None:
+        """See C{IStateAdapter}."""
+
+    def unmark(self, operation: int) -> None:
+        """See C{IStateAdapter}."""
+        self._own.table.mark(self._own.table.marked(operation), 0)
+        self.shares.giveBack(operation)
+
+    def delPerflow(self, operation: int, flows: HeaderFieldList) -> int:
+        """See C{IStateAdapter}: what is known of hosts stays, others of their connections may be here."""
+        return self._own.table.remove(self._own.table.marked(operation))
+
+    def prepare(self, operation: int, flows: HeaderFieldList) -> None:
+        """See C{IStateAdapter}."""
+        self._provisional.setdefault(operation, Tracker(self.rules, self.settings.maximumFlows, None))
+
+    def putPerflow(self, operation: int, batch: RecordBatch) -> None:
+        """See C{IStateAdapter}."""
+        importBatch(self._provisionalOf(operation), batch)
+
+    def conflicts(self, operation: int) -> int:
+        """See C{IStateAdapter}."""
+        provisional = self._provisionalOf(operation).table
+        return int(np.count_nonzero(self._own.table.find(provisional.keys[provisional.slots()]) >= 0))
+
+    def commit(self, operation: int) -> int:
+        """See C{IStateAdapter}."""
+        provisional = self._provisionalOf(operation)
+        if inTheWay := self.conflicts(operation):
+            raise OperationError(Refusal.CONFLICTING_RECORD, f"{inTheWay} live records are in the way")
+        self._own.table.reserve(len(provisional.table))
+        del self._provisional[operation]
+        return adopt(self._own, provisional)
+
+    def discard(self, operation: int) -> None:
+        """See C{IStateAdapter}."""
+        self._provisional.pop(operation, None)
+        self._coming.pop(operation, None)
+
+    def owns(self, packets: Decoded) -> NDArray[np.bool_]:
+        """See C{IStateAdapter}."""
+        owned: NDArray[np.bool_] = self._own.table.find(self._own.keysOf(packets.packets)) >= 0
+        return owned
+
+    def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
+        """See C{IStateAdapter}: copies of hosts that would go along are not counted, they stay as well."""
+        self.check(flows)
+        slots = self._own.table.select(flows)
+        marked, count = int(np.count_nonzero(self._own.table.marks[slots])), len(slots)
+        return (
+            CellUsage(SUPPORTING.cell, count, count * SUPPORTING.size, marked),
+            CellUsage(REPORTING.cell, count, count * REPORTING.size, marked),
+            *self.shares.usage(),
+        )
+
+    # -- what connections share
+
+    def getShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        """See C{IStateAdapter}: the connection id alone is supporting."""
+        yield exportShare(self.shares.watch(operation))
+
+    def sharedChanges(self, operation: int) -> tuple[RecordBatch, ...]:
+        """See C{IStateAdapter}."""
+        return exportShare(self.shares.changes(operation))
+
+    def takeShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
+        """See C{IStateAdapter}."""
+        yield exportShare(self.shares.take(operation, cells))
+
+    def delShared(self, operation: int) -> int:
+        """See C{IStateAdapter}."""
+        return self.shares.end(operation)
+
+    def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
+        """See C{IStateAdapter}."""
+        self._coming.setdefault(operation, Share())
+
+    def putShared(self, operation: int, batch: RecordBatch) -> None:
+        """See C{IStateAdapter}."""
+        self._comingOf(operation).fold(parseShare(batch))
+
+    def commitShared(self, operation: int) -> int:
+        """See C{IStateAdapter}."""
+        share = self._comingOf(operation)
+        del self._coming[operation]
+        return self.shares.fold(share)
