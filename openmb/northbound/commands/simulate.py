@@ -8,7 +8,7 @@ import time
 
 import click
 
-from openmb.testing.simulation.campaign import Campaign, campaign
+from openmb.testing.simulation.campaign import SHARED, Campaign, campaign
 from openmb.testing.simulation.faults import FOCUSES
 from openmb.testing.simulation.kinds import KINDS
 from openmb.testing.simulation.world import Outcome
@@ -38,7 +38,12 @@ def showCounts(result: Campaign, seconds: float) -> None:
 @click.option("--first", default=0, show_default=True, help="the first seed")
 @click.option("--kind", default="bro", show_default=True, type=click.Choice(sorted(KINDS)), help="which kind")
 @click.option("--processes", default=None, type=click.IntRange(1), help="how many at a time (default: one a core)")
-@click.option("--focus", default="", type=click.Choice(["", *sorted(FOCUSES)]), help="what goes wrong in every history")
+@click.option(
+    "--focus",
+    default="",
+    type=click.Choice(["", *sorted((*FOCUSES, SHARED))]),
+    help="what goes wrong in every history; shared: clones and merges in place of moves",
+)
 def command(seeds: int, first: int, kind: str, processes: int | None, focus: str) -> None:
     """
     Run histories: a seed decides arrivals, delays, moves, aborts, deaths, lost connections and restarts.

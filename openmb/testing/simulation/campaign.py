@@ -15,10 +15,13 @@ from itertools import repeat
 from twisted.logger import globalLogBeginner
 
 from openmb.testing.simulation.kinds import kindNamed
+from openmb.testing.simulation.sharedhistory import simulateShared
 from openmb.testing.simulation.world import Outcome, simulate
 
 #: Seeds given to a process at once: enough that handing them over costs nothing.
 CHUNK = 20
+#: The campaign that is about clones and merges in place of moves; always of the counting kind.
+SHARED = "shared"
 
 
 @dataclass
@@ -53,7 +56,7 @@ def logNothing() -> None:
 def runSeed(kind: str, seed: int, focus: str = "") -> Outcome:
     """One history; what it raises becomes part of its outcome, with the seed that replays it."""
     try:
-        return simulate(seed, kindNamed(kind), focus)
+        return simulateShared(seed) if focus == SHARED else simulate(seed, kindNamed(kind), focus)
     except Exception as error:  # noqa: BLE001 - whatever breaks is what the simulation looks for; it is reported
         return Outcome(seed, (f"raised {type(error).__name__}: {error}",), Counter())
 
