@@ -5,7 +5,9 @@ PRADS's lines of connections, as its C{-x} prints them, and the order in which i
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,31 +20,33 @@ _MAPPED = 0xFFFF
 _LOW = (1 << 32) - 1
 
 
-def connectionLine(key: np.void, row: np.void, status: str) -> str:
-    """One line, without its end."""
-    client, server = ("b", "a") if row["swapped"] else ("a", "b")
-    start, last = int(row["start"]), int(row["last"])
-    fields = (
-        f"{start}{int(row['number']):09}",
-        _time(start),
-        _time(last),
-        last - start,
-        int(key["protocol"]),
-        _address(key, client),
-        int(key[f"{client}_port"]),
-        _address(key, server),
-        int(key[f"{server}_port"]),
-        int(row["packets"][0]),
-        int(row["bytes"][0]),
-        int(row["packets"][1]),
-        int(row["bytes"][1]),
-        int(row["flags"][0]),
-        int(row["flags"][1]),
-        f"[{status}]",
-    )
-    return "|".join(map(str, fields))
+def connectionLines(keys: NDArray[Any], rows: NDArray[Any], statuses: Iterable[str]) -> bytes:
+    """
+    Lines of connections, each with its end.
+
+    @param keys: C{FLOW_KEY[n]}.
+    @param rows: C{ROW[n]}.
+    """
+    isFour = _isFour(keys).tolist()
+    ends = [
+        list(zip(*(keys[f"{end}_{part}"].tolist() for part in ("high", "low", "port")), strict=True)) for end in "ab"
+    ]
+    columns = [rows[name].tolist() for name in ("swapped", "number", "start", "last", "packets", "bytes", "flags")]
+    protocols = keys["protocol"].tolist()
+    lines = []
+    for four, a, b, protocol, swapped, number, start, last, packets, octets, flags, status in zip(
+        isFour, *ends, protocols, *columns, statuses, strict=True
+    ):
+        (high, low, port), (high2, low2, port2) = (b, a) if swapped else (a, b)
+        lines.append(
+            f"{start}{number:09}|{_time(start)}|{_time(last)}|{last - start}|{protocol}|"
+            f"{_address(high, low, four)}|{port}|{_address(high2, low2, four)}|{port2}|"
+            f"{packets[0]}|{octets[0]}|{packets[1]}|{octets[1]}|{flags[0]}|{flags[1]}|[{status}]\n"
+        )
+    return "".join(lines).encode()
 
 
+@lru_cache(maxsize=1024)
 def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -52,20 +56,18 @@ def _isFour(keys: Any) -> Any:
     return (keys["padding"] == 0) & (keys["a_high"] == 0) & (keys["a_low"] >> np.uint64(32) == _MAPPED)
 
 
-def _address(key: np.void, end: str) -> str:
-    high, low = int(key[f"{end}_high"]), int(key[f"{end}_low"])
-    if _isFour(key):
+@lru_cache(maxsize=1 << 14)
+def _address(high: int, low: int, four: bool) -> str:
+    if four:
         return socket.inet_ntop(socket.AF_INET, (low & _LOW).to_bytes(4, "big"))
     return socket.inet_ntop(socket.AF_INET6, (high << 64 | low).to_bytes(16, "big"))
 
 
-def endStatus(key: np.void, row: np.void) -> str:
-    """How a connection is said to have ended that was idle for longer than every time-out."""
-    if int(key["protocol"]) == 6:
-        client, server = int(row["flags"][0]), int(row["flags"][1])
-        if client & server & 1 or (client | server) & 4:
-            return "ended"
-    return "expired"
+def endStatuses(keys: NDArray[Any], rows: NDArray[Any]) -> list[str]:
+    """How connections are said to have ended that were idle for longer than every time-out."""
+    client, server = rows["flags"][:, 0], rows["flags"][:, 1]
+    isEnded = (keys["protocol"] == 6) & (((client & server & 1) | ((client | server) & 4)) != 0)
+    return ["ended" if each else "expired" for each in isEnded.tolist()]
 
 
 def endOrder(keys: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.intp]:

@@ -165,8 +165,9 @@ def _payload(one: Any, row: Any, role: Any, does: Any, ports: Any, task: Any) ->
     task["port"] = port
     task["begin"] = one["payload"]
     task["length"] = there if role == CLIENT and not one["four"] else min(there, SEARCHED)
-    task["known"] = ports[port] & 1 != 0 and not row["check"] & named
-    row["pending"] = 1
+    # if the first such payload has no signature its port is named, and no other's is; if it has one, none is looked at
+    task["known"] = ports[port] & 1 != 0 and not (row["check"] | row["pending"]) & named
+    row["pending"] |= named
     return True
 
 

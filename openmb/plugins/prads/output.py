@@ -5,6 +5,7 @@ The files: prads-asset.log, prads-connections.log, prads-statistics.log, with th
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from pathlib import Path
 
 from openmb.errors import ConfigurationError, OutputFailed
@@ -52,6 +53,7 @@ class LineFile:
             del self._waiting[: written or 0]
 
 
+@lru_cache(maxsize=1 << 14)
 def addressText(high: int, low: int) -> str:
     """An address as the real program writes it."""
     if not high and low >> 32 == _MAPPED:

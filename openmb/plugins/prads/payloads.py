@@ -4,13 +4,28 @@ The bytes to search: of tunnelled packets the real program reads more than there
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 #: No packet that is read leaves more.
 _LONGEST = 1 << 18
+
+
+@njit(cache=True)
+def leaveBytes(buffer: Any, data: Any, offsets: Any, lengths: Any, count: Any) -> None:
+    """The first C{count} packets were read into C{buffer}, one after the other."""
+    covered = 0
+    for i in range(count - 1, -1, -1):
+        length: Any = min(np.int64(lengths[i]), len(buffer))
+        for place in range(covered, length):
+            buffer[place] = data[offsets[i] + place]
+        covered = max(covered, length)
+
+
+_leave: Any = leaveBytes
 
 
 class Payloads:
@@ -19,45 +34,36 @@ class Payloads:
     """
 
     def __init__(self) -> None:
-        self._before = np.zeros(0, np.uint8)
-        self._begin(np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._buffer = np.zeros(0, np.uint8)
+        self._batch: tuple[Any, Any, Any] = (np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.uint32))
 
-    def _begin(self, data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
-        self._data, self._offsets, self._lengths = data, offsets, lengths
-        self._octets = data.data
-
-    def begin(self, data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+    def begin(self, data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.uint32]) -> None:
         """A batch: what the one before has left behind stays in the buffer."""
-        before = len(self._lengths)
-        self._before = self._behind(before, 0, int(self._lengths.max(initial=len(self._before))))
-        self._begin(data, offsets, lengths)
+        _leave(self._buffer, *self._batch, len(self._batch[2]))
+        longest = min(int(lengths.max(initial=0)), _LONGEST)
+        if longest > len(self._buffer):
+            self._buffer = np.concatenate([self._buffer, np.zeros(longest - len(self._buffer), np.uint8)])
+        self._batch = data, offsets, lengths
 
-    def _behind(self, packet: int, start: int, stop: int) -> NDArray[np.uint8]:
-        """What is in the buffer, from C{start} to C{stop}, before a packet of this batch is read."""
-        stop = min(stop, _LONGEST)
-        left = np.zeros(stop - start, np.uint8)
-        covered = start
-        longer = np.flatnonzero(self._lengths[:packet] > start)
-        for each in longer[::-1].tolist():
-            end = min(int(self._lengths[each]), stop)
-            if end > covered:
-                offset = int(self._offsets[each])
-                left[covered - start : end - start] = self._data[offset + covered : offset + end]
-                covered = end
-                if covered == stop:
-                    return left
-        rest = self._before[covered:stop]
-        left[covered - start : covered - start + len(rest)] = rest
-        return left
-
-    def texts(self, packets: Iterable[int], starts: Iterable[int], sizes: Iterable[int]) -> list[bytes]:
+    def texts(
+        self, packets: NDArray[np.integer[Any]], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+    ) -> list[memoryview | bytes]:
         """So many bytes from each start, a place in the batch's bytes, of the packet that it lies in."""
-        found = []
-        for packet, start, size in zip(packets, starts, sizes, strict=True):
-            stop = int(self._offsets[packet]) + int(self._lengths[packet])
-            text = self._octets[start : min(start + size, stop)].tobytes() if start < stop else b""
-            if start + size > stop:
-                origin = int(self._offsets[packet])
-                text += self._behind(packet, max(start, stop) - origin, start + size - origin).tobytes()
-            found.append(text)
+        data, offsets, lengths = self._batch
+        stops = offsets[packets] + lengths[packets]
+        ends = starts + sizes
+        octets = data.data
+        found: list[memoryview | bytes] = [
+            octets[start:end] for start, end in zip(starts.tolist(), np.minimum(ends, stops).tolist(), strict=True)
+        ]
+        for place in np.flatnonzero(ends > stops).tolist():
+            found[place] = self._longer(int(packets[place]), int(starts[place]), int(sizes[place]))
         return found
+
+    def _longer(self, packet: int, start: int, size: int) -> bytes:
+        """Bytes that go beyond their packet, as far as a longer one was there before."""
+        data, offsets, lengths = self._batch
+        buffer = self._buffer.copy()
+        _leave(buffer, data, offsets, lengths, packet + 1)
+        begin = start - int(offsets[packet])
+        return buffer[begin : begin + size].tobytes().ljust(size, b"\0")

@@ -28,7 +28,7 @@ from openmb.state.taxonomy import Cell
 ConnectionRecord = Struct(
     "swapped" / Int8ul * "the client is endpoint b of the native key",
     "check" / Int8ul * "4: the server's payload matched; 8: the client's; 16 and 32: their ports were looked up",
-    "pending" / Int8ul * "payload is being searched: zero between batches",
+    "pending" / Int8ul * "as C{check}: payload is being searched; zero between batches",
     "spare" / Array(5, Int8ul) * "zero: so that rows lie at addresses that are multiples of eight",
 )
 

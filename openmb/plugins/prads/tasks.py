@@ -5,8 +5,11 @@ What the kernels leave to Python: one task for each new connection, payload to s
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openmb.plugins.prads.signatures.fingerprint import FINGERPRINT
 
@@ -43,6 +46,48 @@ TASK = np.dtype(
         ("print", FINGERPRINT),
     ]
 )
+
+
+class Due(NamedTuple):
+    """A task that is to be done, as numbers of Python; C{place}: among the tasks, C{now}: seconds, packet time."""
+
+    place: int
+    what: int
+    packet: int
+    host: int
+    slot: int
+    role: int
+    port: int
+    line: int
+    check: int
+    now: int
+    high: int
+    low: int
+    near: int
+    vlan: int
+    ttl: int
+
+    @property
+    def hostKey(self) -> bytes:
+        """The native key of the packet's sender."""
+        return self.high.to_bytes(8, "little") + self.low.to_bytes(8, "little")
+
+
+_OF_TASK = ("what", "packet", "host", "slot", "role", "port", "line", "check")
+_OF_PACKET = ("high", "low", "near", "vlan", "ttl")
+
+
+def dueTasks(
+    tasks: NDArray[Any], places: NDArray[np.intp], found: NDArray[Any], stamps: NDArray[np.int64]
+) -> Iterator[Due]:
+    """Those of the tasks that are to be done, in order."""
+    some = tasks[places]
+    packets = some["packet"]
+    of = found[packets]
+    columns = [some[name].tolist() for name in _OF_TASK]
+    columns += [(stamps[packets] // 1_000_000_000).tolist(), *(of[name].tolist() for name in _OF_PACKET)]
+    return map(Due._make, zip(places.tolist(), *columns, strict=True))
+
 
 #: Tasks that one packet causes at most.
 TASKS_PER_PACKET = 4

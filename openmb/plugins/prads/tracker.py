@@ -17,7 +17,7 @@ from openmb.packets.batch import PacketBatch
 from openmb.packets.loads import plainArrays
 from openmb.plugins.prads import decoding, following
 from openmb.plugins.prads.announcing import Announcer
-from openmb.plugins.prads.connections import connectionLine, endOrder, endStatus
+from openmb.plugins.prads.connections import connectionLines, endOrder, endStatuses
 from openmb.plugins.prads.following import CLIENT, CLIENT_MATCHED, CLIENT_NAMED, SERVER_MATCHED, SERVER_NAMED
 from openmb.plugins.prads.hosts import TCP, UDP, Hosts
 from openmb.plugins.prads.output import Output, addressText, cardLine, serviceLine, systemLine
@@ -28,12 +28,15 @@ from openmb.plugins.prads.signatures.ports import TCP_PORTS, UDP_PORTS
 from openmb.plugins.prads.signatures.services import ServiceMatcher
 from openmb.plugins.prads.signatures.tables import Signatures
 from openmb.plugins.prads.statistics import Counter
-from openmb.plugins.prads.tasks import TASK, TASKS_PER_PACKET, What
+from openmb.plugins.prads.tasks import TASK, TASKS_PER_PACKET, Due, What, dueTasks
 from openmb.state.table import FlowTable
 
 _decode: Any = decoding.decodePackets
 _follow: Any = following.followPackets
 _keys: Any = following.flowKeysOf
+#: Looking up a member of an enumeration costs, before Python 3.12, as much as a call.
+_NEW, _SYSTEM, _PAYLOAD, _HIT, _ARP = (int(one) for one in (What.NEW, What.SYSTEM, What.PAYLOAD, What.HIT, What.ARP))
+_TCP_OS = int(Counter.TCP_OS)
 _NONE = np.zeros(0, np.uint64)
 SECOND = 1_000_000_000
 _UNKNOWN = b"unknown"
@@ -45,11 +48,6 @@ def _portBits() -> NDArray[np.uint8]:
     bits[list(TCP_PORTS)] |= np.uint8(1)
     bits[list(UDP_PORTS)] |= np.uint8(2)
     return bits
-
-
-def _hostKey(one: np.void) -> bytes:
-    """The native key of a packet's sender."""
-    return np.array([one["high"], one["low"]], np.uint64).tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ class Tracker:
         data, offsets, lengths, wire, stamps = plainArrays(packets)
         found = np.zeros(len(packets), decoding.FOUND)
         _decode(data, offsets, lengths, wire, stamps, self.counters, self.rules.homes, found)
-        self._payloads.begin(data, offsets, lengths.astype(np.int64))
+        self._payloads.begin(data, offsets, lengths)
         texts = self._searchDatagrams(found)
         if makeRoom is not None and self.table.room < len(packets):
             makeRoom(len(packets) - self.table.room)
@@ -141,13 +139,10 @@ class Tracker:
         broken = wanted[left < 0]
         wanted = wanted[left >= following.LEAST_UDP]
         texts = {}
-        payloads = self._payloads.texts(
-            wanted.tolist(), found["payload"][wanted].tolist(), found["left"][wanted].tolist()
-        )
-        for place, hit in zip(wanted.tolist(), self.rules.datagrams.match(payloads), strict=True):
-            if hit is not None:
-                found["hit"][place] = hit[0] + 1
-                texts[place] = hit[1]
+        payloads = self._payloads.texts(wanted, found["payload"][wanted], found["left"][wanted].astype(np.int64))
+        for place, (line, text) in self.rules.datagrams.match(payloads).items():
+            found["hit"][wanted[place]] = line + 1
+            texts[int(wanted[place])] = text
         if self._signatures.datagrams:
             # to the real program an error of the search is a match
             first = self._signatures.datagrams[0].template
@@ -165,34 +160,34 @@ class Tracker:
         texts: dict[int, bytes],
     ) -> None:
         """Do the tasks, in order."""
-        payloads = np.flatnonzero(tasks["what"] == What.PAYLOAD)
+        whats = tasks["what"]
+        payloads = np.flatnonzero(whats == _PAYLOAD)
         hits = self._searchPayloads(tasks, payloads)
-        done = tasks["what"] != What.PAYLOAD
-        done[payloads] = tasks["known"][payloads] != 0
-        done[list(hits)] = True
-        for place in np.flatnonzero(done).tolist():
-            task = tasks[place]
-            packet = int(task["packet"])
-            now = int(stamps[packet]) // SECOND
-            what = task["what"]
+        isDue = (whats != _PAYLOAD) & (whats != _NEW)
+        isDue[payloads] = tasks["known"][payloads] != 0
+        isDue[list(hits)] = True
+        if self._output is not None:
+            self._begin(tasks[whats == _NEW], found, stamps)
+        for due in dueTasks(tasks, np.flatnonzero(isDue), found, stamps):
             try:
-                if what == What.SYSTEM:
-                    self._system(task, found[packet], now)
-                elif what == What.PAYLOAD:
-                    self._payload(task, hits.get(place), found[packet], now)
-                elif what == What.NEW:
-                    self._begun(task, found[packet], now)
-                elif what == What.ARP:
-                    self._card(task, data, found[packet], now)
+                if due.what == _PAYLOAD:
+                    self._payload(due, hits.get(due.place))
+                elif due.what == _SYSTEM:
+                    self._system(due, tasks["print"][due.place])
+                elif due.what == _ARP:
+                    self._card(due, data, found[due.packet])
                 else:
-                    self._datagram(task, texts.get(packet), found[packet], now)
+                    self._datagram(due, texts.get(due.packet))
             except Exception as error:  # noqa: BLE001 - whatever it is, the other packets must not suffer for it
                 where = traceback.extract_tb(error.__traceback__)[-1]
-                self._failed.append(Failed(packet, f"{error!r} at {where.name}:{where.lineno}"))
+                self._failed.append(Failed(due.packet, f"{error!r} at {where.name}:{where.lineno}"))
         self.table.rows["pending"][tasks["slot"][payloads]] = 0
 
     def _searchPayloads(self, tasks: NDArray[Any], places: NDArray[np.intp]) -> dict[int, tuple[bytes, bytes]]:
-        """Service and application text for each place among the tasks where a signature was found."""
+        """
+        Service and application text for each place among the tasks where a signature was found; of a connection's and
+        role's only the first, nobody looks at the others.
+        """
         hits = {}
         roles = tasks["role"][places]
         for matcher, signatures, chosen in (
@@ -200,10 +195,13 @@ class Tracker:
             (self.rules.servers, self._signatures.servers, places[roles != CLIENT]),
         ):
             some = tasks[chosen]
-            payloads = self._payloads.texts(some["packet"].tolist(), some["begin"].tolist(), some["length"].tolist())
-            for place, hit in zip(chosen.tolist(), matcher.match(payloads), strict=True):
-                if hit is not None:
-                    hits[place] = signatures[hit[0]].service, hit[1]
+            answers = matcher.match(self._payloads.texts(some["packet"], some["begin"], some["length"]))
+            met: set[int] = set()
+            for place, slot in zip(answers, some["slot"][list(answers)].tolist(), strict=True):
+                if slot not in met:
+                    met.add(slot)
+                    line, text = answers[place]
+                    hits[int(chosen[place])] = signatures[line].service, text
         return hits
 
     def takeFailed(self) -> tuple[Failed, ...]:
@@ -220,74 +218,64 @@ class Tracker:
         _keys(found, keys)
         return keys
 
-    def _address(self, one: np.void) -> str:
-        return addressText(int(one["high"]), int(one["low"]))
+    def _begin(self, tasks: NDArray[Any], found: NDArray[Any], stamps: NDArray[np.int64]) -> None:
+        """Write the lines of connections that have begun."""
+        assert self._output is not None
+        of, slots = found[tasks["packet"]], tasks["slot"]
+        rows = np.zeros(len(tasks), ROW)
+        rows["number"] = tasks["number"]
+        rows["start"] = rows["last"] = stamps[tasks["packet"]] // SECOND
+        rows["packets"][:, 0], rows["bytes"][:, 0], rows["flags"][:, 0] = 1, of["size"], of["flags"]
+        keys = self.table.flowKeys(slots)
+        isFirst = (keys["a_high"] == of["high"]) & (keys["a_low"] == of["low"]) & (keys["a_port"] == of["near"])
+        rows["swapped"] = ~isFirst
+        self._output.connections.write(connectionLines(keys, rows, ["New"] * len(tasks)))
 
-    def _begun(self, task: np.void, one: np.void, now: int) -> None:
-        if self._output is None:
-            return
-        row = np.zeros(1, ROW)[0]
-        row["number"], row["start"], row["last"] = task["number"], now, now
-        row["packets"][0], row["bytes"][0], row["flags"][0] = 1, one["size"], one["flags"]
-        slots = task["slot"] + np.zeros(1, np.int64)
-        key = self.table.flowKeys(slots)[0]
-        isFirst = (int(key["a_high"]), int(key["a_low"]), int(key["a_port"])) == (
-            int(one["high"]),
-            int(one["low"]),
-            int(one["near"]),
-        )
-        row["swapped"] = not isFirst
-        self._output.connections.write(f"{connectionLine(key, row, 'New')}\n".encode())
-
-    def _system(self, task: np.void, one: np.void, now: int) -> None:
-        check, line = Check(int(task["check"])), int(task["line"])
-        self.counters[Counter.TCP_OS] += 1
-        host = self.hosts.at(int(task["host"]))
-        host.systems[int(check), line] = None
+    def _system(self, due: Due, found: np.void) -> None:
+        check = Check(due.check)
+        self.counters[_TCP_OS] += 1
+        host = self.hosts.at(due.host)
+        host.systems[due.check, due.line] = None
         host.revision += 1
         if self._output is not None:
             name = _NOBODY
-            if line >= 0:
-                system = self._signatures.named[check][line]
+            if due.line >= 0:
+                system = self._signatures.named[due.check][due.line]
                 name = system.name + b":" + system.details
-            port, vlan = int(task["port"]), int(one["vlan"])
-            self._output.assets.write(systemLine(self._address(one), vlan, port, check, task["print"], name, now))
-            self.announcer.system(_hostKey(one), now * SECOND, check.name, line, name)
+            self._output.assets.write(
+                systemLine(addressText(due.high, due.low), due.vlan, due.port, check, found, name, due.now)
+            )
+            self.announcer.system(due.hostKey, due.now * SECOND, check.name, due.line, name)
 
-    def _payload(self, task: np.void, hit: tuple[bytes, bytes] | None, one: np.void, now: int) -> None:
-        row, role = self.table.rows[task["slot"]], int(task["role"])
-        matched, named = (CLIENT_MATCHED, CLIENT_NAMED) if role == CLIENT else (SERVER_MATCHED, SERVER_NAMED)
-        if row["check"] & matched:
+    def _payload(self, due: Due, hit: tuple[bytes, bytes] | None) -> None:
+        checks = self.table.rows["check"]
+        known = int(checks[due.slot])
+        matched, named = (CLIENT_MATCHED, CLIENT_NAMED) if due.role == CLIENT else (SERVER_MATCHED, SERVER_NAMED)
+        if known & matched:
             return
-        port = int(task["port"])
         if hit is not None:
-            row["check"] |= matched
-            self._serve(task, (port, TCP), *hit, one, now)
-        elif not row["check"] & named:
-            row["check"] |= named
-            self._serve(task, (port, TCP), _UNKNOWN, TCP_PORTS[port], one, now)
+            checks[due.slot] = known | matched
+            self._serve(due, (due.port, TCP), *hit)
+        elif not known & named:
+            checks[due.slot] = known | named
+            self._serve(due, (due.port, TCP), _UNKNOWN, TCP_PORTS[due.port])
 
-    def _datagram(self, task: np.void, text: bytes | None, one: np.void, now: int) -> None:
-        port = int(task["port"])
-        if task["what"] == What.HIT:
-            name = self._signatures.datagrams[int(task["line"])].service
-            if not task["role"]:
-                port = int(one["near"])
-            self._serve(task, (port, UDP), name, text or b"", one, now)
+    def _datagram(self, due: Due, text: bytes | None) -> None:
+        if due.what == _HIT:
+            name = self._signatures.datagrams[due.line].service
+            port = due.port if due.role else due.near
+            self._serve(due, (port, UDP), name, text or b"")
         else:
-            self._serve(task, (port, UDP), _UNKNOWN, UDP_PORTS[port], one, now)
+            self._serve(due, (due.port, UDP), _UNKNOWN, UDP_PORTS[due.port])
 
-    def _serve(
-        self, task: np.void, key: tuple[int, int], name: bytes, application: bytes, one: np.void, now: int
-    ) -> None:
-        role = int(task["role"])
-        service = self.hosts.serve(int(task["host"]), key, name, application, role, int(one["ttl"]), now, self.counters)
+    def _serve(self, due: Due, key: tuple[int, int], name: bytes, application: bytes) -> None:
+        service = self.hosts.serve(due.host, key, name, application, due.role, due.ttl, due.now, self.counters)
         if service is not None and self._output is not None:
-            self._output.assets.write(serviceLine(self._address(one), int(one["vlan"]), key, service, now))
-            self.announcer.service(_hostKey(one), now * SECOND, key, service)
+            self._output.assets.write(serviceLine(addressText(due.high, due.low), due.vlan, key, service, due.now))
+            self.announcer.service(due.hostKey, due.now * SECOND, key, service)
 
-    def _card(self, task: np.void, data: NDArray[np.uint8], one: np.void, now: int) -> None:
-        host = self.hosts.at(int(task["host"]))
+    def _card(self, due: Due, data: NDArray[np.uint8], one: np.void) -> None:
+        host = self.hosts.at(due.host)
         begin = int(one["network"]) + 8
         card = data[begin : min(begin + 6, int(one["stop"]))].tobytes().ljust(6, b"\0")
         if card == host.card:
@@ -297,14 +285,13 @@ class Tracker:
         host.card = card
         host.revision += 1
         if self._output is not None:
-            self._output.assets.write(cardLine(self._address(one), int(task["port"]), card, host.vendor, now))
-            self.announcer.card(_hostKey(one), now * SECOND, card, host.vendor)
+            self._output.assets.write(cardLine(addressText(due.high, due.low), due.port, card, host.vendor, due.now))
+            self.announcer.card(due.hostKey, due.now * SECOND, card, host.vendor)
 
     def end(self, slots: NDArray[np.int64]) -> None:
         """The connections in C{slots} end, in the real program's order."""
         if self._output is not None:
+            slots = slots[endOrder(self.table.flowKeys(slots), self.table.rows[slots])]
             keys, rows = self.table.flowKeys(slots), self.table.rows[slots]
-            for place in endOrder(keys, rows).tolist():
-                line = connectionLine(keys[place], rows[place], endStatus(keys[place], rows[place]))
-                self._output.connections.write(f"{line}\n".encode())
+            self._output.connections.write(connectionLines(keys, rows, endStatuses(keys, rows)))
         self.table.remove(slots)

@@ -20,7 +20,7 @@ from openmb.plugins.prads.transfer import mergeHosts
 def noSignatures() -> Signatures:
     """As if all files were empty."""
     systems = parseSystems([(name, b"") for name in FILES.values()])
-    return Signatures((), (), (), Vendors(()), *systems, bytes(32))
+    return Signatures((), (), (), Vendors(b""), *systems, bytes(32))
 
 
 def warmUp() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import hyperscan
 
@@ -91,20 +92,26 @@ class ServiceMatcher:
             return False
         return True
 
-    def match(self, payloads: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
-        """For each payload the number of the first signature found in it and the application text, or None."""
+    def match(self, payloads: Sequence[bytes | memoryview]) -> dict[int, tuple[int, bytes]]:
+        """
+        For each payload (by its place) in which a signature was found the number of the first one, and the application
+        text.
+        """
         candidates: list[int] = []
 
         def candidate(number: int, _start: int, _end: int, _flags: int, _context: object) -> None:
             candidates.append(number)
 
-        scan = self._database.scan if self._database is not None else None
-        answers: list[tuple[int, bytes] | None] = []
-        for payload in payloads:
+        scan: Any = self._database.scan if self._database is not None else None
+        answers: dict[int, tuple[int, bytes]] = {}
+        for place, payload in enumerate(payloads):
             if scan is not None:
-                scan(payload, match_event_handler=candidate)
-            answers.append(self._first(payload, candidates) if candidates or self._always else None)
-            candidates.clear()
+                scan(payload, candidate)
+            if candidates or self._always:
+                found = self._first(bytes(payload), candidates)
+                if found is not None:
+                    answers[place] = found
+                candidates.clear()
         return answers
 
     def _first(self, payload: bytes, candidates: list[int]) -> tuple[int, bytes] | None:

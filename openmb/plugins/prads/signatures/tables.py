@@ -12,7 +12,7 @@ from openmb.errors import ConfigurationError
 from openmb.plugins.prads.signatures.fingerprint import Check
 from openmb.plugins.prads.signatures.services import ServiceSignature, parseServices
 from openmb.plugins.prads.signatures.tcp import FILES, System, Systems, parseSystems
-from openmb.plugins.prads.signatures.vendors import Vendors, parseVendors
+from openmb.plugins.prads.signatures.vendors import Vendors
 
 _SERVICES, _VENDORS = ("tcp-service.sig", "tcp-clients.sig", "udp-service.sig"), "mac.sig"
 
@@ -44,7 +44,7 @@ class Signatures:
         servers, clients, datagrams = (parseServices(texts[name]) for name in _SERVICES)
         return cls(
             *(servers, clients, datagrams),
-            parseVendors(texts[_VENDORS]),
+            Vendors(texts[_VENDORS]),
             *parseSystems([(FILES[check], texts[FILES[check]]) for check in Check]),
             hashlib.sha256(b"".join(hashlib.sha256(texts[name]).digest() for name in names)).digest(),
         )

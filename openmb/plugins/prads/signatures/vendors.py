@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 BUCKETS = 19963
 #: Above the bucket of a prefix so many more are looked through when that one has no answer.
@@ -48,12 +49,23 @@ def bucketOf(octets: bytes) -> int:
 
 
 class Vendors:
-    """The table of prefixes."""
+    """
+    The table of prefixes.
 
-    def __init__(self, prefixes: tuple[Prefix, ...]) -> None:
-        self._buckets: dict[int, list[Prefix]] = {}
-        for prefix in prefixes:
-            self._buckets.setdefault(bucketOf(prefix.octets), []).append(prefix)
+    @param data: of the file; it is read when somebody asks for the first time.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @cached_property
+    def _buckets(self) -> dict[int, list[Prefix]]:
+        buckets: dict[int, list[Prefix]] = {}
+        for line in self._data.split(b"\n"):
+            prefix = parsePrefix(line)
+            if prefix is not None:
+                buckets.setdefault(bucketOf(prefix.octets), []).append(prefix)
+        return buckets
 
     def find(self, address: bytes) -> bytes | None:
         """The vendor of an address of six bytes, or None."""
@@ -71,8 +83,3 @@ class Vendors:
 
     def _within(self, bucket: int, address: bytes) -> bytes | None:
         return next((prefix.vendor for prefix in self._buckets.get(bucket, ()) if prefix.covers(address)), None)
-
-
-def parseVendors(data: bytes) -> Vendors:
-    """The vendors of a file."""
-    return Vendors(tuple(found for line in data.split(b"\n") if (found := parsePrefix(line)) is not None))

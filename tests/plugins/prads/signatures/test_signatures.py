@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.errors import ConfigurationError
 from openmb.plugins.prads.signatures.services import ServiceMatcher, parseService, parseServices
 from openmb.plugins.prads.signatures.tables import Signatures
-from openmb.plugins.prads.signatures.vendors import parseVendors
+from openmb.plugins.prads.signatures.vendors import Vendors
 from tests.plugins.prads.needing import missing
 
 INSTALLED = Path("/etc/prads")
@@ -31,7 +31,7 @@ class ServiceTests(SynchronousTestCase):
     """One line, one text."""
 
     def said(self, line: bytes, payload: bytes) -> bytes | None:
-        found = ServiceMatcher(parseServices(line)).match([payload])[0]
+        found = ServiceMatcher(parseServices(line)).match([payload]).get(0)
         return None if found is None else found[1]
 
     def test_text(self) -> None:
@@ -59,12 +59,12 @@ class ServiceTests(SynchronousTestCase):
     def test_order(self) -> None:
         """The first line wins, wherever in the payload it is."""
         matcher = ServiceMatcher(parseServices(b"x,v/a///,late\ny,v/b///,early"))
-        self.assertEqual(matcher.match([b"early late", b"early", b""]), [(0, b"a"), (1, b"b"), None])
+        self.assertEqual(matcher.match([b"early late", b"early", b""]), {0: (0, b"a"), 1: (1, b"b")})
 
     def test_refused(self) -> None:
         """What Hyperscan cannot compile is found all the same, in its place."""
         matcher = ServiceMatcher(parseServices(b"x,v/a///,zz\ny,v/b///,(?P<q>.)(?(q)q|z)\nz,v/c///,.q"))
-        self.assertEqual(matcher.match([b"aqzz", b"aq"]), [(0, b"a"), (1, b"b")])
+        self.assertEqual(matcher.match([b"aqzz", b"aq"]), {0: (0, b"a"), 1: (1, b"b")})
 
     def test_notLines(self) -> None:
         """Comments, empty lines and lines without an expression are no signatures."""
@@ -93,7 +93,7 @@ class InstalledTests(SynchronousTestCase):
                     for number, signature in enumerate(signatures)  # noqa: B023
                     if (hit := signature.expression.search(payload))
                 )
-                self.assertEqual(matcher.match([payload]), [next(hits)])  # noqa: B023
+                self.assertEqual(matcher.match([payload]), {0: next(hits)})  # noqa: B023
 
             check()
 
@@ -105,7 +105,8 @@ class InstalledTests(SynchronousTestCase):
             next((number for number, one in enumerate(signatures) if one.expression.search(payload)), None)
             for payload in payloads
         ]
-        self.assertEqual([hit and hit[0] for hit in ServiceMatcher(signatures).match(payloads)], expected)
+        answers = ServiceMatcher(signatures).match(payloads)
+        self.assertEqual([answers[place][0] if place in answers else None for place in range(300)], expected)
 
     def test_vendor(self) -> None:
         vendors = installed().vendors
@@ -118,7 +119,7 @@ class VendorTests(SynchronousTestCase):
 
     def test_longest(self) -> None:
         """More octets win, and bits beyond whole octets count."""
-        vendors = parseVendors(b"00:11:22 Short # x\n00:11:22:33:40/36 Long\n#00:99:99 None\n")
+        vendors = Vendors(b"00:11:22 Short # x\n00:11:22:33:40/36 Long\n#00:99:99 None\n")
         self.assertEqual(vendors.find(bytes.fromhex("001122334000")), b"Long")
         self.assertEqual(vendors.find(bytes.fromhex("001122500000")), b"Short")
         self.assertIsNone(vendors.find(bytes.fromhex("009999000000")))
