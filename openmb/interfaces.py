@@ -300,7 +300,7 @@ class IAnnouncer(Interface):
 
         What nobody wants must cost nothing.  Events come of packets that are processed in full, and of time; never of
         L{IEngine.reprocess}, since the source has announced those.  C{announce} may be called within any call of
-        L{IEngine} and of L{IStateAdapter.commit}; it does not raise.
+        L{IEngine}, of L{IStateAdapter.commit} and of L{IStateAdapter.commitShared}; it does not raise.
         """
 
 

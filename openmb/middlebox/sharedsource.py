@@ -67,7 +67,12 @@ class SharedSource:
     @property
     def over(self) -> bool:
         """May this middlebox end without doubt about what was taken?"""
-        return self.decided and self.request.sort is Sort.CLONE and self.sender.isIdle
+        return self.decided and not self.inDoubt and self.sender.isIdle
+
+    @property
+    def inDoubt(self) -> bool:
+        """Has this end voted, and only the controller knows whether the destination has what was taken?"""
+        return self.decided and self.request.sort is Sort.MERGE
 
     # -- transfer
 
@@ -207,14 +212,14 @@ class SharedSource:
         """
         if not self.decided:
             self._goOn()
-        elif self.request.sort is Sort.CLONE:
+        elif not self.inDoubt:
             self._restore()
             unmarked, deleted = Unmarked(self.identifier, 0, 0), Deleted(self.identifier, 0, 0)
             self._end(unmarked, {Unmark: (unmarked,), Delete: (deleted,)})
 
     def orphaned(self) -> None:
         """Nobody will say any more how this ends: go on alone, rather reporting twice than losing anything."""
-        if self.decided and self.request.sort is Sort.MERGE:
+        if self.inDoubt:
             self.log.warn(
                 "nobody says whether {peer} has the shared state that operation {op:x} took: it is kept here, and is "
                 "reported twice if it has",

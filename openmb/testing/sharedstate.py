@@ -167,26 +167,34 @@ class SharedStateTestsMixin(StateAdapterTestsMixin):
         self.assertEqual(self.amounts(expected), self.amounts(cut))
 
     def test_cloneThenMerge(self) -> None:
-        """A merge after a clone counts nothing twice."""
+        """A merge after a clone counts nothing twice, neither of the cut nor of what followed it."""
         first, second, last = self.thirds()
         found = []
         for cloned in (False, True):
-            source, destination = self.instance("a", first), self.instance("d", last)
+            source, destination = self.instance("a", first), self.instance("d", self.packets())
             if cloned:
-                self.fold(destination, self.copied(source), cells=SUPPORTING)
+                destination.prepareShared(OPERATION, SUPPORTING)
+                for batch in self.copied(source):
+                    destination.putShared(OPERATION, batch)
+                self.follow(source, destination, second)
+                destination.commitShared(OPERATION)
                 source.delShared(OPERATION)
-            self.feed(source, second)
+            else:
+                self.feed(source, second)
+            self.feed(source, last)
             self.merge(source, destination, OTHER)
             found.append(self.amounts(destination))
         self.assertEqual(*found)
 
     def test_onlySupportingIsCloned(self) -> None:
-        """No reporting state leaves with a clone, whatever changes."""
-        first, second, _ = self.thirds()
+        """No reporting state leaves with a clone, whatever there is and whatever changes."""
+        first, second, last = self.thirds()
         source = self.instance("a", first)
+        source.advance(int(first.stamps.max()) + int(self.idleSeconds * 3e9))
         batches = self.copied(source)
-        self.feed(source, second)
-        batches += source.sharedChanges(OPERATION)
+        for packets in (second, last):
+            self.feed(source, packets)
+            batches += source.sharedChanges(OPERATION)
         self.assertEqual(set(), {batch.cell for batch in batches} - {Cell.SUPPORTING_SHARED})
 
     def test_reprocessTouchesOnlyShared(self) -> None:

@@ -100,6 +100,7 @@ def makeTargets(folder: Path) -> dict[str, Target]:
         controllers(),
         wiretargets.records("bro"),
         wiretargets.records("counter"),
+        wiretargets.shared("counter"),
         texttargets.headerFieldLists(),
         wiretargets.frames(),
         wiretargets.connections(),

@@ -15,6 +15,7 @@ from openmb.state.headers import EVERYTHING
 from openmb.state.keyring import Keyring
 from openmb.state.packing import packRecords, unpackRecords
 from openmb.state.sealing import TransferOpener, TransferSealer
+from openmb.state.taxonomy import Cell
 from openmb.testing.adapters import manyFlows
 from openmb.testing.fuzzing.target import Target
 from openmb.testing.samples import SAMPLES
@@ -25,6 +26,7 @@ from openmb.wire.formats import End
 from openmb.wire.messages import Goodbye, Hello, Welcome
 from openmb.wire.stream import (
     Drained,
+    Finished,
     GetDone,
     Marked,
     Opened,
@@ -35,7 +37,9 @@ from openmb.wire.stream import (
     unpackPart,
 )
 
-PARTS = (Opened(7, bytes(32)), GetDone(1, 2, 3), Marked(5), Drained(6, 7), ReturnDone(8))
+PARTS = (Opened(7, bytes(32)), GetDone(1, 2, 3), Marked(5), Drained(6, 7), Finished(8, 9), ReturnDone(8))
+#: What a merge takes.
+SHARED_CELLS = (Cell.SUPPORTING_SHARED, Cell.REPORTING_SHARED)
 
 
 def frames() -> Target:
@@ -113,6 +117,40 @@ def records(kind: str) -> Target:
 
     seeds = [len(clear).to_bytes(2, "little") + clear + plain for clear, plain in packs]
     return Target(f"records of {kind}", run, (OperationError,), seeds, [b"GET / HTTP/1.1\r\n"])
+
+
+def shared(kind: str) -> Target:
+    """Packs of shared state, authentic but faulty, put into an engine, folded in, cloned, taken and folded back."""
+
+    def run(data: bytes) -> None:
+        head = int.from_bytes(data[:2], "little")
+        batch = unpackRecords(data[2 : 2 + head], data[2 + head :])
+        engine = KINDS[kind]().engine(lambda row: None)
+        engine.prepareShared(1, SHARED_CELLS)
+        engine.putShared(1, batch)
+        engine.commitShared(1)
+        for steps in (engine.getShared(2, SHARED_CELLS[:1], 64), engine.takeShared(3, SHARED_CELLS, 64)):
+            for _ in steps:
+                pass
+        engine.sharedChanges(2)
+        engine.unmark(2)
+        engine.unmark(3)
+        engine.finish()
+
+    seeds = [len(clear).to_bytes(2, "little") + clear + plain for clear, plain in sharedOf(kind)]
+    return Target(f"shared state of {kind}", run, (OperationError,), seeds, [])
+
+
+def sharedOf(kind: str) -> Iterator[tuple[bytes, bytes]]:
+    """Packs of shared state that a real engine made."""
+    import random
+
+    for seed in range(3):
+        engine = KINDS[kind]().engine(lambda row: None)
+        engine.process(Decoder().decode(makeTraffic(random.Random(seed), 3.0, 6, ["10.1.0.1"]).batch()), None)
+        for batches in engine.takeShared(1, SHARED_CELLS, 64):
+            for batch in batches:
+                yield packRecords(batch)
 
 
 def exported(kind: str) -> Iterator[tuple[bytes, bytes]]:

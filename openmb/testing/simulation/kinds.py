@@ -60,7 +60,10 @@ class CounterKind:
         """See C{SimulatedKind}."""
         counter = cast(CounterMiddlebox, engine)
         marked = sum(1 for record in counter._table.values() if record.mark)
-        return leftoversOf(marked, counter._frozen, counter._provisional)
+        totals = counter.totals
+        shared = ["shared state is watched, taken or provisional"]
+        anything = totals.watches or totals.taken or totals.provisional
+        return leftoversOf(marked, counter._frozen, counter._provisional) + (shared if anything else [])
 
 
 class RowLog:
