@@ -90,6 +90,7 @@ class CounterMiddlebox:
     @param timeout: seconds of packet time after which an idle flow is over.
     @param conclude: takes the rows and packets of all rows, at the end, or when they have been merged elsewhere: none.
     @ivar totals: what the flows share.
+    @ivar concluded: what was handed to C{conclude}.
     @ivar poison: a packet that holds these bytes makes it throw; None: nothing does.
     """
 
@@ -100,7 +101,7 @@ class CounterMiddlebox:
 
     def __init__(self, report: Report, timeout: float = 1.0, conclude: Conclude = lambda written: None) -> None:
         self._write, self._conclude = report, conclude
-        self.totals = Totals()
+        self.totals, self.concluded = Totals(), Tally()
         self._wanted: frozenset[str] = frozenset()
         self._announce: Announce = lambda events: None
         self.configuration = Configuration(SETTINGS, {"flows/timeout": (Real(0, 1e9).write(timeout),)})
@@ -173,7 +174,9 @@ class CounterMiddlebox:
         for key, counter in tuple(self._table.items()):
             if not counter.mark:
                 self._report(key, self._table.pop(key))
-        self._conclude(self.totals.conclude())
+        written = self.totals.conclude()
+        self.concluded = self.concluded.plus(written.total, written.count)
+        self._conclude(written)
 
     def flush(self) -> None:
         """Rows are handed over as they are made."""

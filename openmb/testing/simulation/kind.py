@@ -24,3 +24,12 @@ class SimulatedKind(Protocol):
 
     def leftovers(self, engine: IMiddlebox) -> list[str]:
         """What operations have left behind in C{engine} (marks, frozen lists, provisional records), in words."""
+
+    def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
+        """
+        What is wrong with the state that flows share, in words; the input of all has ended.
+
+        @param single: saw every packet.
+        @param instances: those that are alive.
+        @param whole: nothing was lost with a process, or by an operation that was cut off.
+        """

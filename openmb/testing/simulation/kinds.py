@@ -23,6 +23,7 @@ from openmb.state.flowkey import FLOW_KEY, flowKey, flowKeys, flowText
 from openmb.testing.counter import Counter, CounterMiddlebox
 from openmb.testing.simulation.kind import SimulatedKind
 from openmb.testing.simulation.oracle import Row
+from openmb.testing.totals import TRAFFIC, SharedState, Tally
 
 
 def flowTexts(packets: Sequence[bytes]) -> list[str]:
@@ -64,6 +65,21 @@ class CounterKind:
         shared = ["shared state is watched, taken or provisional"]
         anything = totals.watches or totals.taken or totals.provisional
         return leftoversOf(marked, counter._frozen, counter._provisional) + (shared if anything else [])
+
+    def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
+        """Every packet is counted by one instance, and every row is in what one of them reports in the end."""
+        expected, state, reported = cast(CounterMiddlebox, single), SharedState(), Tally()
+        for each in instances:
+            counter = cast(CounterMiddlebox, each)
+            state.fold(counter.totals.own)
+            reported = reported.plus(counter.concluded.total, counter.concluded.count)
+        packets, counted = expected.totals.own.sum(TRAFFIC), state.sum(TRAFFIC)
+        found = [f"{counted} packets, not {packets}"] if counted.count > packets.count else []
+        if whole and counted != packets:
+            found = [f"{counted} packets, not {packets}"]
+        if whole and reported != expected.concluded:
+            found.append(f"reported {reported}, not {expected.concluded}")
+        return found
 
 
 class RowLog:
@@ -131,6 +147,10 @@ class BroKind:
         core = cast(BroMiddlebox, engine)
         table = core._own.table
         return leftoversOf(int(np.count_nonzero(table.marks[table.used != 0])), core._frozen, core._provisional)
+
+    def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
+        """See C{SimulatedKind}: what it shares is compared elsewhere."""
+        return []
 
 
 def kindNamed(name: str) -> SimulatedKind:

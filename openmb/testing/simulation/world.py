@@ -284,7 +284,10 @@ class World:
         excuses = self.accounts.excuses()
         self.counts["operations cut in two"] += len(excuses)
         excused = self.accounts.tainted.union(*(excuse.flows for excuse in excuses))
-        return (*differences(expected, self.rows, frozenset(excused)), *miscounts(expected, self.rows, excuses))
+        wrong = (*differences(expected, self.rows, frozenset(excused)), *miscounts(expected, self.rows, excuses))
+        alive = [middlebox.host.engine for middlebox in self.middleboxes.values() if middlebox.alive]
+        whole = not (excused or excuses or self.counts["deaths"])
+        return (*wrong, *self.kind.shared(reference, alive, whole))
 
     def _forwarded(self) -> PacketBatch:
         """What the switch has let through, in the order of its stamps; fragments of incomplete datagrams are not."""
