@@ -114,7 +114,7 @@ def seeHost(one: Any, seconds: Any, counters: Any, hosts: Any, hostRows: Any, ke
 def _seeSystem(
     data: Any, one: Any, check: Any, host: Any, seen: Any, signatures: Any, starts: Any, key: Any, task: Any
 ) -> Any:
-    """Does this packet's fingerprint tell something new of its sender?  Then C{task} has it."""
+    """Does this packet's fingerprint, if it has one, tell something new of its sender?  Then C{task} has it."""
     made = task["print"]
     if not readFingerprint(data, one["network"], one["transport"], one["stop"], one["end"], one["four"], check, made):
         return False

@@ -115,7 +115,8 @@ def _readOptions(data: Any, place: Any, left: Any, stop: Any, end: Any, made: An
                 if place + 1 > end or length < 0 or length > 32:
                     quirks |= _BROKEN
                     break
-            if place + length > end:
+            # how far an option of another kind reaches is not looked at
+            if kind in (MSS, SCALE, TIME) and place + length > end:
                 quirks |= _BROKEN
                 break
             if kind == MSS:
@@ -156,7 +157,7 @@ def readFingerprint(
     if four:
         size = np.int64(number(data, network + 2, stop, 2))
         words = octet(data, network, stop) & 15
-        if words < 5:
+        if words < 5 or size < 20:
             return False
         if words > 5:
             quirks |= _IP

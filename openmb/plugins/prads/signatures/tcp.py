@@ -131,7 +131,7 @@ def parseLine(line: bytes, made: Any) -> System | None:
     name = found[7]
     for prefix in (b"-", b"*", b"@"):
         name = name.removeprefix(prefix)
-    return System(name, found[8].strip())
+    return System(name, found[8])
 
 
 def parseSystems(texts: Sequence[tuple[str, bytes]]) -> tuple[Systems, tuple[tuple[System, ...], ...]]:
