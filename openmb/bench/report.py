@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+from openmb.bench.assets import AssetsResult, Side
 from openmb.bench.engine import EngineResult
 from openmb.bench.latency import Latencies, LatencyResult
 from openmb.bench.move import MoveResult
@@ -17,6 +18,8 @@ from openmb.bench.move import MoveResult
 #: Lines of a profile, and differences of logs, that are shown.
 LINES, SHOWN = 15, 5
 ENGINE_GOAL, MOVE_GOAL = 1_100_000, 100_000
+#: Times the real PRADS.
+ASSETS_GOAL = 5.0
 
 
 def machineToPlain() -> dict[str, Any]:
@@ -63,6 +66,29 @@ def engineText(title: str, result: EngineResult) -> Iterator[str]:
     yield f"  {result.median:,.0f} packets per CPU second of the whole process (from {low:,.0f} to {high:,.0f})"
     yield f"  goal {ENGINE_GOAL:,}: {_goal(result.median, ENGINE_GOAL)}; memory at most {result.memory / 1024:,.0f} MiB"
     yield from profileText("where the CPU time goes (one more run)", result.profile)
+
+
+def assetsToPlain(result: AssetsResult) -> dict[str, Any]:
+    """For C{bench.json}."""
+    return asdict(result)
+
+
+def assetsText(result: AssetsResult) -> Iterator[str]:
+    """Lines about PRADS beside the real program."""
+    yield f"prads: {result.packets:,} packets, {len(result.ratios)} turns of the real program and ours"
+    yield from (_sideLine(name, side) for name, side in (("real", result.real), ("ours", result.ours)))
+    low, high = result.ratios[0], result.ratios[-1]
+    yield f"  {result.ratio:.2f} times as fast (from {low:.2f} to {high:.2f})"
+    yield f"  goal {ASSETS_GOAL:g}: {_goal(result.ratio, ASSETS_GOAL)}"
+    yield f"  files: {'DIFFERENT: ' + ', '.join(result.different) if result.different else 'equal'}"
+
+
+def _sideLine(name: str, side: Side) -> str:
+    return (
+        f"  {name}: {side.median:,.0f} packets per CPU second (from {side.rates[0]:,.0f} to {side.rates[-1]:,.0f}), "
+        f"at most {side.memory / 1024:,.0f} MiB; a connection takes {side.connection:,.0f}, "
+        f"a host with one system {side.host:,.0f} bytes"
+    )
 
 
 def profileText(title: str, profile: tuple[tuple[str, float], ...]) -> Iterator[str]:

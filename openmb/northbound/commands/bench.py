@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
+from openmb.bench.assets import AssetsResult, measureAssets
 from openmb.bench.engine import measureEngine
 from openmb.bench.latency import measureLatency
 from openmb.bench.move import measureMove
 from openmb.bench.report import (
+    assetsText,
+    assetsToPlain,
     engineText,
     engineToPlain,
     latencyText,
@@ -54,10 +57,22 @@ def benchEngine(results: Path, capture: Path | None, packets: int, flows: int, r
     return {title: engineToPlain(result) for title, result in found.items()}
 
 
+def benchAssets(results: Path, capture: Path | None, packets: int, flows: int, runs: int) -> AssetsResult:
+    """PRADS beside the real program, over C{capture} or over traffic of the bench's own."""
+    if capture is not None:
+        return measureAssets(capture, results / "prads", runs)
+    own = results / "own.pcap"
+    writeCapture(own, flows, packets)
+    try:
+        return measureAssets(own, results / "prads", runs)
+    finally:
+        own.unlink()
+
+
 @click.command("bench")
-@click.argument("what", type=click.Choice(["engine", "web", "move", "latency", "all"]), default="all")
+@click.argument("what", type=click.Choice(["engine", "web", "move", "latency", "prads", "all"]), default="all")
 @click.option("--results", type=click.Path(path_type=Path, file_okay=False), default=Path("bench"), show_default=True)
-@click.option("--capture", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="For the engine.")
+@click.option("--capture", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="For engine and prads.")
 @click.option("--packets", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of own traffic.")
 @click.option("--flows", type=click.IntRange(1), help=_FLOWS)
 @click.option("--rate", type=click.IntRange(1), default=25_000, show_default=True, help="Packets per second of load.")
@@ -80,7 +95,8 @@ def command(
     """
     Measure, print, and write bench.json.
 
-    Exit status 1 when the logs after the move differ from a single instance's, or those of web from what they must be.
+    Exit status 1 when the logs after the move differ from a single instance's, those of web from what they must be, or
+    those of prads, which runs when it is asked for only, from the real program's.
     """
     results.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = {"machine": machineToPlain()}
@@ -91,6 +107,10 @@ def command(
         web = measureWeb(flows or CONNECTIONS, seed, runs)
         say(webText(web))
         document["web"], equal = webToPlain(web), web.isRight
+    if what == "prads":
+        assets = benchAssets(results, capture, packets, flows or ENGINE_FLOWS, runs)
+        say(assetsText(assets))
+        document["prads"], equal = assetsToPlain(assets), not assets.different
     if what in ("move", "all"):
         moved = measureMove(flows or MOVED_FLOWS, rate, results.absolute(), profile)
         say(moveText(moved))

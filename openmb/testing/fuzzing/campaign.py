@@ -102,6 +102,7 @@ def makeTargets(folder: Path) -> dict[str, Target]:
         wiretargets.records("counter"),
         wiretargets.shared("counter"),
         texttargets.headerFieldLists(),
+        texttargets.systems(),
         wiretargets.frames(),
         wiretargets.connections(),
         wiretargets.streamParts(),

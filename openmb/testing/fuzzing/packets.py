@@ -1,5 +1,5 @@
 """
-Mutated packets through decoding and the Bro tracker, at the edge of memory that may not be touched.
+Mutated packets through decoding, the Bro tracker and PRADS, at the edge of memory that may not be touched.
 
 As a program (C{python -m openmb.testing.fuzzing.packets}) it says whether index checks are on, which a canary proves:
 with C{NUMBA_BOUNDSCHECK=1} and a cache of their own the kernels check every index.  Either way the last byte of each
@@ -24,9 +24,18 @@ from openmb.packets.batch import LinkType, PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.plugins.bro.settings import BroSettings
+from openmb.plugins.prads.homenets import DEFAULT as EVERYWHERE
+from openmb.plugins.prads.homenets import parseHomes
+from openmb.plugins.prads.plugin import PradsMiddlebox
+from openmb.plugins.prads.settings import PradsSettings
+from openmb.plugins.prads.signatures.tcp import FILES, parseSystems
+from openmb.plugins.prads.tasks import DEFAULT, Does
+from openmb.plugins.prads.tracker import Rules
+from openmb.plugins.prads.warming import noSignatures
 from openmb.testing.fuzzing.campaign import resident
 from openmb.testing.fuzzing.canary import canaryRaises
 from openmb.testing.fuzzing.packettargets import REQUESTS, WORDS
+from openmb.testing.fuzzing.texttargets import SYSTEMS
 from openmb.testing.simulation.traffic import ACK, PSH, SYN, Endpoints, address, makeTraffic
 
 #: Packets of a batch; one in a hundred batches has a single packet, so that every byte of it is near the edge.
@@ -82,6 +91,13 @@ def goodPackets(seed: int) -> PacketBatch:
     return packetBatch([frames[place] for place in order], [stamps[place] for place in order])
 
 
+def pradsRules() -> Rules:
+    """All that PRADS can look for, with few signatures of systems."""
+    systems, named = parseSystems([(name, SYSTEMS) for name in FILES.values()])
+    signatures = replace(noSignatures(), systems=systems, named=named)
+    return Rules.of(signatures, DEFAULT | Does.MAC | Does.STRAY_ACK, parseHomes(EVERYWHERE))
+
+
 class PacketFuzzer:
     """
     @ivar packets: packets tried so far.
@@ -95,9 +111,11 @@ class PacketFuzzer:
         self._memory, self._small = GuardedMemory(), GuardedMemory(1 << 17)
         self.packets = self.alone = 0
         self.kinds = np.zeros(16, np.int64)
+        self._rules = pradsRules()
         self._restart()
 
     def _restart(self) -> None:
+        self._prads = PradsMiddlebox(PradsSettings(None, maximumFlows=8192), self._rules)
         self._engine = BroMiddlebox(BroSettings(maximumFlows=4096, grace=0.5, sweep=0.2, capacity=64))
         self._decoders = [Decoder(checksums=False), Decoder(checksums=True)]
 
@@ -110,6 +128,8 @@ class PacketFuzzer:
         decoded = self._decoders[int(checksums)].decode(batch)
         self.kinds += np.bincount(decoded.headers["kind"], minlength=16)[:16]
         self._engine.process(decoded, None)
+        if failed := self._prads.process(decoded, None).failed:
+            raise AssertionError(f"PRADS failed: {failed[0].reason}")
         self.packets += len(batch)
         self._oneByOne(batch, checksums)
 

@@ -15,6 +15,7 @@ from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, ProtocolError
 from openmb.operations.journal import Entry, Step
 from openmb.operations.routes import routeFromPlain
+from openmb.plugins.prads.signatures.tcp import FILES, parseSystems
 from openmb.plugins.registry import findPlugin
 from openmb.rpc.codec import LineReader, Request, encode, parseAnswer, parseRequest
 from openmb.state.headers import HeaderFieldList
@@ -42,6 +43,26 @@ def headerFieldLists() -> Target:
 
     words = [b"nw_src=", b"tp_dst=", b",", b"/", b"::", b"0x", b"=", b" ", b"ipv6", b"\xc2\xb2", b"-1", b"4294967296"]
     return Target("header field lists", run, (InvalidHeaderFields,), FIELDS, words)
+
+
+#: Lines for the tables of PRADS, as they are in each of its files.
+SYSTEMS = b"""*:255:1:*:M*,W*,N,S,T:.:Some:system
+S4:64:1:44:M1460:A:Other:system
+%8192:128:0:40:.:.:-Third:system
+T10:64:1:*:M%4,?9,E,T0:PZIUXATFD!Q0:@Fourth:system
+"""
+
+
+def systems() -> Target:
+    """Files of fingerprints."""
+
+    def run(data: bytes) -> None:
+        found, named = parseSystems([(name, data) for name in FILES.values()])
+        if len(found.signatures) != sum(map(len, named)):
+            raise AssertionError("there are not as many lines as systems")
+
+    words = [b":", b"*", b"%0", b"S", b"99999999999", b"?300", b"\n", b"#", b"K", b"\xff", b"T0", b" "]
+    return Target("systems of PRADS", run, (ConfigurationError,), [*SYSTEMS.splitlines(), SYSTEMS], words)
 
 
 def localProtocol() -> Target:

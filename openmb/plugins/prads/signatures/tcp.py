@@ -149,7 +149,7 @@ def parseSystems(texts: Sequence[tuple[str, bytes]]) -> tuple[Systems, tuple[tup
         for place, line in enumerate(lines):
             try:
                 system = parseLine(line, rows[len(systems)])
-            except (ValueError, KeyError) as error:
+            except (ValueError, KeyError, OverflowError) as error:
                 raise ConfigurationError(f"{name}, line {place + 1}: {error}") from error
             if system is not None:
                 rows[len(systems)]["line"] = len(systems)

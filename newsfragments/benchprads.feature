@@ -1,0 +1,1 @@
+`openmb bench prads` measures PRADS beside the real program, in CPU time and in memory for connections and hosts, and compares what they write; `openmb fuzz` spoils packets for PRADS and its fingerprint files, too.
