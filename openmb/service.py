@@ -114,7 +114,7 @@ class ControllerService(Service):
     async def _stop(self) -> object:
         self.controller.shutDown()
         deadline = self._reactor.seconds() + SETTLE
-        while any(move.exclusive for move in self.controller.moves) and self._reactor.seconds() < deadline:
+        while any(each.exclusive for each in self.controller.operations) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, LOOK)
         if self._opening is not None:
             self._opening.cancel()

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from openmb.controller.inquirer import Inquirer
-from openmb.controller.performer import MovePerformer, Surroundings
+from openmb.controller.operation import OperationPerformer, Surroundings
+from openmb.controller.performer import MovePerformer
 from openmb.controller.questions import Questions
-from openmb.controller.registry import Registry, Session, checkPair
+from openmb.controller.registry import Registry, Session, checkPair, sharedCells
 from openmb.controller.routechange import RouteChange
+from openmb.controller.sharing import SharedPerformer
 from openmb.controller.subscriptions import Subscriptions
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import INetwork, Route
@@ -73,7 +76,7 @@ class Controller:
         self.registry = Registry()
         self._around = Surroundings(self.registry, network, journal, clock)
         self._identify, self._token = identify, token
-        self._moves: dict[int, MovePerformer] = {}
+        self._operations: dict[int, MovePerformer | SharedPerformer] = {}
         self._questions = Questions(clock)
         self._inquirer = Inquirer(self.registry, self._questions, identify, self._governed)
         self.subscriptions = Subscriptions(self.registry, self._questions, identify)
@@ -88,19 +91,19 @@ class Controller:
             self._questions.closed(earlier)
             earlier.close("another connection has taken its place")
         self.log.info("middlebox {name} ({kind}) registered", name=session.name, kind=session.hello.kind)
-        for move in self._movesOf(session.name):
+        for move in self._operationsOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
                 move.returned(session.name)
             else:
                 move.died(session.name)  # a new process, which knows nothing of what the old one held
         for status in session.hello.operations:
-            if status.operation not in self._moves:
+            if status.operation not in self._operations:
                 self._remind(session, status)
         self.subscriptions.sessionOpened(session)
 
-    def _movesOf(self, name: str) -> list[MovePerformer]:
-        moves = self._moves.values()
-        return [move for move in moves if name in (move.request.source.name, move.request.destination.name)]
+    def _operationsOf(self, name: str) -> list[OperationPerformer]:
+        every = self._operations.values()
+        return [each for each in every if name in (each.request.source.name, each.request.destination.name)]
 
     def checkNewcomer(self, hello: m.Hello) -> None:
         """
@@ -131,7 +134,7 @@ class Controller:
         self._questions.closed(session)
         self.subscriptions.sessionClosed(session)
         self.log.info("middlebox {name} disconnected", name=session.name)
-        for move in self._movesOf(session.name):
+        for move in self._operationsOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
                 move.away(session.name)
 
@@ -144,7 +147,7 @@ class Controller:
             self.subscriptions.received(session, message)
             return
         identifier = int(getattr(message, "operation", 0))
-        move = self._moves.get(identifier)
+        move = self._operations.get(identifier)
         if move is None:
             self._strayed(session, message, identifier)
         elif session.peer not in (move.request.source, move.request.destination):
@@ -163,7 +166,7 @@ class Controller:
                 op=identifier,
             )
 
-    def _relay(self, move: MovePerformer, session: Session, message: m.StreamFrame | m.Credit) -> None:
+    def _relay(self, move: OperationPerformer, session: Session, message: m.StreamFrame | m.Credit) -> None:
         """Frames go to the other end, credit to the end that made the frames; nobody may speak for the other side."""
         fromSource = session.peer == move.request.source
         maker = m.Side.SOURCE if fromSource else m.Side.DESTINATION
@@ -197,9 +200,55 @@ class Controller:
         if route is not None:
             move.checkRoute(route)
         self._checkFree(move.flows)
-        self._moves[move.request.operation] = move
+        self._checkPair(move.request)
+        self._operations[move.request.operation] = move
         move.machine.begin()
         return move
+
+    async def cloneSupport(self, source: str, destination: str) -> SharedPerformer:
+        """
+        Copy the shared supporting state, and keep the copy current until C{finish} is called on what this returns.
+
+        Returns when the copy is at the destination; the source stays the owner of its own.
+
+        @raise OperationError: refused at once, or failed on the way; nobody notices anything then.
+        """
+        clone = self.startShared(m.Sort.CLONE, source, destination)
+        await clone.installed.wait()
+        return clone
+
+    async def mergeInternal(self, source: str, destination: str) -> MoveReport:
+        """
+        Fold the shared state of one middlebox, supporting and reporting, into another's, and clear it at the source.
+
+        @raise OperationError: refused at once, or failed on the way; then the source has everything, as if never asked.
+        """
+        return await self.startShared(m.Sort.MERGE, source, destination).finished.wait()
+
+    def startShared(self, sort: m.Sort, source: str, destination: str) -> SharedPerformer:
+        """As L{cloneSupport} or L{mergeInternal}, but returns at once."""
+        ends = self.registry.find(source), self.registry.find(destination)
+        checkPair(*ends)
+        settings = replace(self.settings, cells=sharedCells(ends[0], sort))
+        flows = str(HeaderFieldList())
+        request = MoveRequest(self._identify(), ends[0].peer, ends[1].peer, flows, self._token(), settings, sort)
+        self._checkPair(request)
+        performer = self._operations[request.operation] = SharedPerformer(request, self._around, self._ended)
+        performer.machine.begin()
+        return performer
+
+    def _checkPair(self, request: MoveRequest) -> None:
+        """What two middleboxes share is not merged while anything else is under way between them."""
+        pair = {request.source.name, request.destination.name}
+        for other in self._operations.values():
+            sorts = {request.sort, other.request.sort}
+            theirs = {other.request.source.name, other.request.destination.name}
+            if pair == theirs and other.exclusive and (m.Sort.MERGE in sorts or sorts == {m.Sort.CLONE}):
+                raise OperationError(
+                    Refusal.INTERSECTING_OPERATION,
+                    f"operation {other.request.operation:x}, a {other.request.sort.name.lower()}, is under way between "
+                    f"{other.request.source.name} and {other.request.destination.name}",
+                )
 
     def _performer(self, request: MoveRequest, change: RouteChange) -> MovePerformer:
         return MovePerformer(request, self._around, change, self._ended)
@@ -215,12 +264,16 @@ class Controller:
             self._outcomes[entry.operation] = MoveReport(entry.operation, stage, recovered=True)
         for entry in self._around.journal.unfinished():
             request = MoveRequest(
-                entry.operation, entry.source, entry.destination, entry.flows, entry.token, self.settings
+                entry.operation, entry.source, entry.destination, entry.flows, entry.token, self.settings, entry.sort
             )
             self.log.warn("operation {op:x} is taken up after {step}", op=entry.operation, step=entry.step.name)
-            change = RouteChange(self.network, self.clock, entry.route, entry.previous, entry.route is not None)
-            move = self._moves[entry.operation] = self._performer(request, change)
-            move.recover(entry)
+            if entry.sort is m.Sort.MOVE:
+                change = RouteChange(self.network, self.clock, entry.route, entry.previous, entry.route is not None)
+                move = self._operations[entry.operation] = self._performer(request, change)
+                move.recover(entry)
+            else:
+                shared = self._operations[entry.operation] = SharedPerformer(request, self._around, self._ended)
+                shared.recover(entry)
 
     def _request(self, source: str, destination: str, flows: str) -> MoveRequest:
         ends = self.registry.find(source), self.registry.find(destination)
@@ -232,7 +285,7 @@ class Controller:
         return MoveRequest(self._identify(), ends[0].peer, ends[1].peer, text, self._token(), self.settings)
 
     def _checkFree(self, flows: HeaderFieldList) -> None:
-        for other in self._moves.values():
+        for other in self.moves:
             if other.exclusive and other.flows.intersects(flows):
                 raise OperationError(
                     Refusal.INTERSECTING_OPERATION,
@@ -240,8 +293,8 @@ class Controller:
                     f"{other.request.source.name} to {other.request.destination.name}",
                 )
 
-    def _ended(self, move: MovePerformer) -> None:
-        self._moves.pop(move.request.operation, None)
+    def _ended(self, move: OperationPerformer) -> None:
+        self._operations.pop(move.request.operation, None)
         self._outcomes[move.request.operation] = move.report
         while len(self._outcomes) > OUTCOMES:
             del self._outcomes[next(iter(self._outcomes))]
@@ -257,14 +310,43 @@ class Controller:
 
         @raise OperationError: it is over or never was.
         """
-        if identifier not in self._moves:
+        found = self.operation(identifier)
+        if not isinstance(found, MovePerformer):
+            raise OperationError(
+                Refusal.WRONG_STATE, f"operation {identifier:x} is a {found.request.sort.name.lower()}"
+            )
+        return found
+
+    def clone(self, identifier: int) -> SharedPerformer:
+        """
+        The clone (or merge) with that id, while it is under way.
+
+        @raise OperationError: as L{move}.
+        """
+        found = self.operation(identifier)
+        if not isinstance(found, SharedPerformer):
+            raise OperationError(Refusal.WRONG_STATE, f"operation {identifier:x} is a move")
+        return found
+
+    def operation(self, identifier: int) -> MovePerformer | SharedPerformer:
+        """
+        The operation with that id, while it is under way.
+
+        @raise OperationError: it is over or never was.
+        """
+        if identifier not in self._operations:
             raise OperationError(Refusal.UNKNOWN_OPERATION, f"no operation {identifier:x} is under way")
-        return self._moves[identifier]
+        return self._operations[identifier]
 
     @property
     def moves(self) -> tuple[MovePerformer, ...]:
         """The moves under way."""
-        return tuple(self._moves.values())
+        return tuple(each for each in self._operations.values() if isinstance(each, MovePerformer))
+
+    @property
+    def operations(self) -> tuple[MovePerformer | SharedPerformer, ...]:
+        """All operations under way."""
+        return tuple(self._operations.values())
 
     async def stats(self, middlebox: str, flows: str) -> tuple[m.CellStats, ...]:
         """How much state of C{flows} a middlebox holds, for each of the five cells."""
@@ -297,7 +379,7 @@ class Controller:
 
     def _governed(self, session: Session) -> None:
         """What governs the records of a middlebox has changed; no operation had begun there."""
-        for move in self._movesOf(session.name):
+        for move in self._operationsOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
                 reason = f"the configuration of {session.name} that governs records was changed"
                 move.machine.abort(Refusal.INCOMPATIBLE_RECORDS, reason)
@@ -314,5 +396,5 @@ class Controller:
     def shutDown(self, reason: str = "the controller shuts down") -> None:
         """Abort what can still be aborted."""
         self.subscriptions.closeAll()
-        for move in self.moves:
-            move.machine.abort(Refusal.SHUTTING_DOWN, reason)
+        for each in self.operations:
+            each.machine.abort(Refusal.SHUTTING_DOWN, reason)

@@ -26,13 +26,14 @@ from openmb.operations.journal import Entry, IJournal, Step
 from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.operations.values import Stage
 from openmb.state.headers import HeaderFieldList
-from openmb.wire.messages import Peer
+from openmb.wire.messages import Peer, Sort
 
 #: Operations that are over and still remembered, for middleboxes that come back late.
 REMEMBERED = 10_000
 #: Operations that end before those beyond L{REMEMBERED} are forgotten again.
 PRUNE_EVERY = 1000
 
+#: Version 1; L{UPGRADES} make it the newest.
 _SCHEMA = """
 CREATE TABLE controller (only INTEGER PRIMARY KEY CHECK (only = 1), epoch INTEGER NOT NULL);
 INSERT INTO controller VALUES (1, 0);
@@ -52,7 +53,8 @@ CREATE TABLE decision (
 CREATE INDEX decisions ON decision (operation);
 """
 _COLUMNS = (
-    "id, source, source_incarnation, destination, destination_incarnation, flows, token, step, route, previous, reason"
+    "id, source, source_incarnation, destination, destination_incarnation, flows, token, step, "
+    "route, previous, reason, sort"
 )
 
 #: What values of the wrong kind lead to: SQLite keeps whatever a damaged file says.
@@ -61,14 +63,21 @@ _NONSENSE = (TypeError, ValueError, OverflowError)
 #: Bytes of the token that drain markers carry.
 TOKEN_LENGTH = 16
 
+_SORTS = {sort.name.lower(): sort for sort in Sort}
 _OPTIONAL = (str, type(None))
 _KINDS: tuple[tuple[type, ...], ...] = (
     *((int,), (str,), (bytes,), (str,), (bytes,), (str,), (bytes,), (str,)),
-    *(_OPTIONAL, _OPTIONAL, (str,)),
+    *(_OPTIONAL, _OPTIONAL, (str,), (str,)),
 )
 
+
+def _addSort(database: sqlite3.Connection) -> None:
+    """Since version 2 an operation may be a clone or a merge; before, all were moves."""
+    database.execute("ALTER TABLE operation ADD COLUMN sort TEXT NOT NULL DEFAULT 'move'")
+
+
 #: From version N to N + 1.
-UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _addSort}
 
 
 @implementer(IJournal)
@@ -141,6 +150,7 @@ class SQLiteJournal:
             _routeText(entry.route),
             _routeText(entry.previous),
             entry.reason,
+            entry.sort.name.lower(),
         )
         places = ", ".join("?" * len(row))
         self._database.execute(
@@ -295,7 +305,11 @@ def _signed(identifier: int) -> int:
 def _entry(row: Any) -> Entry:
     if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True)):
         raise TypeError(f"a value of the wrong kind in operation {row[0]}")
-    identifier, source, sourceIncarnation, destination, destinationIncarnation, flows, token, step, new, old, why = row
+    identifier, source, sourceIncarnation, destination, destinationIncarnation, flows, token, step, new, old, why = row[
+        :-1
+    ]
+    if row[-1] not in _SORTS:
+        raise ValueError(f"operation {row[0]}: no operation is a {row[-1]}")
     if len(token) != TOKEN_LENGTH:
         raise ValueError(f"a token of {len(token)} bytes in operation {row[0]}")
     try:
@@ -314,6 +328,7 @@ def _entry(row: Any) -> Entry:
         _route(new),
         _route(old),
         why,
+        _SORTS[row[-1]],
     )
 
 

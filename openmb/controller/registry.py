@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from openmb.errors import OperationError, Refusal
-from openmb.wire.messages import Hello, Message, Peer
+from openmb.state.taxonomy import Cell
+from openmb.wire.messages import Hello, Message, Peer, Sort
 
 
 @dataclass(slots=True, eq=False)
@@ -106,3 +107,18 @@ def checkPair(source: Session, destination: Session) -> None:
             Refusal.INCOMPATIBLE_RECORDS,
             f"{ours.name} and {theirs.name} differ in the configuration that governs records (openmb config get)",
         )
+
+
+def sharedCells(source: Session, sort: Sort) -> tuple[Cell, ...]:
+    """
+    Which shared state a clone or a merge is about.
+
+    @raise OperationError: C{BAD_REQUEST}, the kind has none of it.
+    """
+    wanted = (Cell.SUPPORTING_SHARED,) if sort is Sort.CLONE else (Cell.SUPPORTING_SHARED, Cell.REPORTING_SHARED)
+    there = {layout.cell for layout in source.hello.layouts}
+    cells = tuple(cell for cell in wanted if cell in there)
+    if not cells:
+        what = "shared supporting state" if sort is Sort.CLONE else "shared state"
+        raise OperationError(Refusal.BAD_REQUEST, f"{source.hello.kind} has no {what}")
+    return cells

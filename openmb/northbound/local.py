@@ -11,8 +11,10 @@ from dataclasses import asdict
 from typing import Any
 
 from openmb.controller.controller import Controller
+from openmb.controller.operation import OperationPerformer
 from openmb.controller.performer import MovePerformer
 from openmb.controller.registry import Session
+from openmb.controller.sharing import SharedPerformer
 from openmb.interfaces import Route
 from openmb.netctl.embedded.control import badRequest, number, text
 from openmb.northbound.inquiries import InquiryVerbs
@@ -20,18 +22,21 @@ from openmb.northbound.streams import StreamVerbs
 from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.operations.values import MoveReport
 from openmb.rpc.server import Notify, Verb
+from openmb.wire.messages import Sort
 
 
 def reportToPlain(report: MoveReport) -> dict[str, Any]:
-    """A move's report as JSON carries it; the operation's id in hexadecimal."""
+    """An operation's report as JSON carries it; its id in hexadecimal."""
     refusal = None if report.refusal is None else report.refusal.name
     plain = asdict(report)
-    plain.update(operation=f"{report.operation:x}", stage=report.stage.value, refusal=refusal)
+    plain.update(
+        operation=f"{report.operation:x}", stage=report.stage.value, refusal=refusal, sort=report.sort.name.lower()
+    )
     return plain
 
 
-def moveToPlain(move: MovePerformer) -> dict[str, Any]:
-    """A move under way."""
+def operationToPlain(move: OperationPerformer) -> dict[str, Any]:
+    """An operation under way."""
     request = move.request
     ends = {"source": request.source.name, "destination": request.destination.name, "flows": request.flows}
     return {**ends, **reportToPlain(move.report)}
@@ -56,6 +61,9 @@ class NorthboundVerbs:
             "operations": self.operations,
             "moveInternal": self.moveInternal,
             "switchOver": self.switchOver,
+            "cloneSupport": self.cloneSupport,
+            "finishClone": self.finishClone,
+            "mergeInternal": self.mergeInternal,
             "abort": self.abort,
             "route": self.route,
             "unroute": self.unroute,
@@ -71,7 +79,7 @@ class NorthboundVerbs:
         """The connected middleboxes, the moves under way, and the reports of those that are over (the newest last)."""
         return {
             "middleboxes": await self.middleboxes(arguments, notify),
-            "underWay": [moveToPlain(move) for move in self._controller.moves],
+            "underWay": [operationToPlain(each) for each in self._controller.operations],
             "over": [reportToPlain(report) for report in self._controller.history],
         }
 
@@ -104,9 +112,45 @@ class NorthboundVerbs:
         move.switchOver(Route(move.flows, destination, text(arguments, "table"), number(arguments, "priority")))
         return reportToPlain(await move.moved.wait())
 
+    async def cloneSupport(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """
+        C{source}, C{destination}: copy the shared supporting state, and keep the copy current until C{finishClone}.
+
+        A notice at each stage.  Replies when the copy is at the destination; with C{finish} (optional) it is finished
+        then, and the reply comes when it is over.
+        """
+        clone = self._startShared(Sort.CLONE, arguments, notify)
+        report = await clone.installed.wait()
+        if arguments.get("finish") is True:
+            clone.finish()
+            report = await clone.finished.wait()
+        return reportToPlain(report)
+
+    async def finishClone(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """C{operation}: the copy becomes the destination's own.  Replies when it is over."""
+        clone = self._controller.clone(self._identifier(arguments))
+        clone.watcher = lambda report: notify(reportToPlain(report))
+        clone.finish()
+        return reportToPlain(await clone.finished.wait())
+
+    async def mergeInternal(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """
+        C{source}, C{destination}: fold the shared state of one into that of the other, and clear it at the source.
+
+        A notice at each stage.  Replies when it is over.
+        """
+        merge = self._startShared(Sort.MERGE, arguments, notify)
+        return reportToPlain(await merge.finished.wait())
+
+    def _startShared(self, sort: Sort, arguments: Mapping[str, Any], notify: Notify) -> SharedPerformer:
+        started = self._controller.startShared(sort, text(arguments, "source"), text(arguments, "destination"))
+        notify(reportToPlain(started.report))
+        started.watcher = lambda report: notify(reportToPlain(report))
+        return started
+
     async def abort(self, arguments: Mapping[str, Any], notify: Notify) -> None:
         """C{operation}: undo it, if the destination has not taken over."""
-        self._find(arguments).abort("aborted by request")
+        self._controller.operation(self._identifier(arguments)).abort("aborted by request")
 
     async def route(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: install it in the network; the route that it replaces, or null."""
@@ -121,7 +165,10 @@ class NorthboundVerbs:
         return routeFromPlain(arguments.get("route"))
 
     def _find(self, arguments: Mapping[str, Any]) -> MovePerformer:
+        return self._controller.move(self._identifier(arguments))
+
+    def _identifier(self, arguments: Mapping[str, Any]) -> int:
         try:
-            return self._controller.move(int(text(arguments, "operation"), 16))
+            return int(text(arguments, "operation"), 16)
         except ValueError as error:
             raise badRequest("operation must be a hexadecimal number") from error

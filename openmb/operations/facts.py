@@ -13,8 +13,8 @@ from openmb.operations.values import MoveRequest, Stage
 from openmb.wire.messages import Message
 
 
-class MoveActions(Protocol):
-    """What the machine asks of its performer; nothing here may raise or wait."""
+class Actions(Protocol):
+    """What the machine of any operation asks of its performer; nothing here may raise or wait."""
 
     def journal(self, step: Step, reason: str = "") -> bool:
         """Write the decision; durable on return.  False: it could not be written, and may not be acted on."""
@@ -24,6 +24,19 @@ class MoveActions(Protocol):
 
     def toDestination(self, message: Message) -> None:
         """Send to the destination, if it is connected."""
+
+    def expect(self, wait: str) -> None:
+        """The deadline named C{wait} (a field of L{openmb.operations.values.Deadlines}) replaces any earlier one."""
+
+    def reached(self, stage: Stage) -> None:
+        """Tell the application."""
+
+    def failed(self, refusal: Refusal, reason: str) -> None:
+        """Remember why the operation will end badly; the first reason stays."""
+
+
+class MoveActions(Actions, Protocol):
+    """What the machine of a move asks for besides."""
 
     def setRoute(self) -> None:
         """
@@ -39,15 +52,6 @@ class MoveActions(Protocol):
 
     def stopMarkers(self) -> None:
         """No more markers."""
-
-    def expect(self, wait: str) -> None:
-        """The deadline named C{wait} (a field of L{openmb.operations.values.Deadlines}) replaces any earlier one."""
-
-    def reached(self, stage: Stage) -> None:
-        """Tell the application."""
-
-    def failed(self, refusal: Refusal, reason: str) -> None:
-        """Remember why the operation will end badly; the first reason stays."""
 
 
 @dataclass

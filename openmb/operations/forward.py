@@ -27,16 +27,15 @@ from openmb.operations.states import (
     routingAlone,
     window,
 )
-from openmb.operations.values import Stage
+from openmb.operations.values import MoveRequest, Stage
 from openmb.state.taxonomy import Cell
 from openmb.wire.messages import Commit, Divert, Get, Hold, Peer, Prepare, SourceGone
 
 # -- the way forward --------------------------------------------------------------------------------------------------
 
 
-def terms(core: MoveCore) -> tuple[int, str, tuple[Cell, ...], Peer, Peer, int]:
+def terms(request: MoveRequest) -> tuple[int, str, tuple[Cell, ...], Peer, Peer, int]:
     """What both ends are told in the beginning: the fields of PREPARE and of GET."""
-    request = core.request
     settings = request.settings
     return request.operation, request.flows, settings.cells, request.source, request.destination, settings.window
 
@@ -52,13 +51,13 @@ def prepare(inputs: MoveInputs, core: MoveCore) -> None:
         inputs.abort(Refusal.JOURNAL_FAILED, "the journal cannot be written")
         return
     core.actions.expect("prepare")
-    core.actions.toDestination(Prepare(*terms(core), milliseconds(core.request.settings.destinationLease)))
+    core.actions.toDestination(Prepare(*terms(core.request), milliseconds(core.request.settings.destinationLease)))
 
 
 @preparing.upon(MoveInputs.prepared).to(exporting)
 def get(inputs: MoveInputs, core: MoveCore, nonce: bytes) -> None:
     core.actions.expect("transfer")
-    core.actions.toSource(Get(*terms(core), milliseconds(core.request.settings.sourceLease), nonce))
+    core.actions.toSource(Get(*terms(core.request), milliseconds(core.request.settings.sourceLease), nonce))
 
 
 @exporting.upon(MoveInputs.installed).to(installedState)

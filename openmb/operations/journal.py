@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from zope.interface import Attribute, Interface, implementer
 
 from openmb.interfaces import Route
-from openmb.wire.messages import Peer
+from openmb.wire.messages import Peer, Sort
 
 
 class Step(enum.Enum):
@@ -35,6 +35,7 @@ class Entry:
     @ivar token: 16 bytes that this operation's drain markers carry.
     @ivar route: the new route, from L{Step.ROUTE} on; None before.
     @ivar previous: the rule that it replaces, from L{Step.ROUTE} on; None: there was none.
+    @ivar sort: what the operation does.
     @ivar reason: why, for L{Step.ABORT} and L{Step.BACK}; for L{Step.CLOSED} the stage it ended in
         (C{openmb.operations.values.Stage}).
     """
@@ -48,6 +49,7 @@ class Entry:
     route: Route | None = None
     previous: Route | None = None
     reason: str = ""
+    sort: Sort = Sort.MOVE
 
 
 class IJournal(Interface):

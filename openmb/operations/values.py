@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from openmb.errors import ConfigurationError, Refusal
 from openmb.state.taxonomy import PER_FLOW_CELLS, Cell
 from openmb.wire.messages import (
+    Committed,
     Deleted,
     Discarded,
     DivertConfirmed,
+    FinishConfirmed,
     Installed,
     Merged,
     Message,
     Peer,
+    Sort,
     Unmarked,
     WindowClosed,
 )
@@ -30,6 +33,7 @@ class Stage(enum.Enum):
 
     STARTED = "started"
     INSTALLED = "installed"
+    FINISHING = "finishing"
     SWITCHING = "switching"
     ROUTED = "routed"
     MERGED = "merged"
@@ -55,6 +59,8 @@ class Deadlines:
     window: float = 30.0
     abort: float = 30.0
     recover: float = 30.0
+    finish: float = 60.0
+    clone: float = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,10 @@ class MoveSettings:
 
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
-    """One move: its 64-bit id, the two ends, the flows in text form, the markers' token, the settings."""
+    """
+    One operation: its 64-bit id, the two ends, the flows in text form, the markers' token, the settings, and what it
+    does.
+    """
 
     operation: int
     source: Peer
@@ -96,17 +105,21 @@ class MoveRequest:
     flows: str
     token: bytes
     settings: MoveSettings
+    sort: Sort = Sort.MOVE
 
 
 @dataclass(frozen=True, slots=True)
 class MoveReport:
     """
-    What a move did, complete when it has finished.
+    What an operation did, complete when it has finished.
 
     Counts of packets: C{reprocessed} (events before the switch-over), C{redirected}, C{held} (direct packets that
     waited), C{late} (after the merge), C{lost} (or perhaps lost), C{returned} (given back to the source by an abort).
     C{longestHold} in microseconds.
 
+    @ivar sort: what it does.
+    @ivar changed: records that came after those of a clone's copy.
+    @ivar folded: records that the destination has folded into its own.
     @ivar recovered: the controller was restarted meanwhile; counts from before are not known any more.
     """
 
@@ -125,6 +138,9 @@ class MoveReport:
     reason: str = ""
     recovered: bool = False
     returned: int = 0
+    sort: Sort = Sort.MOVE
+    changed: int = 0
+    folded: int = 0
 
     def with_(self, answer: Message) -> MoveReport:
         """This report with the counts of an answer entered, if it has any."""
@@ -133,6 +149,10 @@ class MoveReport:
                 return replace(self, records=answer.records, bytes=answer.bytes, reprocessed=answer.reprocessed)
             case DivertConfirmed():
                 return replace(self, reprocessed=answer.reprocessed)
+            case FinishConfirmed():
+                return replace(self, reprocessed=answer.reprocessed, changed=answer.changed)
+            case Committed() if self.sort is not Sort.MOVE:
+                return replace(self, folded=answer.records)
             case Merged():
                 return replace(
                     self,

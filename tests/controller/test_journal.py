@@ -9,18 +9,19 @@ import subprocess
 import sys
 import textwrap
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from openmb.controller.journal import REMEMBERED, SQLiteJournal, _bringUpToDate, _connect, unfinishedIn
+from openmb.controller.journal import REMEMBERED, UPGRADES, SQLiteJournal, _bringUpToDate, _connect, unfinishedIn
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, MemoryJournal, Step
 from openmb.state.headers import HeaderFieldList
-from openmb.wire.messages import Peer
+from openmb.wire.messages import Peer, Sort
 
 if TYPE_CHECKING:
     _Base = SynchronousTestCase
@@ -34,11 +35,11 @@ WRITER = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from openmb.controller.journal import SQLiteJournal
+    from openmb.controller.journal import UPGRADES, SQLiteJournal
     from openmb.operations.journal import Entry, Step
-    from openmb.wire.messages import Peer
+    from openmb.wire.messages import Peer, Sort
     version = int(sys.argv[3])
-    journal = SQLiteJournal(Path(sys.argv[1]), version, {1: lambda database: None})
+    journal = SQLiteJournal(Path(sys.argv[1]), version, {**UPGRADES, 2: lambda database: None})
     number = int(sys.argv[2])
     while True:
         number += 1
@@ -56,7 +57,7 @@ DAEMON = textwrap.dedent(
     from pathlib import Path
     from openmb.controller.journal import SQLiteJournal
     from openmb.operations.journal import Entry, Step
-    from openmb.wire.messages import Peer
+    from openmb.wire.messages import Peer, Sort
     journal = SQLiteJournal(Path(sys.argv[1]))
     for _ in range(2):
         if os.fork():
@@ -74,7 +75,7 @@ FILLER = textwrap.dedent(
     from openmb.controller.journal import SQLiteJournal
     from openmb.errors import OperationError
     from openmb.operations.journal import Entry, Step
-    from openmb.wire.messages import Peer
+    from openmb.wire.messages import Peer, Sort
     journal = SQLiteJournal(Path(sys.argv[1]))
     ends = Peer("a", b"a" * 16), Peer("b", b"b" * 16)
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -242,33 +243,51 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         self.assertEqual(before, {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*")})
 
     def test_newerVersion(self) -> None:
-        journal = SQLiteJournal(self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
+        journal = SQLiteJournal(
+            self.path, 3, {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")}
+        )
         journal.write(entry(1, Step.OPEN))
         journal.close()
-        self.refused("newer OpenMB .version 2, this one knows 1")
+        self.refused("newer OpenMB .version 3, this one knows 2")
 
     def test_newerVersionKilled(self) -> None:
         """The version stands in the file itself, also when its writer was killed and all else is in a log beside it."""
-        self.written(0, 1, 2)
+        self.written(0, 1, 3)
         self.assertTrue(self.path.with_name(f"{self.path.name}-wal").stat().st_size)
-        self.refused("newer OpenMB .version 2, this one knows 1")
+        self.refused("newer OpenMB .version 3, this one knows 2")
 
     def test_versionWithoutLog(self) -> None:
         """A new version is in the file itself as soon as it counts, not in the write-ahead log only."""
         self.opened().close()
         with closing(_connect(self.path)) as database:
-            _bringUpToDate(database, self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
-            self.refused("newer OpenMB .version 2, this one knows 1")
+            _bringUpToDate(
+                database, self.path, 3, {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")}
+            )
+            self.refused("newer OpenMB .version 3, this one knows 2")
 
     def test_upgrade(self) -> None:
         """An older journal is brought up to date, with its content, in one step."""
         old = self.opened()
         old.write(entry(1, Step.OPEN))
         old.close()
-        new = SQLiteJournal(self.path, 2, {1: lambda database: database.execute("CREATE TABLE more (x)")})
+        new = SQLiteJournal(self.path, 3, {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")})
         self.assertEqual(new.unfinished(), (entry(1, Step.OPEN),))
         new.close()
         self.refused("newer OpenMB")
+
+    def test_fromVersionOne(self) -> None:
+        """Before there were clones and merges all operations were moves."""
+        with closing(_connect(self.path)) as database:
+            _bringUpToDate(database, self.path, 1, {})
+            values = (7, "a", b"a" * 16, "b", b"b" * 16, "tcp", bytes(16), "open", None, None, "")
+            columns = "id, source, source_incarnation, destination, destination_incarnation, flows, token, step, "
+            columns += "route, previous, reason"
+            database.execute(f"INSERT INTO operation ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+        journal = self.opened()
+        self.assertEqual([(7, Sort.MOVE)], [(each.operation, each.sort) for each in journal.unfinished()])
+        merge = replace(entry(8, Step.OPEN), sort=Sort.MERGE)
+        journal.write(merge)
+        self.assertEqual(merge, journal.unfinished()[-1])
 
     def test_failedUpgrade(self) -> None:
         """One that breaks in the middle leaves the old version whole."""
@@ -281,7 +300,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         old.write(entry(1, Step.OPEN))
         old.close()
         with self.assertRaises(ConfigurationError):
-            SQLiteJournal(self.path, 2, {1: broken})
+            SQLiteJournal(self.path, 3, {**UPGRADES, 2: broken})
         self.assertEqual(len(self.opened().decisions(1)), 1)
 
     def test_strangers(self) -> None:
@@ -394,7 +413,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         self.assertIn(unfinishedIn(self.path), ((written + 1) // 2, written // 2 + 1))
         self.assertEqual(before, [name.read_bytes() for name in names])
 
-    def written(self, number: int, lines: int, version: int = 1) -> int:
+    def written(self, number: int, lines: int, version: int = 2) -> int:
         """Have a process write from C{number} on, kill it after so many lines, and say how far it has come."""
         words = [sys.executable, "-c", WRITER, str(self.path.absolute()), str(number), str(version)]
         child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT)

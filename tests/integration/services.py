@@ -29,9 +29,11 @@ PATIENCE, ANSWER = 300.0, 120.0
 
 
 class RunningServices(TestCase):
-    """A deployment of the Bro kind, for each test its own."""
+    """A deployment of one kind, for each test its own."""
 
     timeout = 900
+    kind = "bro"
+    names = ("bro1", "bro2")
 
     async def begin(self) -> None:
         """Start everything; six UDP flows are at C{bro1}, each with two packets in each direction."""
@@ -45,18 +47,18 @@ class RunningServices(TestCase):
         """Start everything and wait until both middleboxes have registered."""
         stack = ExitStack()
         self.addCleanup(stack.close)
-        self.deployment: Deployment = stack.enter_context(temporaryDeployment("bro", ("bro1", "bro2")))
+        self.deployment: Deployment = stack.enter_context(temporaryDeployment(self.kind, self.names))
         root = self.deployment.root
         (root / "out").mkdir()
         self.children = Children(LOOP, root / "out")
         self.addCleanup(lambda: Deferred.fromCoroutine(self.children.stopAll()))
         self.rpc = RPCClient(self.deployment.socket, LOOP)
         self.addCleanup(self.rpc.close)
-        self.children.start("switch", self.deployment.switchArguments(("in", "bro1", "bro2")))
+        self.children.start("switch", self.deployment.switchArguments(("in", *self.names)))
         self.startController()
         await self.until("the controller's port", self._announced)
-        self.boxes = {name: self.middlebox(name) for name in ("bro1", "bro2")}
-        await self.until("registration", lambda: self._registered("bro1", "bro2"))
+        self.boxes = {name: self.middlebox(name) for name in self.names}
+        await self.until("registration", lambda: self._registered(*self.names))
 
     def startController(self) -> None:
         """Hook: a controller that announces its port."""
@@ -143,7 +145,7 @@ class RunningServices(TestCase):
 
     async def stopMiddleboxes(self) -> None:
         """End both, which then have written all their rows."""
-        for name in ("bro1", "bro2"):
+        for name in self.names:
             await self.children.stop(self.boxes[name])
 
     def rows(self, name: str) -> list[list[str]]:

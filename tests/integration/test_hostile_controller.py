@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from openmb.controller.controller import Controller
 from openmb.controller.journal import SQLiteJournal
-from openmb.controller.performer import MovePerformer
+from openmb.controller.operation import OperationPerformer
 from openmb.controller.registry import Session
 from openmb.demo.deployment import CONTROLLER
 from openmb.errors import OperationError
@@ -34,7 +34,7 @@ class HostileController(Controller):
     alter: Alteration
     seen: list[StreamFrame]
 
-    def _relay(self, move: MovePerformer, session: Session, message: StreamFrame | Credit) -> None:
+    def _relay(self, move: OperationPerformer, session: Session, message: StreamFrame | Credit) -> None:
         if not isinstance(message, StreamFrame) or session.peer != move.request.source:
             super()._relay(move, session, message)
             return

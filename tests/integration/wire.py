@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from openmb.controller.controller import Controller
-from openmb.controller.performer import MovePerformer
+from openmb.controller.operation import OperationPerformer
 from openmb.controller.southbound import ControllerReceiver
 from openmb.errors import OperationError
 from openmb.interfaces import INetwork, Route
@@ -131,7 +131,7 @@ class InterferingController(Controller):
 
     interfere: Callable[[m.StreamFrame], Sequence[m.StreamFrame]] = staticmethod(lambda frame: (frame,))
 
-    def _relay(self, move: MovePerformer, session: Any, message: Any) -> None:
+    def _relay(self, move: OperationPerformer, session: Any, message: Any) -> None:
         if isinstance(message, m.StreamFrame) and message.side is m.Side.SOURCE:
             for frame in self.interfere(message):
                 super()._relay(move, session, frame)

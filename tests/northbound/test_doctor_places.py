@@ -6,7 +6,7 @@ import resource
 import shutil
 from pathlib import Path
 
-from openmb.controller.journal import SQLiteJournal
+from openmb.controller.journal import UPGRADES, SQLiteJournal
 from openmb.northbound.doctor.files import checkJournal, checkRoom
 from openmb.northbound.doctor.finding import Level
 from openmb.northbound.doctor.machine import checkMachine
@@ -58,8 +58,8 @@ class JournalTests(DoctorCase):
         self.has(checkJournal(self.path), Level.WRONG, "is not a journal")
 
     def test_newer(self) -> None:
-        SQLiteJournal(self.path, 2, {1: lambda database: None}).close()
-        self.has(checkJournal(self.path), Level.WRONG, "written by a newer OpenMB (version 2")
+        SQLiteJournal(self.path, 3, {**UPGRADES, 2: lambda database: None}).close()
+        self.has(checkJournal(self.path), Level.WRONG, "written by a newer OpenMB (version 3")
 
     def test_notWritable(self) -> None:
         self.written(Step.CLOSED)

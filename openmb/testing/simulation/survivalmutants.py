@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from openmb.controller.ends import End
+from openmb.controller.operation import OperationPerformer
 from openmb.controller.performer import MovePerformer
 from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.host import MiddleboxHost
@@ -22,14 +23,14 @@ from openmb.wire.messages import Peer, StreamFrame
 
 def _actFirst() -> Mutant:
     """An entry is written some milliseconds after the act that it stands for."""
-    original = MovePerformer.journal
+    original = OperationPerformer.journal
 
-    def journal(self: MovePerformer, step: Step, reason: str = "") -> bool:
+    def journal(self: OperationPerformer, step: Step, reason: str = "") -> bool:
         self._around.clock.callLater(0.005, original, self, step, reason)
         self._owned = self._owned or step is Step.COMMIT
         return True
 
-    return Mutant("act before writing the journal", ((MovePerformer, "journal", journal),), "restarts")
+    return Mutant("act before writing the journal", ((OperationPerformer, "journal", journal),), "restarts")
 
 
 def _forgetCopies() -> Mutant:
@@ -166,12 +167,12 @@ def _ownWithoutMarker() -> Mutant:
 
 def _closeFirst() -> Mutant:
     """Both ends are told to forget an operation although the journal does not say that it is over."""
-    original = MovePerformer.journal
+    original = OperationPerformer.journal
 
-    def journal(self: MovePerformer, step: Step, reason: str = "") -> bool:
+    def journal(self: OperationPerformer, step: Step, reason: str = "") -> bool:
         return original(self, step, reason) or step is Step.CLOSED
 
-    return Mutant("forgotten before the journal says so", ((MovePerformer, "journal", journal),), "disks")
+    return Mutant("forgotten before the journal says so", ((OperationPerformer, "journal", journal),), "disks")
 
 
 def _forgetReturned() -> Mutant:

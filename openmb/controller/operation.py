@@ -1,0 +1,240 @@
+"""
+What runs an operation of any sort: its two ends, its deadlines, its entries in the journal, and its report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from automat import NoTransition
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from openmb.controller.ends import End
+from openmb.controller.milestone import Milestone
+from openmb.controller.registry import Registry
+from openmb.errors import OperationError, Refusal
+from openmb.interfaces import INetwork, Route
+from openmb.operations.journal import Entry, IJournal, Step
+from openmb.operations.values import MoveReport, MoveRequest, Stage
+from openmb.wire import messages as m
+
+#: Seconds until a CLOSED that could not be written is tried again.
+CLOSE_AGAIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """
+    What every operation of one controller uses.
+
+    @ivar unclosed: operations that are over, which the journal does not say yet.
+    """
+
+    registry: Registry
+    network: INetwork
+    journal: IJournal
+    clock: IReactorTime
+    unclosed: set[int] = field(default_factory=set)
+
+
+class OperationPerformer:
+    """
+    One operation under way.
+
+    @ivar installed: fires with the report when everything is at the destination.
+    @ivar finished: fires when it is over; both fail when the operation does.
+    @ivar watcher: is told of each stage.
+    @ivar machine: the operation's, fed with facts.
+    """
+
+    log = Logger()
+    machine: Any
+
+    def __init__(self, request: MoveRequest, around: Surroundings, ended: Callable[[OperationPerformer], None]) -> None:
+        self.request, self._around, self._ended = request, around, ended
+        self.report = MoveReport(request.operation, sort=request.sort)
+        self.installed: Milestone[MoveReport] = Milestone()
+        self.finished: Milestone[MoveReport] = Milestone()
+        self.watcher: Callable[[MoveReport], None] = lambda report: None
+        self.source = End(m.Side.SOURCE, request.source, around.registry, around.clock)
+        self.destination = End(m.Side.DESTINATION, request.destination, around.registry, around.clock)
+        self._taken: set[type[m.Message]] = set()
+        self._deadline: IDelayedCall | None = None
+        self._owned = False  # the destination may have been told to commit
+        self._recovering = False
+
+    # -- what the sorts differ in
+
+    def _tell(self, side: m.Side, message: m.Message) -> None:
+        """Tell the machine what a message of that end means; see L{openmb.controller.answers}."""
+        raise AssertionError("a subclass tells its machine")
+
+    def _noted(self, message: m.Message) -> None:
+        """An answer has come that is not a repetition."""
+
+    def _account(self) -> None:
+        """An end has returned, or is known to be dead."""
+
+    def _goOn(self) -> None:
+        """An end has returned."""
+
+    @property
+    def _routes(self) -> tuple[Route | None, Route | None]:
+        """The new route and the old one, for the journal."""
+        return None, None
+
+    # -- facts
+
+    def answered(self, message: m.Message, fromSource: bool) -> None:
+        """An answer of one of the two middleboxes; what its side cannot say, or not now, ends the operation."""
+        if type(message) in self._taken:
+            return  # given again, since a connection was lost meanwhile
+        end = self.source if fromSource else self.destination
+        end.engaged = True
+        earlier, self.report = self.report, self.report.with_(message)
+        self._noted(message)
+        try:
+            self._tell(end.side, message)
+        except NoTransition:
+            self.report = earlier
+            self._misbehaved(f"{type(message).__name__} came out of turn")
+        except OperationError as error:
+            self.report = earlier
+            self._misbehaved(error.reason)
+        else:
+            if not isinstance(message, m.Refused):
+                self._taken.add(type(message))
+
+    def _misbehaved(self, reason: str) -> None:
+        self.log.warn("operation {op:x}: {reason}", op=self.request.operation, reason=reason)
+        self.machine.abort(Refusal.BAD_REQUEST, reason)
+
+    def _end(self, name: str) -> End:
+        return self.source if name == self.request.source.name else self.destination
+
+    def died(self, name: str) -> None:
+        """One of the two middleboxes is gone for good."""
+        end = self._end(name)
+        end.returned()
+        if not end.dead:
+            end.dead = True
+            if end is self.source:
+                self.machine.sourceDied()
+            else:
+                self.machine.destinationDied()
+            self._account()
+
+    def away(self, name: str) -> None:
+        """The connection of one of the two is lost: it has the grace time to come back."""
+        self._end(name).away(self.request.settings.grace, lambda: self._tooLongAway(name))
+
+    def _tooLongAway(self, name: str) -> None:
+        if name == self.request.destination.name and self._owned:
+            return  # it may own the records: COMMIT is repeated when it returns, until the deadline
+        self.log.warn(
+            "operation {op:x}: {name} did not come back within {grace:g} s",
+            op=self.request.operation,
+            name=name,
+            grace=self.request.settings.grace,
+        )
+        self.died(name)
+
+    def returned(self, name: str) -> None:
+        """The same incarnation of one of the two is connected (again): go on where it broke."""
+        end = self._end(name)
+        end.returned()
+        if end.gaveUp(self.request.operation) or (self._recovering and end.isOver(self.request.operation)):
+            self.machine.abort(Refusal.WRONG_STATE, f"{name} had given the operation up")
+        end.repeat()
+        if self.source.present and self.destination.present:
+            self._resume(self.source, self.destination)
+            self._resume(self.destination, self.source)
+        self._account()
+        self._goOn()
+
+    def _resume(self, maker: End, receiver: End) -> None:
+        """Have the frames of one stream that the receiver does not know sent again."""
+        status = receiver.status(self.request.operation)
+        number = -1 if status is None else status.received
+        maker.send(m.Resume(self.request.operation, maker.side, number))
+
+    # -- actions
+
+    def journal(self, step: Step, reason: str = "") -> bool:
+        request = self.request
+        route, previous = self._routes
+        entry = Entry(
+            request.operation,
+            step,
+            request.source,
+            request.destination,
+            request.flows,
+            request.token,
+            route,
+            previous,
+            reason,
+            request.sort,
+        )
+        try:
+            self._around.journal.write(entry)
+        except OperationError as error:
+            self.log.critical("journal, {step} of {op:x}: {reason}", step=step.name, op=entry.operation, reason=error)
+            if step is Step.CLOSED:
+                self._around.unclosed.add(entry.operation)
+                self._around.clock.callLater(CLOSE_AGAIN, self._closeLater, entry)
+            return False
+        self._owned = self._owned or step is Step.COMMIT
+        return True
+
+    def _closeLater(self, entry: Entry) -> None:
+        """Try again to write that it is over; only then may both ends forget it."""
+        try:
+            self._around.journal.write(entry)
+        except OperationError:
+            self._around.clock.callLater(CLOSE_AGAIN, self._closeLater, entry)
+            return
+        self._around.unclosed.discard(entry.operation)
+        for end in (self.source, self.destination):
+            end.send(m.Close(entry.operation))
+
+    def toSource(self, message: m.Message) -> None:
+        self.source.send(message)
+
+    def toDestination(self, message: m.Message) -> None:
+        self.destination.send(message)
+
+    def expect(self, wait: str) -> None:
+        self._cancelDeadline()
+        seconds: float = getattr(self.request.settings.deadlines, wait)
+        if wait == "window":
+            seconds += self.request.settings.lateWindow / 1000
+        self._deadline = self._around.clock.callLater(seconds, self._tooLong)
+
+    def _tooLong(self) -> None:
+        self._deadline = None
+        self.machine.deadline()
+
+    def _cancelDeadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def failed(self, refusal: Refusal, reason: str) -> None:
+        if self.report.refusal is None:
+            self.report = replace(self.report, refusal=refusal, reason=reason)
+
+    def _over(self, stage: Stage, *milestones: Milestone[MoveReport]) -> None:
+        """It is over: C{milestones} and its own fire, or fail."""
+        self._cancelDeadline()
+        self.source.returned()
+        self.destination.returned()
+        self._ended(self)
+        if stage is Stage.FINISHED:
+            self.finished.fire(self.report)
+            return
+        error = OperationError(self.report.refusal or Refusal.ABORTED, self.report.reason)
+        for milestone in (self.installed, *milestones, self.finished):
+            milestone.failed(error)

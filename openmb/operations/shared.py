@@ -1,0 +1,318 @@
+"""
+cloneSupport and mergeInternal at the controller, as a machine: facts in, actions out.  No clock, no socket.
+
+Table and messages stand in C{docs/protocol.md}.  Nothing is routed and no packet waits; a clone and a merge differ only
+in when they are finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from automat import TypeMachineBuilder
+
+from openmb.errors import Refusal
+from openmb.operations.facts import Actions
+from openmb.operations.forward import milliseconds, terms
+from openmb.operations.journal import Step
+from openmb.operations.values import MoveRequest, Stage
+from openmb.wire.messages import Close, Commit, Delete, Discard, Finish, Get, Prepare, Sort, SourceGone, Unmark
+
+
+@dataclass
+class SharedCore:
+    """What the outputs share."""
+
+    request: MoveRequest
+    actions: Actions
+    sourceAlive: bool = True
+    destinationAlive: bool = True
+
+
+class SharedInputs(Protocol):
+    """The facts."""
+
+    def begin(self) -> None:
+        """Start the operation."""
+
+    def prepared(self, nonce: bytes) -> None:
+        """The destination is ready; the source's seals are bound to C{nonce}."""
+
+    def installed(self) -> None:
+        """What was copied or taken has arrived at the destination."""
+
+    def finish(self) -> None:
+        """It has gone on for long enough."""
+
+    def finishConfirmed(self) -> None:
+        """The source has voted, and the destination has everything."""
+
+    def committed(self) -> None:
+        """The destination has folded it into its own."""
+
+    def commitRefused(self, refusal: Refusal, reason: str) -> None:
+        """The destination says that it has not, and will not."""
+
+    def deleted(self) -> None:
+        """The source has dropped what it took."""
+
+    def discarded(self, returned: int) -> None:
+        """The destination has dropped what was provisional."""
+
+    def unmarked(self) -> None:
+        """The source goes on as if never asked."""
+
+    def abort(self, refusal: Refusal, reason: str) -> None:
+        """The application, a refusal, or a shutdown wants the operation undone."""
+
+    def deadline(self) -> None:
+        """The wait announced last took too long."""
+
+    def sourceDied(self) -> None:
+        """The source is gone for good."""
+
+    def destinationDied(self) -> None:
+        """The destination is gone for good."""
+
+    def recoverAbort(self, reason: str) -> None:
+        """Instead of C{begin}, after a restart: nobody was told to commit."""
+
+    def recoverCommit(self) -> None:
+        """Instead of C{begin}, after a restart: the destination may have been told to commit."""
+
+    def recoverDelete(self) -> None:
+        """Instead of C{begin}, after a restart: the destination has committed."""
+
+
+builder = TypeMachineBuilder(SharedInputs, SharedCore)
+
+idle = builder.state("idle")
+preparing = builder.state("preparing")
+exporting = builder.state("exporting")
+installedState = builder.state("installed")
+finishing = builder.state("finishing")
+committing = builder.state("committing")
+deleting = builder.state("deleting")
+aborting = builder.state("aborting")
+awaitingSource = builder.state("awaitingSource")
+awaitingDestination = builder.state("awaitingDestination")
+closed = builder.state("closed")
+
+UNDECIDED = (preparing, exporting, installedState, finishing)
+UNDOING = (aborting, awaitingSource, awaitingDestination)
+
+# -- the way forward --------------------------------------------------------------------------------------------------
+
+
+@idle.upon(SharedInputs.begin).to(preparing)
+def prepare(inputs: SharedInputs, core: SharedCore) -> None:
+    if not core.actions.journal(Step.OPEN):
+        inputs.abort(Refusal.JOURNAL_FAILED, "the journal cannot be written")
+        return
+    request = core.request
+    core.actions.expect("prepare")
+    lease = milliseconds(request.settings.destinationLease)
+    core.actions.toDestination(Prepare(*terms(request), lease, request.sort))
+
+
+@preparing.upon(SharedInputs.prepared).to(exporting)
+def get(inputs: SharedInputs, core: SharedCore, nonce: bytes) -> None:
+    request = core.request
+    core.actions.expect("transfer")
+    lease = milliseconds(request.settings.sourceLease)
+    core.actions.toSource(Get(*terms(request), lease, nonce, request.sort))
+
+
+@exporting.upon(SharedInputs.installed).to(installedState)
+def announceInstalled(inputs: SharedInputs, core: SharedCore) -> None:
+    core.actions.expect("clone")
+    core.actions.reached(Stage.INSTALLED)
+    if core.request.sort is Sort.MERGE:
+        inputs.finish()
+
+
+@installedState.upon(SharedInputs.finish).to(finishing)
+def finish(inputs: SharedInputs, core: SharedCore) -> None:
+    core.actions.expect("finish")
+    core.actions.reached(Stage.FINISHING)
+    core.actions.toSource(Finish(core.request.operation))
+
+
+@finishing.upon(SharedInputs.finishConfirmed).to(committing)
+def commit(inputs: SharedInputs, core: SharedCore) -> None:
+    if not core.actions.journal(Step.COMMIT):
+        inputs.commitRefused(Refusal.JOURNAL_FAILED, "the journal cannot be written")
+        return
+    commitAgain(inputs, core)
+
+
+def commitAgain(inputs: SharedInputs, core: SharedCore) -> None:
+    """COMMIT is in the journal: it is repeated until it is answered."""
+    core.actions.expect("commit")
+    core.actions.toDestination(Commit(core.request.operation))
+
+
+@committing.upon(SharedInputs.committed).to(deleting)
+def delete(inputs: SharedInputs, core: SharedCore) -> None:
+    core.actions.journal(Step.COMMITTED)
+    deleteAgain(inputs, core)
+
+
+def deleteAgain(inputs: SharedInputs, core: SharedCore) -> None:
+    """The destination has it: the source drops what it took."""
+    core.actions.expect("delete")
+    core.actions.reached(Stage.MERGED)
+    core.actions.toSource(Delete(core.request.operation, 0))
+    if not core.sourceAlive:
+        inputs.deleted()
+
+
+@deleting.upon(SharedInputs.deleted).to(closed)
+@deleting.upon(SharedInputs.sourceDied).to(closed)
+def done(inputs: SharedInputs, core: SharedCore) -> None:
+    end(core, Stage.FINISHED)
+
+
+@deleting.upon(SharedInputs.deadline).to(closed)
+def notDropped(inputs: SharedInputs, core: SharedCore) -> None:
+    core.actions.failed(Refusal.DEADLINE, "the source did not say that it has dropped what was taken")
+    end(core, Stage.FINISHED)
+
+
+@deleting.upon(SharedInputs.abort).to(closed)
+def wentOnAlone(inputs: SharedInputs, core: SharedCore, refusal: Refusal, reason: str) -> None:
+    """The source has folded back what the destination has too: a merge between the two counts it once again."""
+    core.actions.failed(refusal, f"the source went on alone, what was taken is at both ends: {reason}")
+    end(core, Stage.FINISHED)
+
+
+def end(core: SharedCore, stage: Stage) -> None:
+    """Nothing more will happen: journal it, let both ends forget, tell the application."""
+    if core.actions.journal(Step.CLOSED, stage.value):
+        core.actions.toSource(Close(core.request.operation))
+        core.actions.toDestination(Close(core.request.operation))
+    core.actions.reached(stage)
+
+
+# -- the way back -----------------------------------------------------------------------------------------------------
+
+
+def undo(core: SharedCore, refusal: Refusal, reason: str) -> None:
+    """Both ends go back; one that is dead has nothing to undo."""
+    core.actions.failed(refusal, reason)
+    core.actions.journal(Step.ABORT, reason)
+    core.actions.expect("abort")
+    if core.destinationAlive:
+        core.actions.toDestination(Discard(core.request.operation, False))
+    if core.sourceAlive:
+        core.actions.toSource(Unmark(core.request.operation, False))
+
+
+def tooLong(inputs: SharedInputs, core: SharedCore) -> None:
+    undo(core, Refusal.DEADLINE, "a middlebox or the application did not answer in time")
+    if not core.sourceAlive:
+        inputs.unmarked()
+
+
+def abort(inputs: SharedInputs, core: SharedCore, refusal: Refusal, reason: str) -> None:
+    undo(core, refusal, reason)
+    if not core.sourceAlive:
+        inputs.unmarked()
+
+
+def destinationLost(inputs: SharedInputs, core: SharedCore) -> None:
+    """With the destination goes whatever it had: the source goes on as if never asked."""
+    core.destinationAlive = False
+    undo(core, Refusal.PEER_DIED, f"the destination {core.request.destination.name} died")
+    if not core.sourceAlive:
+        inputs.unmarked()
+
+
+@preparing.upon(SharedInputs.sourceDied).to(awaitingDestination)
+@exporting.upon(SharedInputs.sourceDied).to(awaitingDestination)
+def sourceLost(inputs: SharedInputs, core: SharedCore) -> None:
+    core.sourceAlive = False
+    undo(core, Refusal.PEER_DIED, f"the source {core.request.source.name} died before everything had arrived")
+
+
+@installedState.upon(SharedInputs.sourceDied).to(finishing)
+@finishing.upon(SharedInputs.sourceDied).loop()
+def goOnAlone(inputs: SharedInputs, core: SharedCore) -> None:
+    """What was copied or taken has arrived; the last changes of a clone may be missing."""
+    core.sourceAlive = False
+    core.actions.expect("finish")
+    core.actions.toDestination(SourceGone(core.request.operation))
+
+
+@committing.upon(SharedInputs.sourceDied).loop()
+def sourceLostLate(inputs: SharedInputs, core: SharedCore) -> None:
+    core.sourceAlive = False
+
+
+for state in UNDECIDED:
+    state.upon(SharedInputs.abort).to(aborting)(abort)
+    state.upon(SharedInputs.deadline).to(aborting)(tooLong)
+    state.upon(SharedInputs.destinationDied).to(awaitingSource)(destinationLost)
+for state in (finishing, committing):
+    state.upon(SharedInputs.commitRefused).to(aborting)(abort)
+committing.upon(SharedInputs.deadline).to(aborting)(tooLong)
+committing.upon(SharedInputs.destinationDied).to(awaitingSource)(destinationLost)
+
+
+@committing.upon(SharedInputs.abort).loop()
+def tooLate(inputs: SharedInputs, core: SharedCore, refusal: Refusal, reason: str) -> None:
+    """The destination may have been told to commit: the performer has told the caller that it is too late."""
+
+
+def aborted(inputs: SharedInputs, core: SharedCore) -> None:
+    end(core, Stage.ABORTED)
+
+
+aborting.upon(SharedInputs.discarded).to(awaitingSource)(lambda inputs, core, returned: None)
+aborting.upon(SharedInputs.unmarked).to(awaitingDestination).returns(None)
+aborting.upon(SharedInputs.sourceDied).to(awaitingDestination).returns(None)
+aborting.upon(SharedInputs.destinationDied).to(awaitingSource).returns(None)
+awaitingSource.upon(SharedInputs.unmarked).to(closed)(aborted)
+awaitingSource.upon(SharedInputs.sourceDied).to(closed)(aborted)
+awaitingDestination.upon(SharedInputs.discarded).to(closed)(lambda inputs, core, returned: aborted(inputs, core))
+awaitingDestination.upon(SharedInputs.destinationDied).to(closed)(aborted)
+for state in UNDOING:
+    state.upon(SharedInputs.deadline).to(closed)(aborted)
+
+# -- after a restart --------------------------------------------------------------------------------------------------
+
+
+@idle.upon(SharedInputs.recoverAbort).to(aborting)
+def abortAgain(inputs: SharedInputs, core: SharedCore, reason: str) -> None:
+    undo(core, Refusal.ABORTED, reason)
+
+
+idle.upon(SharedInputs.recoverCommit).to(committing)(commitAgain)
+idle.upon(SharedInputs.recoverDelete).to(deleting)(deleteAgain)
+
+# -- facts that come late: declared one by one, so that anything else stays a bug -------------------------------------
+
+LATE = {
+    SharedInputs.installed: (*UNDOING, closed),
+    SharedInputs.finish: (finishing, committing, deleting, *UNDOING, closed),
+    SharedInputs.finishConfirmed: (committing, deleting, *UNDOING, closed),
+    SharedInputs.committed: (deleting, *UNDOING, closed),
+    SharedInputs.deleted: (closed, *UNDOING),
+    SharedInputs.unmarked: (awaitingDestination, closed),
+    SharedInputs.sourceDied: (awaitingDestination, closed),
+    SharedInputs.destinationDied: (deleting, awaitingSource, closed),
+    SharedInputs.deadline: (closed,),
+}
+for fact, states in LATE.items():
+    for state in states:
+        state.upon(fact).loop().returns(None)
+for state in (*UNDOING, closed):
+    state.upon(SharedInputs.prepared).loop()(lambda inputs, core, nonce: None)
+    state.upon(SharedInputs.abort).loop()(lambda inputs, core, refusal, reason: None)
+    state.upon(SharedInputs.commitRefused).loop()(lambda inputs, core, refusal, reason: None)
+for state in (awaitingSource, closed):
+    state.upon(SharedInputs.discarded).loop()(lambda inputs, core, returned: None)
+deleting.upon(SharedInputs.commitRefused).loop()(lambda inputs, core, refusal, reason: None)
+
+sharedMachine = builder.build()
