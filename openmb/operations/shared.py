@@ -148,8 +148,12 @@ def commit(inputs: SharedInputs, core: SharedCore) -> None:
 
 
 def commitAgain(inputs: SharedInputs, core: SharedCore) -> None:
-    """COMMIT is in the journal: it is repeated until it is answered."""
-    core.actions.expect("commit")
+    """
+    COMMIT is in the journal: it is repeated until it is answered.
+
+    Only the destination knows whether it has what was taken, and nobody waits for that but who asked: so it has long.
+    """
+    core.actions.expect("doubt")
     core.actions.toDestination(Commit(core.request.operation))
 
 
@@ -256,7 +260,16 @@ for state in UNDECIDED:
     state.upon(SharedInputs.destinationDied).to(awaitingSource)(destinationLost)
 for state in (finishing, committing):
     state.upon(SharedInputs.commitRefused).to(aborting)(abort)
-committing.upon(SharedInputs.deadline).to(aborting)(tooLong)
+
+
+@committing.upon(SharedInputs.deadline).to(aborting)
+def doubtful(inputs: SharedInputs, core: SharedCore) -> None:
+    """Nobody can wait for ever: rather everything is reported twice than lost."""
+    undo(core, Refusal.DEADLINE, "the destination did not answer COMMIT: if it is alive, both may have what was taken")
+    if not core.sourceAlive:
+        inputs.unmarked()
+
+
 committing.upon(SharedInputs.destinationDied).to(awaitingSource)(destinationLost)
 
 

@@ -61,6 +61,7 @@ class Deadlines:
     recover: float = 30.0
     finish: float = 60.0
     clone: float = 86400.0
+    doubt: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

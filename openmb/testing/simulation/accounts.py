@@ -17,7 +17,7 @@ from openmb.state.headers import HeaderFieldList
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Excuse
 from openmb.testing.simulation.traffic import Traffic
-from openmb.wire.messages import Deleted, Discarded, Merged, Message, Unmarked, WindowClosed
+from openmb.wire.messages import Deleted, Discarded, Merged, Message, Sort, Unmarked, WindowClosed
 
 #: Reasons for an end that only a long absence explains.
 STRANGE = (
@@ -64,6 +64,8 @@ class Accounts:
         """A journal entry became durable."""
         self.entries[entry.operation] = entry
         self._counts[f"journal {entry.step.value}"] += 1
+        if entry.sort is not Sort.MOVE:
+            return  # no flow goes anywhere
         if entry.step is Step.ROUTE:
             self._routed.add(entry.operation)
         elif entry.step is Step.COMMIT:

@@ -133,8 +133,11 @@ def drawFaults(rng: random.Random, plans: int, focus: str = "") -> Faults:
 
     @param focus: one of L{FOCUSES}: every history has faults of that sort; empty: as they come.
     """
-    if focus:
-        return FOCUSES[focus](rng, plans)
+    return FOCUSES[focus](rng, plans) if focus else drawAnything(rng, plans)
+
+
+def drawAnything(rng: random.Random, plans: int) -> Faults:
+    """As they come."""
     faults = drawDeaths(rng, plans)
     return replace(
         faults,
@@ -227,6 +230,20 @@ def focusOnReturns(rng: random.Random, plans: int) -> Faults:
     return Faults(back=drawAway(rng, BRIEF))
 
 
+def focusOnClones(rng: random.Random, plans: int) -> Faults:
+    """As they come; or breaks and deaths of the controller while the last plan is on, which is a clone or merge."""
+    if rng.random() < 0.4:
+        return drawAnything(rng, plans)
+    stages = (Stage.STARTED, Stage.INSTALLED, Stage.SWITCHING, Stage.SWITCHING, Stage.MERGED)
+    moments = [Moment(rng.choice(stages), rng.random() ** 2 * rng.choice((0.02, 0.1))) for _ in range(3)]
+    weights = rng.choice((OFTEN, LONG))
+    breaks = tuple(Break(plans - 1, rng.random() < 0.5, moment, (drawAway(rng, weights),)) for moment in moments)
+    crash = Crash(plans - 1, moments[0], Step.OPEN, 0, 0, drawAway(rng, weights))
+    return Faults(breaks=breaks[: rng.choice((0, 1, 3))], crashes=(crash,) if rng.random() < 0.4 else ())
+
+
+#: The campaign with clones and merges among the moves.
+CLONES = "clones"
 #: What a campaign can be about, beside everything.
 FOCUSES: dict[str, Callable[[random.Random, int], Faults]] = {
     "breaks": focusOnBreaks,
@@ -238,6 +255,7 @@ FOCUSES: dict[str, Callable[[random.Random, int], Faults]] = {
     "disks": focusOnDisks,
     "bounds": focusOnBounds,
     "routes": focusOnRoutes,
+    CLONES: focusOnClones,
 }
 
 

@@ -49,6 +49,7 @@ class Surroundings:
     counts: Counter[str]
     emit: Callable[[Row], None]
     bounds: Bounds | None
+    taken: Callable[[str, MiddleboxHost, Message], None]
 
 
 class Connection:
@@ -207,6 +208,7 @@ class SimulatedMiddlebox:
             self.host.connectionMade()
         else:
             self.host.messageReceived(message)
+            self.around.taken(self.name, self.host, message)
         self._wake()
 
     def lose(self, away: float) -> None:

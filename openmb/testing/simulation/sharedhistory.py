@@ -111,7 +111,7 @@ class SharedHistory:
         self.counts[f"{request.sort.name.lower()} {'done' if done else 'undone'}"] += 1
 
     def _taken(self, box: SharedBox, message: m.Message) -> None:
-        self.truth.taken(box, message, self._sorts)
+        self.truth.taken(box.name, box.host, message, self._sorts)
 
     # -- lines and deaths
 

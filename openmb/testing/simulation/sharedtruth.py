@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
+from openmb.middlebox.host import MiddleboxHost
+from openmb.testing.counter import CounterMiddlebox
 from openmb.testing.simulation.sharedbox import SharedBox
 from openmb.testing.totals import ENDINGS, TRAFFIC, WRITTEN, SharedState, Tally
 from openmb.wire import messages as m
@@ -30,31 +33,33 @@ class SharedTruth:
 
     # -- while it happens
 
-    def taken(self, box: SharedBox, message: m.Message, sorts: Mapping[int, m.Sort]) -> None:
+    def taken(self, name: str, host: MiddleboxHost, message: m.Message, sorts: Mapping[int, m.Sort]) -> None:
         """A host has taken a message: see what each end has at the source's vote, and at COMMIT."""
+        if getattr(message, "operation", 0) not in sorts:
+            return
         if isinstance(message, m.Finish):
-            self._vote(box, message.operation)
-        elif isinstance(message, m.SourceGone) and sorts.get(message.operation) is m.Sort.CLONE:
+            self._vote(host, message.operation)
+        elif isinstance(message, m.SourceGone) and sorts[message.operation] is m.Sort.CLONE:
             self._given.pop(message.operation, None)  # the last changes may have died with the source
         elif isinstance(message, m.Commit) and message.operation not in self._folded:
-            outcome = box.host._outcomes.get(message.operation)
+            outcome = host._outcomes.get(message.operation)
             if outcome is not None and m.Commit in outcome.answers:
                 self._folded.add(message.operation)
-                self._compare(box, message.operation, sorts[message.operation])
+                self._compare(name, host, message.operation, sorts[message.operation])
 
-    def _vote(self, box: SharedBox, operation: int) -> None:
-        known = box.host._operations.get(operation)
+    def _vote(self, host: MiddleboxHost, operation: int) -> None:
+        known = host._operations.get(operation)
         if known is not None and known.state.value == "voted" and operation not in self._given:
-            totals = box.witness.engine.totals
+            totals = cast(CounterMiddlebox, host.engine).totals
             self._given[operation] = totals.taken.get(operation, totals.own).copy()
 
-    def _compare(self, box: SharedBox, operation: int, sort: m.Sort) -> None:
-        given, own = self._given.get(operation), box.witness.engine.totals.own
+    def _compare(self, name: str, host: MiddleboxHost, operation: int, sort: m.Sort) -> None:
+        given, own = self._given.get(operation), cast(CounterMiddlebox, host.engine).totals.own
         layouts = SUPPORTING if sort is m.Sort.CLONE else (*SUPPORTING, WRITTEN)
         for layout in layouts if given is not None else ():
             for origin, tally in given.origins[layout.identifier].items():  # type: ignore[union-attr]
                 if (found := own.origins[layout.identifier].get(origin, Tally())) < tally:
-                    what = f"{sort.name.lower()} {operation:x} to {box.name}"
+                    what = f"{sort.name.lower()} {operation:x} to {name}"
                     self.wrong.append(f"{what}: {found} of {layout.name}, and the source had {tally}")
 
     # -- at the end

@@ -9,26 +9,32 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from openmb.controller.performer import MovePerformer
+from openmb.controller.operation import OperationPerformer
+from openmb.controller.sharing import SharedPerformer
 from openmb.interfaces import Route
+from openmb.middlebox.host import MiddleboxHost
 from openmb.operations.values import Deadlines, MoveSettings, Stage
 from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.state.headers import EVERYTHING
 from openmb.state.keyring import Keyring
+from openmb.testing.counter import CounterMiddlebox
 from openmb.testing.simulation.accounts import Accounts
 from openmb.testing.simulation.application import Application
 from openmb.testing.simulation.clock import SimulatedClock
 from openmb.testing.simulation.clothing import Clothes, drawClothes, dressed, flowsOverSix
 from openmb.testing.simulation.control import Control, Life
-from openmb.testing.simulation.faults import DESTINATION_LEASE, GRACE, SOURCE_LEASE, Break, drawFaults
+from openmb.testing.simulation.faults import CLONES, DESTINATION_LEASE, GRACE, SOURCE_LEASE, Break, drawFaults
 from openmb.testing.simulation.kind import SimulatedKind
 from openmb.testing.simulation.middlebox import NOTICE, SimulatedMiddlebox, Surroundings
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Row, differences, miscounts
 from openmb.testing.simulation.rough import roughen
 from openmb.testing.simulation.scenario import SERVERS, Plan, Scenario, drawDeath, drawScenario
+from openmb.testing.simulation.sharedtruth import SharedTruth
+from openmb.testing.simulation.sharing import SharedPlan, Sharing, drawShared
 from openmb.testing.simulation.traffic import makeTraffic
+from openmb.wire.messages import Message, Sort
 
 #: Simulated seconds after the traffic until everything must be settled.
 PATIENCE = 200.0
@@ -38,7 +44,7 @@ ALONE = SOURCE_LEASE + 2 * DESTINATION_LEASE + 10.0
 #: Seconds within which a middlebox that died must be back so that no deadline passes.
 SOON = 3.0
 
-DEADLINES = Deadlines(5.0, 20.0, 90.0, 5.0, 5.0, 5.0, 10.0, 10.0, 5.0, 5.0, 10.0, 10.0)
+DEADLINES = Deadlines(5.0, 20.0, 90.0, 5.0, 5.0, 5.0, 10.0, 10.0, 5.0, 5.0, 10.0, 10.0, finish=10.0, doubt=60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,10 @@ class World:
         clothing = random.Random(f"clothes of {seed}")
         self.kind = kind
         self.scenario: Scenario = drawScenario(seed, self.rng)
-        self.faults = drawFaults(self.luck, len(self.scenario.plans), focus)
+        clones = random.Random(f"clones of {seed}")
+        self.shared = drawShared(clones, self.scenario) if focus == CLONES else ()
+        self._plans: tuple[Plan | SharedPlan, ...] = (*self.scenario.plans, *self.shared)
+        self.faults = drawFaults(self.luck, len(self._plans), focus)
         if focus == "returns" and self.scenario.death is None:
             self.scenario = replace(self.scenario, death=drawDeath(self.luck, len(self.scenario.plans)))
         self.counts: Counter[str] = Counter()
@@ -83,6 +92,7 @@ class World:
         self.network = SimulatedNetwork(self.clock, self.rng, self.luck, self.traffic, self.decoded, behaviour)
         flows = reversed([*zip(self.traffic.flows, kind.flowsOf(self.traffic.packets), strict=True)])
         names = dict(flows)  # after the first packet of each, which is never damaged
+        self.truth = SharedTruth()
         self.accounts = Accounts(self.traffic, self.decoded, self.network, names, self.counts)
         self.network.tardy = self.accounts.tardy
         self.control = self._makeControl()
@@ -90,8 +100,10 @@ class World:
         self.application = Application(
             self.clock, self.control, self.accounts, self.scenario.middleboxes, self.counts, self._reached
         )
+        self.sharing = Sharing(self.clock, self.control, self.counts, self._reachedShared)
         self._struck: set[int] = set()
         self._coming = 0
+        self._inDoubt = False  # nobody will ever say whether a merge was carried out
 
     def _dress(self, clothes: Clothes, rng: random.Random) -> Clothes:
         """The traffic in other clothes, and what is to be moved."""
@@ -129,6 +141,7 @@ class World:
             self.counts,
             self.rows.append,
             self.faults.bounds,
+            self._taken,
         )
         return {name: SimulatedMiddlebox(around, name) for name in self.scenario.middleboxes}
 
@@ -137,16 +150,25 @@ class World:
     def _controllerDied(self, life: Life) -> None:
         for middlebox in self.middleboxes.values():
             middlebox.controllerDied()
-        for move in life.controller.moves:
+        for move in life.controller.operations:
             self.counts[f"controller death when {move.report.stage.value}"] += 1
         self.application.controllerDied(life)
 
     def _restarted(self, life: Life) -> None:
         self.application.restarted(life)
+        self.sharing.restarted(life)
 
-    def _reached(self, plan: Plan, move: MovePerformer, stage: Stage) -> None:
+    def _taken(self, name: str, host: MiddleboxHost, message: Message) -> None:
+        if isinstance(host.engine, CounterMiddlebox):
+            self.truth.taken(name, host, message, self.sharing.sorts)
+
+    def _reachedShared(self, plan: SharedPlan, performer: SharedPerformer, stage: Stage) -> None:
+        """No move has that stage; whatever would happen while it is switched over happens then."""
+        self._reached(plan, performer, Stage.SWITCHING if stage is Stage.FINISHING else stage)
+
+    def _reached(self, plan: Plan | SharedPlan, move: OperationPerformer, stage: Stage) -> None:
         """What is to happen some time after a stage."""
-        plans, death = self.scenario.plans, self.scenario.death
+        plans, death = self._plans, self.scenario.death
         if death is not None and plans[death.plan] is plan and death.moment.stage is stage:
             self._soon(death.moment.delay, self._die, self._victim(move, death.ofSource))
         full = self.faults.full
@@ -171,16 +193,17 @@ class World:
         self.clock.callLater(delay + 2 * NOTICE, noticed)
 
     @staticmethod
-    def _victim(move: MovePerformer, source: bool) -> str:
+    def _victim(move: OperationPerformer, source: bool) -> str:
         return move.request.source.name if source else move.request.destination.name
 
     def _describe(self, what: str, name: str) -> None:
         """Count what happens in which state of each move it concerns."""
         life = self.control.life
-        for move in life.controller.moves if life is not None else ():
+        for move in life.controller.operations if life is not None else ():
+            sort = "" if move.request.sort is Sort.MOVE else f"{move.request.sort.name.lower()}: "
             for role, peer in (("source", move.request.source), ("destination", move.request.destination)):
                 if peer.name == name:
-                    self.counts[f"{what} of {role} when {move.report.stage.value}"] += 1
+                    self.counts[f"{sort}{what} of {role} when {move.report.stage.value}"] += 1
 
     def _break(self, name: str, broken: Break, number: int) -> None:
         middlebox = self.middleboxes[name]
@@ -216,6 +239,8 @@ class World:
             self.clock.callLater(time, self.network.ingress, index)
         for plan in self.scenario.plans:
             self.clock.callLater(plan.start, self.application.plan, plan)
+        for each in self.shared:
+            self.clock.callLater(each.start, self.sharing.plan, each)
         self._untilSettled()
         wrong = self._unsettled()
         for middlebox in self.middleboxes.values():
@@ -227,7 +252,7 @@ class World:
         return Outcome(self.scenario.seed, tuple(wrong), self.counts)
 
     def _untilSettled(self) -> None:
-        last = max([self.traffic.times[-1], *(plan.start for plan in self.scenario.plans)])
+        last = max([self.traffic.times[-1], *(plan.start for plan in self._plans)])
         self.clock.run(last + 1.0)
         while not self._quiet() and self.clock.seconds() < last + PATIENCE:
             self.clock.run(self.clock.seconds() + 1.0)
@@ -238,7 +263,13 @@ class World:
         if self.control.gone:
             return True
         life = self.control.life
-        if life is None or self._coming or self.application.waiting or life.controller.moves:
+        if (
+            life is None
+            or self._coming
+            or self.application.waiting
+            or self.sharing.waiting
+            or life.controller.operations
+        ):
             return False
         there = [each for each in self.middleboxes.values() if each.alive]
         connected = all(each.connection is not None and each.host.connected for each in there)
@@ -249,11 +280,12 @@ class World:
         found: list[str] = []
         life = self.control.life
         if life is not None:
-            found += [f"operation still {move.report.stage.value}" for move in life.controller.moves]
+            found += [f"operation still {move.report.stage.value}" for move in life.controller.operations]
             found += [f"the controller still wants {call.function}" for call in life.clock.getDelayedCalls()]
         for entry in self.control.journal.unfinished():
             if self.control.gone:
                 self.accounts.unsettled(entry.operation)
+                self._inDoubt = self._inDoubt or entry.sort is Sort.MERGE
             elif not self.faults.unwritable and self.faults.full is None:
                 found.append(f"the journal ends with {entry.step.value}")
         back = self.faults.back
@@ -268,10 +300,11 @@ class World:
     def _leftAt(self, middlebox: SimulatedMiddlebox) -> list[str]:
         host = middlebox.host
         states = [status.state for status in host.hello().operations]
-        found = [f"operation {state}" for state in states if state != "ended" or not self.control.gone]
+        over = ("ended", "voted") if self.control.gone else ()  # what a merge took waits for who knows how it ended
+        found = [f"operation {state}" for state in states if state not in over]
         failed = host.counts.failedPackets
         found += [f"the engine threw on {failed} packets"] if failed else []
-        return found + self.kind.leftovers(host.engine)
+        return found if "voted" in states else found + self.kind.leftovers(host.engine)
 
     def _compare(self) -> tuple[str, ...]:
         expected: list[Row] = []
@@ -286,8 +319,8 @@ class World:
         excused = self.accounts.tainted.union(*(excuse.flows for excuse in excuses))
         wrong = (*differences(expected, self.rows, frozenset(excused)), *miscounts(expected, self.rows, excuses))
         alive = [middlebox.host.engine for middlebox in self.middleboxes.values() if middlebox.alive]
-        whole = not (excused or excuses or self.counts["deaths"])
-        return (*wrong, *self.kind.shared(reference, alive, whole))
+        whole = not (excused or excuses or self.counts["deaths"] or self._inDoubt)
+        return (*wrong, *self.truth.wrong, *self.kind.shared(reference, alive, whole))
 
     def _forwarded(self) -> PacketBatch:
         """What the switch has let through, in the order of its stamps; fragments of incomplete datagrams are not."""
