@@ -69,7 +69,7 @@ class SplitTests(SynchronousTestCase):
         return written(folder)
 
     def test_everything(self) -> None:
-        """There, and there and back: whole files, line by line, connection ids and order included."""
+        """There: whole files, line by line, connection ids and order included; there and back: the same lines."""
         compared = 0
         for capture in sharedCaptures():
             batches = decodeCapture(capture, 500 if compared % 2 else 4096)
