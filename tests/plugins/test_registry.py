@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -33,3 +36,13 @@ class RegistryTests(SynchronousTestCase):
         addDropIns(self, broken_kind="import nothing_of_this_name\n", counting_kind=DROP_IN)
         self.assertIn("counting", [plugin.kind for plugin in allPlugins()])
         self.assertTrue(self.flushLoggedErrors(ModuleNotFoundError))
+
+    def test_alone(self) -> None:
+        """To find one kind the others are not imported, once the drop-ins are known."""
+        code = "import sys; from openmb.plugins.registry import findPlugin; findPlugin({!r}); print(*sys.modules)"
+        for kind, other in (("bro", "prads"), ("prads", "bro")):
+            command = [sys.executable, "-c", code.format(kind)]
+            runs = [subprocess.run(command, check=True, capture_output=True, text=True, timeout=120) for _ in range(2)]
+            modules = runs[-1].stdout.split()
+            self.assertIn(f"openmb.plugins.{kind}.plugin", modules)
+            self.assertNotIn(f"openmb.plugins.{other}.plugin", modules)

@@ -186,20 +186,15 @@ def _datagram(one: Any, row: Any, role: Any, ports: Any, task: Any) -> Any:
         row["check"] |= SERVER_MATCHED
         task["what"] = _HIT
         task["line"] = one["hit"] - 1
-    elif role == CLIENT and not row["check"] & CLIENT_NAMED:
-        if not ports[far] & 2:
-            if not ports[near] & 2:
-                return False
+    elif role:
+        named = CLIENT_NAMED if role == CLIENT else SERVER_NAMED
+        service, other = (far, near) if role == CLIENT else (near, far)
+        if row["check"] & named or not (ports[service] | ports[other]) & 2:
+            return False
+        if not ports[service] & 2:
             _turn(row)
-            role = SERVER
-        row["check"] |= CLIENT_NAMED
-    elif role == SERVER and not row["check"] & SERVER_NAMED:
-        if not ports[near] & 2:
-            if not ports[far] & 2:
-                return False
-            _turn(row)
-            role = CLIENT
-        row["check"] |= SERVER_NAMED
+            role = CLIENT + SERVER - role
+        row["check"] |= named
     else:
         return False
     task["role"] = role
