@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from automat import NoTransition
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from openmb.controller.answers import Answers, tell
 from openmb.controller.ends import End
 from openmb.controller.milestone import Milestone
 from openmb.controller.registry import Registry
@@ -48,10 +49,12 @@ class OperationPerformer:
     @ivar finished: fires when it is over; both fail when the operation does.
     @ivar watcher: is told of each stage.
     @ivar machine: the operation's, fed with facts.
+    @cvar answers: what the two ends may say.
     """
 
     log = Logger()
     machine: Any
+    answers: ClassVar[Answers]
 
     def __init__(self, request: MoveRequest, around: Surroundings, ended: Callable[[OperationPerformer], None]) -> None:
         self.request, self._around, self._ended = request, around, ended
@@ -67,10 +70,6 @@ class OperationPerformer:
         self._recovering = False
 
     # -- what the sorts differ in
-
-    def _tell(self, side: m.Side, message: m.Message) -> None:
-        """Tell the machine what a message of that end means; see L{openmb.controller.answers}."""
-        raise AssertionError("a subclass tells its machine")
 
     def _noted(self, message: m.Message) -> None:
         """An answer has come that is not a repetition."""
@@ -97,7 +96,7 @@ class OperationPerformer:
         earlier, self.report = self.report, self.report.with_(message)
         self._noted(message)
         try:
-            self._tell(end.side, message)
+            tell(self.machine, self.answers, end.side, message)
         except NoTransition:
             self.report = earlier
             self._misbehaved(f"{type(message).__name__} came out of turn")

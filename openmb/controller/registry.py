@@ -115,9 +115,8 @@ def sharedCells(source: Session, sort: Sort) -> tuple[Cell, ...]:
 
     @raise OperationError: C{BAD_REQUEST}, the kind has none of it.
     """
-    wanted = (Cell.SUPPORTING_SHARED,) if sort is Sort.CLONE else (Cell.SUPPORTING_SHARED, Cell.REPORTING_SHARED)
     there = {layout.cell for layout in source.hello.layouts}
-    cells = tuple(cell for cell in wanted if cell in there)
+    cells = tuple(cell for cell in sort.cells if cell in there)
     if not cells:
         what = "shared supporting state" if sort is Sort.CLONE else "shared state"
         raise OperationError(Refusal.BAD_REQUEST, f"{source.hello.kind} has no {what}")

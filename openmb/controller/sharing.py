@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from openmb.controller.answers import tellShared
+from openmb.controller.answers import SHARED_ANSWERS
 from openmb.controller.operation import OperationPerformer, Surroundings
 from openmb.errors import OperationError, Refusal
+from openmb.operations.common import Core
 from openmb.operations.journal import Entry, Step
-from openmb.operations.shared import SharedCore, sharedMachine
+from openmb.operations.shared import sharedMachine
 from openmb.operations.values import MoveRequest, Stage
-from openmb.wire import messages as m
 
 #: Stages in which an application may still change its mind.
 UNDECIDED = frozenset({Stage.STARTED, Stage.INSTALLED, Stage.FINISHING})
@@ -28,9 +28,11 @@ class SharedPerformer(OperationPerformer):
         the operation does.
     """
 
+    answers = SHARED_ANSWERS
+
     def __init__(self, request: MoveRequest, around: Surroundings, ended: Callable[[OperationPerformer], None]) -> None:
         super().__init__(request, around, ended)
-        self.machine = sharedMachine(SharedCore(request, self))
+        self.machine = sharedMachine(Core(request, self))
 
     # -- for the application
 
@@ -60,9 +62,6 @@ class SharedPerformer(OperationPerformer):
         return self.report.stage not in (Stage.FINISHED, Stage.ABORTED, Stage.FAILED)
 
     # -- facts
-
-    def _tell(self, side: m.Side, message: m.Message) -> None:
-        tellShared(self.machine, side, message)
 
     def recover(self, entry: Entry) -> None:
         """Go on from the journal's last entry; both middleboxes are away until they return."""

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from openmb.middlebox.stream import PACK_BYTES, StreamSender
+from openmb.middlebox.stream import StreamSender
 from openmb.packets.batch import PacketBatch
-from openmb.state.packing import packRecords, splitBatch
 from openmb.state.records import RecordBatch
 from openmb.wire.messages import StreamType
 from openmb.wire.stream import PACKET_OVERHEAD
@@ -70,6 +69,5 @@ class ChangeQueue:
     def _send(self, each: PacketBatch | RecordBatch) -> None:
         if isinstance(each, PacketBatch):
             self._sender.events(StreamType.REPROCESS, each)
-            return
-        for part in splitBatch(each, PACK_BYTES):
-            self._sender.append(StreamType.CHANGES, *packRecords(part))
+        else:
+            self._sender.records(StreamType.CHANGES, each)

@@ -10,6 +10,7 @@ import os
 
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
+from openmb.middlebox.failing import Failing
 from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.givingback import GivingBack
 from openmb.middlebox.inlet import Inlet
@@ -30,11 +31,9 @@ from openmb.wire.messages import (
     Hold,
     Holding,
     Merged,
-    Message,
     MessageType,
     Prepare,
     Prepared,
-    Refused,
     Side,
     StreamFrame,
     StreamType,
@@ -42,13 +41,13 @@ from openmb.wire.messages import (
 from openmb.wire.stream import Marked, unpackEvents, unpackPart
 
 
-class DestinationOperation:
+class DestinationOperation(Failing):
     """One move of which this middlebox is the destination."""
 
     side = Side.DESTINATION
 
     def __init__(self, host: Environment, request: Prepare) -> None:
-        self._host = host
+        super().__init__(host)
         self.identifier = request.operation
         self.request = request
         self.flows = HeaderFieldList.parse(request.flows)
@@ -67,7 +66,6 @@ class DestinationOperation:
         self._look: LastLook | None = None
         self._forgottenAt: float | None = None
         self._merged: Merged | None = None
-        self._failed: Refused | None = None
 
     @property
     def decided(self) -> bool:
@@ -84,11 +82,6 @@ class DestinationOperation:
         """This end's own stream, once there is one."""
         return None if self._givingBack is None else self._givingBack.sender
 
-    def _tell(self, *answers: Message | None) -> None:
-        for answer in answers:
-            if answer is not None:
-                self._host.send(answer)
-
     def prepared(self) -> None:
         """Answer PREPARE, with what has been reached since if it comes again."""
         self._tell(Prepared(self.identifier, self.nonce), self._provisional.installed, self._failed)
@@ -101,20 +94,9 @@ class DestinationOperation:
             return
         self._inlet.take(frame)
 
-    def _applyOrFail(self, frame: StreamFrame, plain: bytes) -> None:
-        """A frame that cannot be applied ends the operation: that is told, and again to whoever asks again."""
-        if self._failed is not None:
-            return
-        try:
-            self._apply(frame, plain)
-        except OperationError as error:
-            if self.state not in UNDECIDED:
-                raise
-            self._fail(0, error)
-
-    def _fail(self, request: int, error: OperationError) -> None:
-        self._failed = Refused(self.identifier, request, error.refusal, error.reason)
-        self._host.send(self._failed)
+    @property
+    def _mayFail(self) -> bool:
+        return self.state in UNDECIDED
 
     def _withholding(self) -> bool:
         """

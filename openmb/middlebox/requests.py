@@ -4,19 +4,9 @@ What PREPARE and GET may ask for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from openmb.errors import OperationError, Refusal
 from openmb.state.headers import EVERYTHING, HeaderFieldList
-from openmb.state.taxonomy import PER_FLOW_CELLS, Cell
 from openmb.wire.messages import Get, Prepare, Sort
-
-#: The cells of each sort of operation.  A clone of reporting state would have it reported twice.
-CELLS: Mapping[Sort, tuple[Cell, ...]] = {
-    Sort.MOVE: PER_FLOW_CELLS,
-    Sort.CLONE: (Cell.SUPPORTING_SHARED,),
-    Sort.MERGE: (Cell.SUPPORTING_SHARED, Cell.REPORTING_SHARED),
-}
 
 
 def checkRequest(request: Prepare | Get) -> None:
@@ -30,7 +20,7 @@ def checkRequest(request: Prepare | Get) -> None:
     if not request.cells or len(set(request.cells)) < len(request.cells):
         raise OperationError(Refusal.BAD_REQUEST, f"a {what} of no cells, or of the same one twice")
     for cell in request.cells:
-        if cell not in CELLS[request.sort]:
+        if cell not in request.sort.cells:
             raise OperationError(Refusal.BAD_REQUEST, f"a {what} of {cell.name} makes no sense")
     if request.sort is not Sort.MOVE and HeaderFieldList.parse(request.flows) != EVERYTHING:
         raise OperationError(Refusal.BAD_REQUEST, f"a {what} of some flows: what they share cannot be divided")

@@ -10,6 +10,7 @@ import os
 
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
+from openmb.middlebox.failing import Failing
 from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.inlet import Inlet
 from openmb.middlebox.provisional import ProvisionalShared
@@ -20,18 +21,16 @@ from openmb.wire.messages import (
     Committed,
     Discard,
     Discarded,
-    Message,
     MessageType,
     Prepare,
     Prepared,
-    Refused,
     Side,
     StreamFrame,
     StreamType,
 )
 
 
-class SharedDestination:
+class SharedDestination(Failing):
     """One clone or merge of which this middlebox is the destination.  No packet waits for it."""
 
     side = Side.DESTINATION
@@ -39,7 +38,8 @@ class SharedDestination:
     exporting = False
 
     def __init__(self, host: Environment, request: Prepare) -> None:
-        self._host, self.request = host, request
+        super().__init__(host)
+        self.request = request
         self.identifier = request.operation
         with engineFaults("making room for shared state"):
             host.engine.prepareShared(request.operation, request.cells)
@@ -48,7 +48,6 @@ class SharedDestination:
         self.state = SharedDestinationState.RECEIVING
         self._provisional = ProvisionalShared(host, request)
         self._inlet = Inlet(host, self, self._applyOrFail)
-        self._failed: Refused | None = None
 
     @property
     def decided(self) -> bool:
@@ -60,11 +59,6 @@ class SharedDestination:
         """Not before COMMIT or DISCARD; then the operation is gone."""
         return False
 
-    def _tell(self, *answers: Message | None) -> None:
-        for answer in answers:
-            if answer is not None:
-                self._host.send(answer)
-
     def prepared(self) -> None:
         """Answer PREPARE, with what has been reached since if it comes again."""
         reached = (self._provisional.installed, self._provisional.finished)
@@ -75,19 +69,6 @@ class SharedDestination:
     def streamed(self, frame: StreamFrame) -> None:
         """One frame of the source's stream."""
         self._inlet.take(frame)
-
-    def _applyOrFail(self, frame: StreamFrame, plain: bytes) -> None:
-        """A frame that cannot be applied ends the operation: that is told, and again to whoever asks again."""
-        if self._failed is not None:
-            return
-        try:
-            self._apply(frame, plain)
-        except OperationError as error:
-            self._fail(0, error)
-
-    def _fail(self, request: int, error: OperationError) -> None:
-        self._failed = Refused(self.identifier, request, error.refusal, error.reason)
-        self._host.send(self._failed)
 
     def _apply(self, frame: StreamFrame, plain: bytes) -> None:
         if self.state is SharedDestinationState.CONFIRMED:

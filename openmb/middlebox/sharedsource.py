@@ -15,9 +15,8 @@ from openmb.middlebox.changes import ChangeQueue
 from openmb.middlebox.environment import Environment
 from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.states import SharedSourceState
-from openmb.middlebox.stream import PACK_BYTES, StreamReceiver, StreamSender, contextOf
+from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
-from openmb.state.packing import packRecords, splitBatch
 from openmb.state.records import RecordBatch
 from openmb.wire.messages import (
     Delete,
@@ -99,15 +98,9 @@ class SharedSource:
             self._changes.open()
             return
         for batch in batches:
-            self._export(batch)
-
-    def _export(self, batch: RecordBatch) -> None:
-        self._checkCell(batch)
-        self._exported += len(batch)
-        for part in splitBatch(batch, PACK_BYTES):
-            clear, plain = packRecords(part)
-            self._exportedBytes += len(plain)
-            self.sender.append(StreamType.RECORDS, clear, plain)
+            self._checkCell(batch)
+            self._exported += len(batch)
+            self._exportedBytes += self.sender.records(StreamType.RECORDS, batch)
 
     def _checkCell(self, batch: RecordBatch) -> None:
         """What was not asked for must not leave: reporting state that is cloned would be reported twice."""

@@ -13,12 +13,11 @@ from openmb.middlebox.inlet import Inlet
 from openmb.middlebox.look import LastLook
 from openmb.middlebox.queue import PacketQueue
 from openmb.middlebox.states import SourceState
-from openmb.middlebox.stream import PACK_BYTES, StreamReceiver, StreamSender, contextOf
+from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
 from openmb.packets.marker import BACK_MARKERS
 from openmb.state.headers import HeaderFieldList
-from openmb.state.packing import packRecords, splitBatch
 from openmb.wire.messages import (
     Delete,
     Deleted,
@@ -114,10 +113,7 @@ class SourceOperation:
             return
         for batch in batches:
             self._exported += len(batch)
-            for part in splitBatch(batch, PACK_BYTES):
-                clear, plain = packRecords(part)
-                self._exportedBytes += len(plain)
-                self.sender.append(StreamType.RECORDS, clear, plain)
+            self._exportedBytes += self.sender.records(StreamType.RECORDS, batch)
 
     @property
     def tapping(self) -> bool:

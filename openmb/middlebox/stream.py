@@ -15,6 +15,8 @@ import numpy as np
 from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import PacketBatch
 from openmb.state.keyring import Keyring
+from openmb.state.packing import packRecords, splitBatch
+from openmb.state.records import RecordBatch
 from openmb.state.sealing import TransferOpener, TransferSealer, transferContext
 from openmb.wire.framing import BODY_LIMIT
 from openmb.wire.messages import Get, Prepare, Side, StreamFrame, StreamType
@@ -111,6 +113,19 @@ class StreamSender:
         """Send packets, in frames of about L{PACK_BYTES}."""
         for part in splitPackets(packets, PACK_BYTES):
             self.append(type_, *packEvents(part))
+
+    def records(self, type_: StreamType, batch: RecordBatch) -> int:
+        """
+        Send records, in frames of about L{PACK_BYTES}; how many bytes they have.
+
+        @raise OperationError: C{BUFFER_FULL}, one of them is larger than any frame; those before it were sent.
+        """
+        size = 0
+        for part in splitBatch(batch, PACK_BYTES):
+            clear, plain = packRecords(part)
+            self.append(type_, clear, plain)
+            size += len(plain)
+        return size
 
     def credited(self, number: int) -> None:
         """The receiver is done with everything up to C{number}."""

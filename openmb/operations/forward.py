@@ -5,6 +5,7 @@ A move's way forward: bulk transfer, switch-over, and what ends it after COMMIT.
 from __future__ import annotations
 
 from openmb.errors import Refusal
+from openmb.operations.common import milliseconds, terms
 from openmb.operations.facts import MoveCore, MoveInputs
 from openmb.operations.journal import Step
 from openmb.operations.states import (
@@ -27,22 +28,10 @@ from openmb.operations.states import (
     routingAlone,
     window,
 )
-from openmb.operations.values import MoveRequest, Stage
-from openmb.state.taxonomy import Cell
-from openmb.wire.messages import Commit, Divert, Get, Hold, Peer, Prepare, SourceGone
+from openmb.operations.values import Stage
+from openmb.wire.messages import Commit, Divert, Get, Hold, Prepare, SourceGone
 
 # -- the way forward --------------------------------------------------------------------------------------------------
-
-
-def terms(request: MoveRequest) -> tuple[int, str, tuple[Cell, ...], Peer, Peer, int]:
-    """What both ends are told in the beginning: the fields of PREPARE and of GET."""
-    settings = request.settings
-    return request.operation, request.flows, settings.cells, request.source, request.destination, settings.window
-
-
-def milliseconds(seconds: float) -> int:
-    """As the wire carries durations."""
-    return round(seconds * 1000)
 
 
 @idle.upon(MoveInputs.begin).to(preparing)

@@ -7,40 +7,19 @@ in when they are finished.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from automat import TypeMachineBuilder
 
 from openmb.errors import Refusal
-from openmb.operations.facts import Actions
-from openmb.operations.forward import milliseconds, terms
+from openmb.operations.common import Core, Inputs, close, milliseconds, terms
 from openmb.operations.journal import Step
-from openmb.operations.values import MoveRequest, Stage
-from openmb.wire.messages import Close, Commit, Delete, Discard, Finish, Get, Prepare, Sort, SourceGone, Unmark
+from openmb.operations.values import Stage
+from openmb.wire.messages import Commit, Delete, Discard, Finish, Get, Prepare, Sort, SourceGone, Unmark
 
 
-@dataclass
-class SharedCore:
-    """What the outputs share."""
-
-    request: MoveRequest
-    actions: Actions
-    sourceAlive: bool = True
-    destinationAlive: bool = True
-
-
-class SharedInputs(Protocol):
-    """The facts."""
-
-    def begin(self) -> None:
-        """Start the operation."""
-
-    def prepared(self, nonce: bytes) -> None:
-        """The destination is ready; the source's seals are bound to C{nonce}."""
-
-    def installed(self) -> None:
-        """What was copied or taken has arrived at the destination."""
+class SharedInputs(Inputs, Protocol):
+    """The facts that a clone or a merge knows besides."""
 
     def finish(self) -> None:
         """It has gone on for long enough."""
@@ -48,44 +27,8 @@ class SharedInputs(Protocol):
     def finishConfirmed(self) -> None:
         """The source has voted, and the destination has everything."""
 
-    def committed(self) -> None:
-        """The destination has folded it into its own."""
 
-    def commitRefused(self, refusal: Refusal, reason: str) -> None:
-        """The destination says that it has not, and will not."""
-
-    def deleted(self) -> None:
-        """The source has dropped what it took."""
-
-    def discarded(self, returned: int) -> None:
-        """The destination has dropped what was provisional."""
-
-    def unmarked(self) -> None:
-        """The source goes on as if never asked."""
-
-    def abort(self, refusal: Refusal, reason: str) -> None:
-        """The application, a refusal, or a shutdown wants the operation undone."""
-
-    def deadline(self) -> None:
-        """The wait announced last took too long."""
-
-    def sourceDied(self) -> None:
-        """The source is gone for good."""
-
-    def destinationDied(self) -> None:
-        """The destination is gone for good."""
-
-    def recoverAbort(self, reason: str) -> None:
-        """Instead of C{begin}, after a restart: nobody was told to commit."""
-
-    def recoverCommit(self) -> None:
-        """Instead of C{begin}, after a restart: the destination may have been told to commit."""
-
-    def recoverDelete(self) -> None:
-        """Instead of C{begin}, after a restart: the destination has committed."""
-
-
-builder = TypeMachineBuilder(SharedInputs, SharedCore)
+builder = TypeMachineBuilder(SharedInputs, Core)
 
 idle = builder.state("idle")
 preparing = builder.state("preparing")
@@ -106,7 +49,7 @@ UNDOING = (aborting, awaitingSource, awaitingDestination)
 
 
 @idle.upon(SharedInputs.begin).to(preparing)
-def prepare(inputs: SharedInputs, core: SharedCore) -> None:
+def prepare(inputs: SharedInputs, core: Core) -> None:
     if not core.actions.journal(Step.OPEN):
         inputs.abort(Refusal.JOURNAL_FAILED, "the journal cannot be written")
         return
@@ -117,7 +60,7 @@ def prepare(inputs: SharedInputs, core: SharedCore) -> None:
 
 
 @preparing.upon(SharedInputs.prepared).to(exporting)
-def get(inputs: SharedInputs, core: SharedCore, nonce: bytes) -> None:
+def get(inputs: SharedInputs, core: Core, nonce: bytes) -> None:
     request = core.request
     core.actions.expect("transfer")
     lease = milliseconds(request.settings.sourceLease)
@@ -125,7 +68,7 @@ def get(inputs: SharedInputs, core: SharedCore, nonce: bytes) -> None:
 
 
 @exporting.upon(SharedInputs.installed).to(installedState)
-def announceInstalled(inputs: SharedInputs, core: SharedCore) -> None:
+def announceInstalled(inputs: SharedInputs, core: Core) -> None:
     core.actions.expect("clone")
     core.actions.reached(Stage.INSTALLED)
     if core.request.sort is Sort.MERGE:
@@ -133,21 +76,21 @@ def announceInstalled(inputs: SharedInputs, core: SharedCore) -> None:
 
 
 @installedState.upon(SharedInputs.finish).to(finishing)
-def finish(inputs: SharedInputs, core: SharedCore) -> None:
+def finish(inputs: SharedInputs, core: Core) -> None:
     core.actions.expect("finish")
     core.actions.reached(Stage.FINISHING)
     core.actions.toSource(Finish(core.request.operation))
 
 
 @finishing.upon(SharedInputs.finishConfirmed).to(committing)
-def commit(inputs: SharedInputs, core: SharedCore) -> None:
+def commit(inputs: SharedInputs, core: Core) -> None:
     if not core.actions.journal(Step.COMMIT):
         inputs.commitRefused(Refusal.JOURNAL_FAILED, "the journal cannot be written")
         return
     commitAgain(inputs, core)
 
 
-def commitAgain(inputs: SharedInputs, core: SharedCore) -> None:
+def commitAgain(inputs: SharedInputs, core: Core) -> None:
     """
     COMMIT is in the journal: it is repeated until it is answered.
 
@@ -158,12 +101,12 @@ def commitAgain(inputs: SharedInputs, core: SharedCore) -> None:
 
 
 @committing.upon(SharedInputs.committed).to(deleting)
-def delete(inputs: SharedInputs, core: SharedCore) -> None:
+def delete(inputs: SharedInputs, core: Core) -> None:
     core.actions.journal(Step.COMMITTED)
     deleteAgain(inputs, core)
 
 
-def deleteAgain(inputs: SharedInputs, core: SharedCore) -> None:
+def deleteAgain(inputs: SharedInputs, core: Core) -> None:
     """The destination has it: the source drops what it took."""
     core.actions.expect("delete")
     core.actions.reached(Stage.MERGED)
@@ -174,35 +117,27 @@ def deleteAgain(inputs: SharedInputs, core: SharedCore) -> None:
 
 @deleting.upon(SharedInputs.deleted).to(closed)
 @deleting.upon(SharedInputs.sourceDied).to(closed)
-def done(inputs: SharedInputs, core: SharedCore) -> None:
-    end(core, Stage.FINISHED)
+def done(inputs: SharedInputs, core: Core) -> None:
+    close(core, Stage.FINISHED)
 
 
 @deleting.upon(SharedInputs.deadline).to(closed)
-def notDropped(inputs: SharedInputs, core: SharedCore) -> None:
+def notDropped(inputs: SharedInputs, core: Core) -> None:
     core.actions.failed(Refusal.DEADLINE, "the source did not say that it has dropped what was taken")
-    end(core, Stage.FINISHED)
+    close(core, Stage.FINISHED)
 
 
 @deleting.upon(SharedInputs.abort).to(closed)
-def wentOnAlone(inputs: SharedInputs, core: SharedCore, refusal: Refusal, reason: str) -> None:
+def wentOnAlone(inputs: SharedInputs, core: Core, refusal: Refusal, reason: str) -> None:
     """The source has folded back what the destination has too: a merge between the two counts it once again."""
     core.actions.failed(refusal, f"the source went on alone, what was taken is at both ends: {reason}")
-    end(core, Stage.FINISHED)
-
-
-def end(core: SharedCore, stage: Stage) -> None:
-    """Nothing more will happen: journal it, let both ends forget, tell the application."""
-    if core.actions.journal(Step.CLOSED, stage.value):
-        core.actions.toSource(Close(core.request.operation))
-        core.actions.toDestination(Close(core.request.operation))
-    core.actions.reached(stage)
+    close(core, Stage.FINISHED)
 
 
 # -- the way back -----------------------------------------------------------------------------------------------------
 
 
-def undo(core: SharedCore, refusal: Refusal, reason: str) -> None:
+def undo(core: Core, refusal: Refusal, reason: str) -> None:
     """Both ends go back; one that is dead has nothing to undo."""
     core.actions.failed(refusal, reason)
     core.actions.journal(Step.ABORT, reason)
@@ -213,19 +148,19 @@ def undo(core: SharedCore, refusal: Refusal, reason: str) -> None:
         core.actions.toSource(Unmark(core.request.operation, False))
 
 
-def tooLong(inputs: SharedInputs, core: SharedCore) -> None:
+def tooLong(inputs: SharedInputs, core: Core) -> None:
     undo(core, Refusal.DEADLINE, "a middlebox or the application did not answer in time")
     if not core.sourceAlive:
         inputs.unmarked()
 
 
-def abort(inputs: SharedInputs, core: SharedCore, refusal: Refusal, reason: str) -> None:
+def abort(inputs: SharedInputs, core: Core, refusal: Refusal, reason: str) -> None:
     undo(core, refusal, reason)
     if not core.sourceAlive:
         inputs.unmarked()
 
 
-def destinationLost(inputs: SharedInputs, core: SharedCore) -> None:
+def destinationLost(inputs: SharedInputs, core: Core) -> None:
     """With the destination goes whatever it had: the source goes on as if never asked."""
     core.destinationAlive = False
     undo(core, Refusal.PEER_DIED, f"the destination {core.request.destination.name} died")
@@ -235,14 +170,14 @@ def destinationLost(inputs: SharedInputs, core: SharedCore) -> None:
 
 @preparing.upon(SharedInputs.sourceDied).to(awaitingDestination)
 @exporting.upon(SharedInputs.sourceDied).to(awaitingDestination)
-def sourceLost(inputs: SharedInputs, core: SharedCore) -> None:
+def sourceLost(inputs: SharedInputs, core: Core) -> None:
     core.sourceAlive = False
     undo(core, Refusal.PEER_DIED, f"the source {core.request.source.name} died before everything had arrived")
 
 
 @installedState.upon(SharedInputs.sourceDied).to(finishing)
 @finishing.upon(SharedInputs.sourceDied).loop()
-def goOnAlone(inputs: SharedInputs, core: SharedCore) -> None:
+def goOnAlone(inputs: SharedInputs, core: Core) -> None:
     """What was copied or taken has arrived; the last changes of a clone may be missing."""
     core.sourceAlive = False
     core.actions.expect("finish")
@@ -250,7 +185,7 @@ def goOnAlone(inputs: SharedInputs, core: SharedCore) -> None:
 
 
 @committing.upon(SharedInputs.sourceDied).loop()
-def sourceLostLate(inputs: SharedInputs, core: SharedCore) -> None:
+def sourceLostLate(inputs: SharedInputs, core: Core) -> None:
     core.sourceAlive = False
 
 
@@ -263,7 +198,7 @@ for state in (finishing, committing):
 
 
 @committing.upon(SharedInputs.deadline).to(aborting)
-def doubtful(inputs: SharedInputs, core: SharedCore) -> None:
+def doubtful(inputs: SharedInputs, core: Core) -> None:
     """Nobody can wait for ever: rather everything is reported twice than lost."""
     undo(core, Refusal.DEADLINE, "the destination did not answer COMMIT: if it is alive, both may have what was taken")
     if not core.sourceAlive:
@@ -274,12 +209,12 @@ committing.upon(SharedInputs.destinationDied).to(awaitingSource)(destinationLost
 
 
 @committing.upon(SharedInputs.abort).loop()
-def tooLate(inputs: SharedInputs, core: SharedCore, refusal: Refusal, reason: str) -> None:
+def tooLate(inputs: SharedInputs, core: Core, refusal: Refusal, reason: str) -> None:
     """The destination may have been told to commit: the performer has told the caller that it is too late."""
 
 
-def aborted(inputs: SharedInputs, core: SharedCore) -> None:
-    end(core, Stage.ABORTED)
+def aborted(inputs: SharedInputs, core: Core) -> None:
+    close(core, Stage.ABORTED)
 
 
 aborting.upon(SharedInputs.discarded).to(awaitingSource)(lambda inputs, core, returned: None)
@@ -297,7 +232,7 @@ for state in UNDOING:
 
 
 @idle.upon(SharedInputs.recoverAbort).to(aborting)
-def abortAgain(inputs: SharedInputs, core: SharedCore, reason: str) -> None:
+def abortAgain(inputs: SharedInputs, core: Core, reason: str) -> None:
     undo(core, Refusal.ABORTED, reason)
 
 

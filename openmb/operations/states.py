@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from automat import TypeMachineBuilder
 
+from openmb.operations.common import close
 from openmb.operations.facts import MoveCore, MoveInputs
-from openmb.operations.journal import Step
 from openmb.operations.values import Stage
-from openmb.wire.messages import Close, Delete
+from openmb.wire.messages import Delete
 
 builder = TypeMachineBuilder(MoveInputs, MoveCore)
 
@@ -52,14 +52,6 @@ def dropAtSource(core: MoveCore) -> None:
 
 
 def end(core: MoveCore, stage: Stage) -> None:
-    """
-    Nothing more will happen: journal it, let both ends forget, tell the application.
-
-    The ends forget only what the journal says is over: they must be able to answer a controller that is restarted from
-    an earlier entry.  The performer tells them when an entry that could not be written is written at last.
-    """
+    """It is over: see L{close}."""
     core.actions.stopMarkers()
-    if core.actions.journal(Step.CLOSED, stage.value):
-        core.actions.toSource(Close(core.request.operation))
-        core.actions.toDestination(Close(core.request.operation))
-    core.actions.reached(stage)
+    close(core, stage)

@@ -45,6 +45,11 @@ class RecordLayout:
         object.__setattr__(self, "dtype", _structType(self.struct))
 
     @property
+    def names(self) -> tuple[Cell, int, int]:
+        """Cell, identifier and version: what a batch of such records says of itself."""
+        return self.cell, self.identifier, self.version
+
+    @property
     def size(self) -> int:
         """Bytes of the fixed-size part."""
         return int(self.dtype.itemsize)

@@ -7,8 +7,7 @@ The packets are those of six UDP flows, in both directions, unless the kind need
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -24,6 +23,7 @@ from openmb.packets.headers import Decoded
 from openmb.state.headers import EVERYTHING, HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell, Partition
+from openmb.testing.damage import PER_FLOW_DAMAGE
 from openmb.testing.simulation.scenario import SERVERS
 from openmb.testing.simulation.traffic import EPOCH, makeTraffic
 
@@ -63,14 +63,13 @@ class StateAdapterTestsMixin(_Base):
 
     @ivar idleSeconds: after so much packet time without a packet a flow of these packets is over.
     @ivar finer: a header field list that is finer than the native key.
+    @cvar copies: layouts of which copies go along with records that move: they are neither marked nor deleted.
+    @cvar expires: do records end when they have been idle for long?
     """
 
     idleSeconds = 7200.0
     finer = "dl_vlan=5"
-
-    #: Layouts of which copies go along with records that move: they are neither marked nor deleted.
     copies: ClassVar[frozenset[int]] = frozenset()
-    #: Do records end when they have been idle for long?
     expires: ClassVar[bool] = True
 
     def makeMiddlebox(self) -> IMiddlebox:
@@ -257,7 +256,7 @@ class StateAdapterTestsMixin(_Base):
         destination = self.makeMiddlebox()
         destination.prepare(OPERATION, EVERYTHING)
         good = next(batch for batch in self.exported(self.fed()) if self.keys([batch]))
-        for change in MALFORMED:
+        for change in PER_FLOW_DAMAGE:
             with self.assertRaises(OperationError):
                 destination.putPerflow(OPERATION, change(good))
         self.assertEqual(0, destination.commit(OPERATION))
@@ -390,15 +389,3 @@ class StateAdapterTestsMixin(_Base):
 
 
 FIRST = Cell.SUPPORTING_PER_FLOW
-
-#: Ways in which a batch can be wrong.
-MALFORMED: tuple[Callable[[RecordBatch], RecordBatch], ...] = (
-    lambda batch: replace(batch, version=batch.version + 1),
-    lambda batch: replace(batch, layout=batch.layout + 1000),
-    lambda batch: replace(batch, cell=Cell.SUPPORTING_SHARED),
-    lambda batch: replace(batch, keys=batch.keys[:, 1:]),
-    lambda batch: replace(batch, keys=np.hstack([batch.keys, batch.keys[:, :1]])),
-    lambda batch: replace(batch, keys=batch.keys[:-1]),
-    lambda batch: replace(batch, records=batch.records[:, 1:]),
-    lambda batch: replace(batch, records=np.hstack([batch.records, batch.records[:, :1]])),
-)

@@ -95,7 +95,7 @@ class CounterMiddlebox:
     """
 
     kind = "counter"
-    layouts = tuple((layout.cell, layout.identifier, layout.version) for layout in (COUNTER, *SHARED))
+    layouts = tuple(layout.names for layout in (COUNTER, *SHARED))
     nativeKey = "5-tuple"
     announcements = (FLOW_OVER,)
 
@@ -241,7 +241,7 @@ class CounterMiddlebox:
         self._provisional[operation] = {}
 
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
-        if (batch.cell, batch.layout, batch.version) != (COUNTER.cell, COUNTER.identifier, COUNTER.version):
+        if (batch.cell, batch.layout, batch.version) != COUNTER.names:
             raise OperationError(Refusal.INCOMPATIBLE_RECORDS, f"no layout {batch.layout}.{batch.version}")
         if batch.keys.shape != (len(batch), FLOW_KEY.itemsize) or batch.records.shape[1] != COUNTER.size:
             raise OperationError(Refusal.BAD_REQUEST, "keys or records of the wrong size")

@@ -6,8 +6,7 @@ A kind without shared state passes too; there is nothing to go wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from openmb.state.headers import EVERYTHING, HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell, Partition
 from openmb.testing.adapters import FIRST, OPERATION, OTHER, StateAdapterTestsMixin
+from openmb.testing.damage import SHARED_DAMAGE
 
 SUPPORTING, REPORTING = (Cell.SUPPORTING_SHARED,), (Cell.REPORTING_SHARED,)
 BOTH = (*SUPPORTING, *REPORTING)
@@ -276,18 +276,8 @@ class SharedStateTestsMixin(StateAdapterTestsMixin):
         destination.prepareShared(OPERATION, BOTH)
         perFlow = next(batch for batch in self.exported(self.fed()) if batch.cell is FIRST)
         good = self.taken(self.instance("a", first))[:1]
-        bad = [perFlow, *(change(batch) for batch in good for change in MALFORMED)]
+        bad = [perFlow, *(change(batch) for batch in good for change in SHARED_DAMAGE)]
         for batch in bad:
             with self.assertRaises(OperationError):
                 destination.putShared(OPERATION, batch)
         self.assertEqual(0, destination.commitShared(OPERATION))
-
-
-#: Ways in which shared records can be wrong.
-MALFORMED: tuple[Callable[[RecordBatch], RecordBatch], ...] = (
-    lambda batch: replace(batch, version=batch.version + 1),
-    lambda batch: replace(batch, layout=batch.layout + 1000),
-    lambda batch: replace(batch, cell=Cell.SUPPORTING_PER_FLOW),
-    lambda batch: replace(batch, records=batch.records[:, 1:]),
-    lambda batch: replace(batch, records=np.hstack([batch.records, batch.records[:, :1]])),
-)

@@ -12,7 +12,6 @@ origins have counted different things, so that they add up.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from openmb.interfaces import CellUsage
 from openmb.packets.headers import Decoded
 from openmb.state.flowkey import FLOW_KEY
 from openmb.state.layout import RecordLayout
+from openmb.state.origins import originOf
 from openmb.state.records import RecordBatch, recordBytes
 from openmb.state.taxonomy import Cell
 
@@ -122,7 +122,7 @@ class SharedState:
             row["current"] = origin == self.current
             row["count"], row["total"] = tally.count, tally.total
         keys = np.zeros((len(chosen), FLOW_KEY.itemsize), np.uint8)
-        return RecordBatch(layout.cell, layout.identifier, layout.version, keys, recordBytes(rows))
+        return RecordBatch(*layout.names, keys, recordBytes(rows))
 
     def put(self, batch: RecordBatch) -> None:
         """Take records in; they are newer than what is here."""
@@ -172,7 +172,7 @@ class Totals:
 
     def identify(self, name: str, incarnation: bytes) -> None:
         """See C{IEngine}."""
-        self._origin = hashlib.sha256(name.encode() + b"\0" + incarnation).digest()[:16]
+        self._origin = originOf(name, incarnation)
         self._epoch = 0
         self.own.current = self._origin + bytes(4)
 

@@ -27,6 +27,13 @@ from openmb.wire.questions import GetConfiguration as GetConfiguration
 from openmb.wire.questions import SetConfiguration as SetConfiguration
 from openmb.wire.questions import Stats as Stats
 from openmb.wire.questions import StatsAnswer as StatsAnswer
+from openmb.wire.session import Goodbye as Goodbye
+from openmb.wire.session import Hello as Hello
+from openmb.wire.session import LayoutVersion as LayoutVersion
+from openmb.wire.session import OperationStatus as OperationStatus
+from openmb.wire.session import Ping as Ping
+from openmb.wire.session import Pong as Pong
+from openmb.wire.session import Welcome as Welcome
 from openmb.wire.types import MessageType as MessageType
 from openmb.wire.types import Side as Side
 from openmb.wire.types import Sort as Sort
@@ -42,76 +49,12 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class LayoutVersion:
-    """One record layout that a middlebox understands."""
-
-    cell: Cell
-    layout: int
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class OperationStatus:
-    """What a middlebox still knows of an operation when it (re)connects."""
-
-    operation: int
-    side: Side
-    state: str  # "ended": over here, its last answer is kept until CLOSE
-    received: int  # number of the last stream frame received from the other end, -1 for none
-    sent: int  # number of the last stream frame made, -1 for none
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """Middlebox to controller, first message: who it is, what it speaks, what it remembers."""
-
-    lowest: int
-    highest: int
-    name: str
-    kind: str
-    incarnation: bytes
-    governing: bytes  # SHA-256 of the configuration that governs records (time-outs); equal at both ends of a move
-    layouts: tuple[LayoutVersion, ...]
-    operations: tuple[OperationStatus, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Welcome:
-    """Controller to middlebox: the session exists from here on."""
-
-    version: int
-    epoch: int
-    keepAlive: int  # milliseconds between PINGs; three missed end the connection
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
     """Either way: the request C{request} (a L{MessageType}) was refused, or the operation failed (C{request} 0)."""
 
     operation: int
     request: int
     refusal: Refusal
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Are you there?"""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """Answer to L{Ping}, with its token."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Goodbye:
-    """The sender closes on purpose."""
-
     reason: str
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import enum
 
+from openmb.state.taxonomy import PER_FLOW_CELLS, Cell
+
 
 class MessageType(enum.IntEnum):
     """The type byte of a frame."""
@@ -78,6 +80,13 @@ class Sort(enum.IntEnum):
     MOVE = 0
     CLONE = 1
     MERGE = 2
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """What it may be about.  A clone of reporting state would have it reported twice."""
+        if self is Sort.MOVE:
+            return PER_FLOW_CELLS
+        return (Cell.SUPPORTING_SHARED,) if self is Sort.CLONE else (Cell.SUPPORTING_SHARED, Cell.REPORTING_SHARED)
 
 
 class Side(enum.IntEnum):

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, MemoryJournal, Step
 from openmb.state.headers import HeaderFieldList
 from openmb.wire.messages import Peer, Sort
+from tests.controller.journalprograms import DAEMON, FILLER, WRITER
 
 if TYPE_CHECKING:
     _Base = SynchronousTestCase
@@ -30,68 +30,8 @@ else:
 
 NEW = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("b",), "monitor", 7, None)
 OLD = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "é"), "other", 7, "out")
-#: Writes and prints how far it came, until it is killed.
-WRITER = textwrap.dedent(
-    """
-    import sys
-    from pathlib import Path
-    from openmb.controller.journal import UPGRADES, SQLiteJournal
-    from openmb.operations.journal import Entry, Step
-    from openmb.wire.messages import Peer, Sort
-    version = int(sys.argv[3])
-    journal = SQLiteJournal(Path(sys.argv[1]), version, {**UPGRADES, 2: lambda database: None})
-    number = int(sys.argv[2])
-    while True:
-        number += 1
-        step = Step.COMMIT if number % 2 else Step.CLOSED
-        ends = Peer("a", b"a" * 16), Peer("b", b"b" * 16)
-        journal.write(Entry(number, step, *ends, "tcp", bytes(16), reason="finished"))
-        print(number, flush=True)
-    """
-)
-
-#: Opens a journal, puts itself into the background as twistd does, writes there, prints its process id, and waits.
-DAEMON = textwrap.dedent(
-    """
-    import os, signal, sys
-    from pathlib import Path
-    from openmb.controller.journal import SQLiteJournal
-    from openmb.operations.journal import Entry, Step
-    from openmb.wire.messages import Peer, Sort
-    journal = SQLiteJournal(Path(sys.argv[1]))
-    for _ in range(2):
-        if os.fork():
-            os._exit(0)
-    journal.write(Entry(1, Step.OPEN, Peer("a", b"a" * 16), Peer("b", b"b" * 16), "tcp", bytes(16)))
-    print(os.getpid(), flush=True)
-    signal.pause()
-    """
-)
-#: Writes until no file may grow any more, says what it was told, gets room, and goes on.
-FILLER = textwrap.dedent(
-    """
-    import resource, sys
-    from pathlib import Path
-    from openmb.controller.journal import SQLiteJournal
-    from openmb.errors import OperationError
-    from openmb.operations.journal import Entry, Step
-    from openmb.wire.messages import Peer, Sort
-    journal = SQLiteJournal(Path(sys.argv[1]))
-    ends = Peer("a", b"a" * 16), Peer("b", b"b" * 16)
-    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
-    number = 0
-    try:
-        while number < 10_000:
-            journal.write(Entry(number + 1, Step.OPEN, *ends, "tcp", bytes(16)))
-            number += 1
-    except OperationError as error:
-        print(error.refusal.name, number)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    journal.write(Entry(1 << 40, Step.OPEN, *ends, "tcp", bytes(16)))
-    print(len(journal.unfinished()))
-    """
-)
+#: The steps of a version that there is not yet.
+NEXT = {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")}
 ROOT = Path(__file__).parents[2]
 
 
@@ -243,9 +183,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         self.assertEqual(before, {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*")})
 
     def test_newerVersion(self) -> None:
-        journal = SQLiteJournal(
-            self.path, 3, {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")}
-        )
+        journal = SQLiteJournal(self.path, 3, NEXT)
         journal.write(entry(1, Step.OPEN))
         journal.close()
         self.refused("newer OpenMB .version 3, this one knows 2")
@@ -260,9 +198,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         """A new version is in the file itself as soon as it counts, not in the write-ahead log only."""
         self.opened().close()
         with closing(_connect(self.path)) as database:
-            _bringUpToDate(
-                database, self.path, 3, {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")}
-            )
+            _bringUpToDate(database, self.path, 3, NEXT)
             self.refused("newer OpenMB .version 3, this one knows 2")
 
     def test_upgrade(self) -> None:
@@ -270,7 +206,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         old = self.opened()
         old.write(entry(1, Step.OPEN))
         old.close()
-        new = SQLiteJournal(self.path, 3, {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")})
+        new = SQLiteJournal(self.path, 3, NEXT)
         self.assertEqual(new.unfinished(), (entry(1, Step.OPEN),))
         new.close()
         self.refused("newer OpenMB")

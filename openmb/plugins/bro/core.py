@@ -32,7 +32,7 @@ class BroCore:
     kind = "bro"
     nativeKey = "5-tuple"
     announcements = ANNOUNCEMENTS
-    layouts = tuple((layout.cell, layout.identifier, layout.version) for layout in (SUPPORTING, REPORTING))
+    layouts = tuple(layout.names for layout in (SUPPORTING, REPORTING))
 
     def __init__(self, settings: BroSettings) -> None:
         self.settings = settings

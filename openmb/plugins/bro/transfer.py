@@ -45,13 +45,9 @@ def exportSlots(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch
     lengths = np.fromiter(map(len, tails), np.uint32, len(tails))
     joined = np.frombuffer(b"".join(tails), np.uint8)
     return (
-        RecordBatch(*_names(SUPPORTING), keys, octets[:, : SUPPORTING.size].copy(), lengths, joined),
-        RecordBatch(*_names(REPORTING), keys, octets[:, SUPPORTING.size :].copy()),
+        RecordBatch(*SUPPORTING.names, keys, octets[:, : SUPPORTING.size].copy(), lengths, joined),
+        RecordBatch(*REPORTING.names, keys, octets[:, SUPPORTING.size :].copy()),
     )
-
-
-def _names(layout: RecordLayout) -> tuple[Any, int, int]:
-    return layout.cell, layout.identifier, layout.version
 
 
 def _tailsOf(tracker: Tracker, slots: NDArray[np.int64], rows: NDArray[Any]) -> list[bytes]:
@@ -105,7 +101,7 @@ def importBatch(tracker: Tracker, batch: RecordBatch) -> None:
 
 def _layoutOf(batch: RecordBatch) -> RecordLayout:
     for layout in (SUPPORTING, REPORTING):
-        if (batch.cell, batch.layout, batch.version) == _names(layout):
+        if (batch.cell, batch.layout, batch.version) == layout.names:
             return layout
     raise OperationError(
         Refusal.INCOMPATIBLE_RECORDS, f"no layout {batch.layout} version {batch.version} in cell {batch.cell!r}"

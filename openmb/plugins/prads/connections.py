@@ -40,7 +40,7 @@ def connectionLines(keys: NDArray[Any], rows: NDArray[Any], statuses: Iterable[s
         (high, low, port), (high2, low2, port2) = (b, a) if swapped else (a, b)
         lines.append(
             f"{start}{number:09}|{_time(start)}|{_time(last)}|{last - start}|{protocol}|"
-            f"{_address(high, low, four)}|{port}|{_address(high2, low2, four)}|{port2}|"
+            f"{addressText(high, low, four)}|{port}|{addressText(high2, low2, four)}|{port2}|"
             f"{packets[0]}|{octets[0]}|{packets[1]}|{octets[1]}|{flags[0]}|{flags[1]}|[{status}]\n"
         )
     return "".join(lines).encode()
@@ -57,7 +57,8 @@ def _isFour(keys: Any) -> Any:
 
 
 @lru_cache(maxsize=1 << 14)
-def _address(high: int, low: int, four: bool) -> str:
+def addressText(high: int, low: int, four: bool) -> str:
+    """An address as the real program writes it."""
     if four:
         return socket.inet_ntop(socket.AF_INET, (low & _LOW).to_bytes(4, "big"))
     return socket.inet_ntop(socket.AF_INET6, (high << 64 | low).to_bytes(16, "big"))

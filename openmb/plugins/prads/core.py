@@ -5,6 +5,7 @@ What the two halves of a PRADS middlebox share: its tables, its files, its setti
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Announce
@@ -29,7 +30,7 @@ class PradsCore:
     kind = "prads"
     nativeKey = "5-tuple, and addresses of hosts"
     announcements = ANNOUNCEMENTS
-    layouts = tuple((layout.cell, layout.identifier, layout.version) for layout in LAYOUTS)
+    layouts = tuple(layout.names for layout in LAYOUTS)
 
     def __init__(self, settings: PradsSettings, rules: Rules | None = None) -> None:
         self.settings = settings
@@ -45,8 +46,10 @@ class PradsCore:
 
     def configure(self, tree: Tree) -> None:
         """See C{IConfigurable}: only the bound can change."""
+        maximum = SETTINGS.find("connections/maximum").value(tree["connections/maximum"])
+        self.settings = replace(self.settings, maximumFlows=maximum)
         self.configuration.tree = tree
-        self._own.table.maximum = SETTINGS.find("connections/maximum").value(tree["connections/maximum"])
+        self._own.table.maximum = maximum
 
     def listen(self, wanted: frozenset[str], announce: Announce) -> None:
         """See C{IAnnouncer}."""

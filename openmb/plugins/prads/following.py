@@ -13,7 +13,7 @@ from openmb.plugins.prads.decoding import ARP, GRE, NOTHING
 from openmb.plugins.prads.signatures.fingerprint import Check, number, readFingerprint
 from openmb.plugins.prads.signatures.tcp import matchFingerprint
 from openmb.plugins.prads.statistics import Counter
-from openmb.plugins.prads.tasks import TASKS_PER_PACKET, Does, What
+from openmb.plugins.prads.tasks import SECOND, TASKS_PER_PACKET, Does, What
 from openmb.state.slots import COUNT, findSlot, insertKey
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
@@ -240,7 +240,7 @@ def followPackets(
             return i, count
         one = found[i]
         kind = one["kind"]
-        seconds = stamps[i] // 1000000000
+        seconds = stamps[i] // SECOND
         if kind == NOTHING:
             continue
         if kind == ARP:

@@ -148,17 +148,15 @@ class Hosts:
             service = services[key] = Service(name, application, role, ttl, now, now)
             return service
         service.last = now
-        if not application.startswith(b"@") and service.application.startswith(b"@"):
-            service.name, service.application, service.attempts = name, application, 0
-            return service
         if application == service.application:
             service.attempts = 0
             return None
-        if service.attempts >= PATIENCE:
-            service.name, service.application, service.attempts = name, application, 0
-            return service
-        service.attempts += 1
-        return None
+        isBetter = service.application.startswith(b"@") and not application.startswith(b"@")
+        if not isBetter and service.attempts < PATIENCE:
+            service.attempts += 1
+            return None
+        service.name, service.application, service.attempts = name, application, 0
+        return service
 
 
 def _systemKeys(slot: int, host: Host) -> NDArray[np.uint64]:

@@ -4,8 +4,6 @@ The files: prads-asset.log, prads-connections.log, prads-statistics.log, with th
 
 from __future__ import annotations
 
-import socket
-from functools import lru_cache
 from pathlib import Path
 
 from openmb.errors import ConfigurationError, OutputFailed
@@ -15,7 +13,6 @@ from openmb.plugins.prads.signatures.fingerprint import Check, distanceOf, finge
 
 ASSETS, CONNECTIONS, STATISTICS = "prads-asset.log", "prads-connections.log", "prads-statistics.log"
 _HEADER = b"asset,vlan,port,proto,service,[service-info],distance,discovered\n"
-_MAPPED = 0xFFFF
 
 
 class LineFile:
@@ -51,14 +48,6 @@ class LineFile:
             except OSError as error:
                 raise OutputFailed(f"cannot write {self._path}: {error.strerror}") from error
             del self._waiting[: written or 0]
-
-
-@lru_cache(maxsize=1 << 14)
-def addressText(high: int, low: int) -> str:
-    """An address as the real program writes it."""
-    if not high and low >> 32 == _MAPPED:
-        return socket.inet_ntop(socket.AF_INET, (low & 0xFFFFFFFF).to_bytes(4, "big"))
-    return socket.inet_ntop(socket.AF_INET6, (high << 64 | low).to_bytes(16, "big"))
 
 
 def systemLine(address: str, vlan: int, port: int, check: Check, found: object, name: bytes, now: int) -> bytes:

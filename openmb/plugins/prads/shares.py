@@ -4,9 +4,9 @@ What all connections share: counters, each kept apart by who counted, and the co
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,15 @@ from openmb.interfaces import CellUsage
 from openmb.plugins.prads.records import COUNTERS, NUMBER
 from openmb.plugins.prads.statistics import SHOWN, Counter
 from openmb.state.flowkey import FLOW_KEY
+from openmb.state.layout import RecordLayout
+from openmb.state.origins import originOf
 from openmb.state.records import RecordBatch, recordBytes
 from openmb.state.taxonomy import Cell
 
 #: Who counted: an instance, and how often it had handed its counters over before.
 Origin = tuple[bytes, int]
 _HUGE = 1 << 62
-
-
-def originOf(name: str, incarnation: bytes) -> bytes:
-    """An instance, in 16 bytes."""
-    return hashlib.sha256(name.encode() + b"\\0" + incarnation).digest()[:16]
+_LAYOUTS = {layout.names: layout for layout in (COUNTERS, NUMBER)}
 
 
 @dataclass(slots=True)
@@ -150,15 +148,15 @@ def exportShare(share: Share) -> tuple[RecordBatch, ...]:
         for row, ((origin, epoch), counts) in zip(rows, share.counts.items(), strict=True):
             row["origin"] = np.frombuffer(origin, row["origin"].dtype)
             row["epoch"], row["counters"] = epoch, counts
-        batches.append(_batch(COUNTERS.cell, COUNTERS.identifier, COUNTERS.version, recordBytes(rows)))
+        batches.append(_batch(COUNTERS, rows))
     if share.number:
         rows = np.array([(share.number,)], NUMBER.dtype)
-        batches.append(_batch(NUMBER.cell, NUMBER.identifier, NUMBER.version, recordBytes(rows)))
+        batches.append(_batch(NUMBER, rows))
     return tuple(batches)
 
 
-def _batch(cell: Cell, layout: int, version: int, records: NDArray[np.uint8]) -> RecordBatch:
-    return RecordBatch(cell, layout, version, np.zeros((len(records), FLOW_KEY.itemsize), np.uint8), records)
+def _batch(layout: RecordLayout, rows: NDArray[Any]) -> RecordBatch:
+    return RecordBatch(*layout.names, np.zeros((len(rows), FLOW_KEY.itemsize), np.uint8), recordBytes(rows))
 
 
 def parseShare(batch: RecordBatch) -> Share:
@@ -168,10 +166,8 @@ def parseShare(batch: RecordBatch) -> Share:
     @raise OperationError: it cannot be accepted.
     """
     share = Share()
-    for layout in (COUNTERS, NUMBER):
-        if (batch.cell, batch.layout, batch.version) == (layout.cell, layout.identifier, layout.version):
-            break
-    else:
+    layout = _LAYOUTS.get((batch.cell, batch.layout, batch.version))
+    if layout is None:
         raise OperationError(Refusal.INCOMPATIBLE_RECORDS, f"no shared layout {batch.layout} in cell {batch.cell!r}")
     if batch.records.shape[1] != layout.size or batch.keys.any():
         raise OperationError(Refusal.BAD_REQUEST, f"{layout.name}: records of the wrong size, or with keys")

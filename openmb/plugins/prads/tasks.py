@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from openmb.plugins.prads.connections import addressText
 from openmb.plugins.prads.signatures.fingerprint import FINGERPRINT
 
 
@@ -66,6 +67,12 @@ class Due(NamedTuple):
     near: int
     vlan: int
     ttl: int
+    four: int
+
+    @property
+    def address(self) -> str:
+        """The packet's sender, as the real program writes it."""
+        return addressText(self.high, self.low, bool(self.four))
 
     @property
     def hostKey(self) -> bytes:
@@ -73,8 +80,10 @@ class Due(NamedTuple):
         return self.high.to_bytes(8, "little") + self.low.to_bytes(8, "little")
 
 
+#: Nanoseconds.
+SECOND = 1_000_000_000
 _OF_TASK = ("what", "packet", "host", "slot", "role", "port", "line", "check")
-_OF_PACKET = ("high", "low", "near", "vlan", "ttl")
+_OF_PACKET = ("high", "low", "near", "vlan", "ttl", "four")
 
 
 def dueTasks(
@@ -85,7 +94,7 @@ def dueTasks(
     packets = some["packet"]
     of = found[packets]
     columns = [some[name].tolist() for name in _OF_TASK]
-    columns += [(stamps[packets] // 1_000_000_000).tolist(), *(of[name].tolist() for name in _OF_PACKET)]
+    columns += [(stamps[packets] // SECOND).tolist(), *(of[name].tolist() for name in _OF_PACKET)]
     return map(Due._make, zip(places.tolist(), *columns, strict=True))
 
 

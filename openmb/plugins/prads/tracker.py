@@ -20,7 +20,7 @@ from openmb.plugins.prads.announcing import Announcer
 from openmb.plugins.prads.connections import connectionLines, endOrder, endStatuses
 from openmb.plugins.prads.following import CLIENT, CLIENT_MATCHED, CLIENT_NAMED, SERVER_MATCHED, SERVER_NAMED
 from openmb.plugins.prads.hosts import TCP, UDP, Hosts
-from openmb.plugins.prads.output import Output, addressText, cardLine, serviceLine, systemLine
+from openmb.plugins.prads.output import Output, cardLine, serviceLine, systemLine
 from openmb.plugins.prads.payloads import Payloads
 from openmb.plugins.prads.records import ROW
 from openmb.plugins.prads.signatures.fingerprint import Check
@@ -28,7 +28,7 @@ from openmb.plugins.prads.signatures.ports import TCP_PORTS, UDP_PORTS
 from openmb.plugins.prads.signatures.services import ServiceMatcher
 from openmb.plugins.prads.signatures.tables import Signatures
 from openmb.plugins.prads.statistics import Counter
-from openmb.plugins.prads.tasks import TASK, TASKS_PER_PACKET, Due, What, dueTasks
+from openmb.plugins.prads.tasks import SECOND, TASK, TASKS_PER_PACKET, Due, What, dueTasks
 from openmb.state.table import FlowTable
 
 _decode: Any = decoding.decodePackets
@@ -38,7 +38,6 @@ _keys: Any = following.flowKeysOf
 _NEW, _SYSTEM, _PAYLOAD, _HIT, _ARP = (int(one) for one in (What.NEW, What.SYSTEM, What.PAYLOAD, What.HIT, What.ARP))
 _TCP_OS = int(Counter.TCP_OS)
 _NONE = np.zeros(0, np.uint64)
-SECOND = 1_000_000_000
 _UNKNOWN = b"unknown"
 _NOBODY = b"unknown:unknown"
 
@@ -48,6 +47,9 @@ def _portBits() -> NDArray[np.uint8]:
     bits[list(TCP_PORTS)] |= np.uint8(1)
     bits[list(UDP_PORTS)] |= np.uint8(2)
     return bits
+
+
+_PORTS = _portBits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,6 @@ class Tracker:
         self.rules, self._output = rules, output
         self._signatures = rules.signatures
         self.announcer = Announcer()
-        self._ports = _portBits()
         self._payloads = Payloads()
         self._tasks = np.zeros(0, TASK)
         self._failed: list[Failed] = []
@@ -124,7 +125,7 @@ class Tracker:
             place, count = _follow(
                 *(data, stamps, found, place, born, self.rules.does, self.counters),
                 *(self.table.arrays, self.table.rows, self.hosts.table.arrays, self.hosts.table.rows),
-                *(self.hosts.seen.arrays, *self._signatures.systems, self._ports, self._tasks),
+                *(self.hosts.seen.arrays, *self._signatures.systems, _PORTS, self._tasks),
             )
             self._perform(self._tasks[:count], data, found, stamps, texts)
         marks = np.zeros(len(packets), np.uint64)
@@ -242,9 +243,7 @@ class Tracker:
             if due.line >= 0:
                 system = self._signatures.named[due.check][due.line]
                 name = system.name + b":" + system.details
-            self._output.assets.write(
-                systemLine(addressText(due.high, due.low), due.vlan, due.port, check, found, name, due.now)
-            )
+            self._output.assets.write(systemLine(due.address, due.vlan, due.port, check, found, name, due.now))
             self.announcer.system(due.hostKey, due.now * SECOND, check.name, due.line, name)
 
     def _payload(self, due: Due, hit: tuple[bytes, bytes] | None) -> None:
@@ -271,7 +270,7 @@ class Tracker:
     def _serve(self, due: Due, key: tuple[int, int], name: bytes, application: bytes) -> None:
         service = self.hosts.serve(due.host, key, name, application, due.role, due.ttl, due.now, self.counters)
         if service is not None and self._output is not None:
-            self._output.assets.write(serviceLine(addressText(due.high, due.low), due.vlan, key, service, due.now))
+            self._output.assets.write(serviceLine(due.address, due.vlan, key, service, due.now))
             self.announcer.service(due.hostKey, due.now * SECOND, key, service)
 
     def _card(self, due: Due, data: NDArray[np.uint8], one: np.void) -> None:
@@ -285,7 +284,7 @@ class Tracker:
         host.card = card
         host.revision += 1
         if self._output is not None:
-            self._output.assets.write(cardLine(addressText(due.high, due.low), due.port, card, host.vendor, due.now))
+            self._output.assets.write(cardLine(due.address, due.port, card, host.vendor, due.now))
             self.announcer.card(due.hostKey, due.now * SECOND, card, host.vendor)
 
     def end(self, slots: NDArray[np.int64]) -> None:

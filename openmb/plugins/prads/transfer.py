@@ -4,8 +4,6 @@ Records out of a tracker, into a tracker, and from one tracker into another.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from construct import ConstructError
 from numpy.typing import NDArray
@@ -18,17 +16,13 @@ from openmb.plugins.prads.signatures.services import TEXT
 from openmb.plugins.prads.statistics import Counter
 from openmb.plugins.prads.tracker import Tracker
 from openmb.state.flowkey import FLOW_KEY, HOST_KEY
-from openmb.state.layout import RecordLayout
 from openmb.state.records import RecordBatch, recordBytes
 
 #: The last second that has a date of four digits.
 _LATEST = 253402300799
 _CHECKS = 4 | 8 | 16 | 32
 _NAME = 255
-
-
-def _names(layout: RecordLayout) -> tuple[Any, int, int]:
-    return layout.cell, layout.identifier, layout.version
+_LAYOUTS = {layout.names: layout for layout in (SUPPORTING, REPORTING, HOST)}
 
 
 def exportFlows(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch, RecordBatch]:
@@ -36,8 +30,8 @@ def exportFlows(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch
     octets = tracker.table.arrays.octets[slots]
     keys = tracker.table.keyBytes(slots)
     return (
-        RecordBatch(*_names(SUPPORTING), keys, octets[:, : SUPPORTING.size].copy()),
-        RecordBatch(*_names(REPORTING), keys, octets[:, SUPPORTING.size :].copy()),
+        RecordBatch(*SUPPORTING.names, keys, octets[:, : SUPPORTING.size].copy()),
+        RecordBatch(*REPORTING.names, keys, octets[:, SUPPORTING.size :].copy()),
     )
 
 
@@ -58,7 +52,7 @@ def exportHosts(tracker: Tracker, slots: NDArray[np.int64]) -> RecordBatch:
         tails.append(_packTail(host))
     lengths = np.fromiter(map(len, tails), np.uint32, len(tails))
     joined = np.frombuffer(b"".join(tails), np.uint8)
-    return RecordBatch(*_names(HOST), table.keyBytes(slots), recordBytes(rows), lengths, joined)
+    return RecordBatch(*HOST.names, table.keyBytes(slots), recordBytes(rows), lengths, joined)
 
 
 def _packTail(host: Host) -> bytes:
@@ -82,8 +76,7 @@ def importBatch(tracker: Tracker, batch: RecordBatch) -> None:
 
     @raise OperationError: the batch cannot be accepted; nothing is stored.
     """
-    layouts = {_names(layout): layout for layout in (SUPPORTING, REPORTING, HOST)}
-    layout = layouts.get((batch.cell, batch.layout, batch.version))
+    layout = _LAYOUTS.get((batch.cell, batch.layout, batch.version))
     if layout is None:
         raise OperationError(
             Refusal.INCOMPATIBLE_RECORDS, f"no layout {batch.layout} version {batch.version} in cell {batch.cell!r}"

@@ -18,7 +18,6 @@ from twisted.internet.task import Clock
 
 from openmb.errors import Refusal
 from openmb.middlebox.host import MiddleboxHost
-from openmb.middlebox.requests import CELLS
 from openmb.middlebox.settings import HostSettings
 from openmb.middlebox.sharedsource import SharedSource
 from openmb.middlebox.stream import StreamSender, contextOf
@@ -143,7 +142,7 @@ class Programme:
         flows, window, sort = FLOWS[how % len(FLOWS)], WINDOWS[how >> 4 & 3], SORTS[how >> 6 & 3]
         if sort is not m.Sort.MOVE and how & 15 < 14:
             flows = "*"
-        cells = CELLS[sort] if how & 15 != 13 else CELLS[m.Sort.MERGE]
+        cells = sort.cells if how & 15 != 13 else m.Sort.MERGE.cells
         return m.Prepare(operation, flows, cells, *ends, window, LEASES[0], sort)
 
     def _prepare(self, end: FuzzedHost, operation: int, how: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from openmb.middlebox import requests
 from openmb.middlebox.changes import ChangeQueue
 from openmb.middlebox.following import Following
 from openmb.middlebox.provisional import Provisional, ProvisionalShared
@@ -93,7 +92,7 @@ def _cloneReporting() -> Mutant:
     stored = Provisional._stored
 
     def anything(self: Provisional, frame: StreamFrame, plain: bytes) -> int:
-        self._cells = requests.CELLS[Sort.MERGE]
+        self._cells = Sort.MERGE.cells
         return stored(self, frame, plain)
 
     changes = (
