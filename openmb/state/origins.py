@@ -5,8 +5,50 @@ Who counted: additive shared state is kept for each origin, so that what was mer
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: An instance (L{originOf}), and how often it had handed its counters over before.
+Origin = tuple[bytes, int]
 
 
 def originOf(name: str, incarnation: bytes) -> bytes:
     """An instance, in 16 bytes; with how often its state was taken away before, an origin."""
     return hashlib.sha256(name.encode() + b"\0" + incarnation).digest()[:16]
+
+
+class Tallies:
+    """
+    Counters, kept apart by who counted.
+
+    Within one origin a count only grows, so the larger of two is the later one; different origins have counted
+    different things.  Hence the rule of merges: the maximum within an origin, the sum over them.
+
+    @ivar counts: C{int64[size]} by origin.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.counts: dict[Origin, NDArray[np.int64]] = {}
+
+    def of(self, origin: Origin) -> NDArray[np.int64]:
+        """What C{origin} has counted, to be counted on."""
+        if origin not in self.counts:
+            self.counts[origin] = np.zeros(self._size, np.int64)
+        return self.counts[origin]
+
+    def fold(self, others: Iterable[tuple[Origin, NDArray[np.int64]]]) -> None:
+        """What others know."""
+        for origin, counts in others:
+            mine = self.of(origin)
+            np.maximum(mine, counts, out=mine)
+
+    @property
+    def total(self) -> NDArray[np.int64]:
+        """Over all origins, C{int64[size]}."""
+        return sum(self.counts.values(), np.zeros(self._size, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.counts)

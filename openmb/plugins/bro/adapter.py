@@ -13,6 +13,7 @@ from openmb.errors import FinerThanNative, OperationError, Refusal
 from openmb.interfaces import CellUsage
 from openmb.packets.headers import Decoded, Kind
 from openmb.plugins.bro.core import BroCore
+from openmb.plugins.bro.policies.sharing import PolicySharing
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
 from openmb.plugins.bro.tracking.tracker import Tracker
 from openmb.plugins.bro.transfer import adopt, exportSlots, importBatch, meetings, tailBytes
@@ -25,7 +26,7 @@ _FINER = frozenset({"dl_vlan"})
 _TRACKED = (Kind.TCP, Kind.UDP, Kind.ICMP, Kind.OTHER)
 
 
-class BroAdapter(BroCore):
+class BroAdapter(BroCore, PolicySharing):
     """Provides C{IStateAdapter}."""
 
     def check(self, flows: HeaderFieldList) -> None:
@@ -62,6 +63,7 @@ class BroAdapter(BroCore):
         """See C{IStateAdapter}."""
         self._own.table.mark(self._own.table.marked(operation), 0)
         self._frozen.pop(operation, None)
+        self.giveBack(operation)
 
     def delPerflow(self, operation: int, flows: HeaderFieldList) -> int:
         """See C{IStateAdapter}."""
@@ -93,6 +95,7 @@ class BroAdapter(BroCore):
     def discard(self, operation: int) -> None:
         """See C{IStateAdapter}."""
         self._provisional.pop(operation, None)
+        self._coming.pop(operation, None)
 
     def owns(self, packets: Decoded) -> NDArray[np.bool_]:
         """See C{IStateAdapter}."""
@@ -109,4 +112,5 @@ class BroAdapter(BroCore):
         return (
             CellUsage(SUPPORTING.cell, count, count * SUPPORTING.size + tails, marked, isEstimated),
             CellUsage(REPORTING.cell, count, count * REPORTING.size, marked),
+            *self.sharedUsage(),
         )

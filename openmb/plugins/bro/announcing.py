@@ -6,6 +6,7 @@ While nobody listens a tracker reports to the logs alone, and nothing of this is
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from openmb.plugins.bro.analyzers.dns.names import codeName, typeName
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
 from openmb.plugins.bro.fastpath.lanes import Lanes
-from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, beginningOf, connectionRows
+from openmb.plugins.bro.policies.logs import Notice
+from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS, addressText, beginningOf, connectionRows
 from openmb.plugins.bro.reporting.logs import readable
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.service import Service
@@ -25,6 +27,7 @@ from openmb.plugins.bro.tracking.identity import Identity
 from openmb.plugins.bro.tracking.talks import IOutput
 from openmb.state.announcements import Announced, Announcement, Datum, Field, FieldType, Subject
 
+_HOST = struct.Struct("<2Q")
 _T, _W, _R = FieldType.TEXT, FieldType.WHOLE, FieldType.REAL
 _CONNECTION = (
     Field("uid", _T, "the connection's id, as in the logs"),
@@ -83,12 +86,35 @@ DNS_QUERY = Announcement(
         Field("rtt", _R, "seconds until the answer"),
     ),
 )
-ANNOUNCEMENTS = (CONNECTION_REMOVED, SERVICE_FOUND, HTTP_REQUEST, DNS_QUERY)
+NOTICE = Announcement(
+    "notice",
+    Subject.HOST,
+    "A notice was written: the stamp is its ts.",
+    (
+        Field("note", _T, "which, as in notice.log: Scan::Address_Scan, …"),
+        Field("msg", _T, "in words"),
+        Field("src", _T, "about whom"),
+        Field("dst", _T, "to whom, where that is one host"),
+        Field("p", _W, "on which port, where that is one"),
+    ),
+)
+ANNOUNCEMENTS = (CONNECTION_REMOVED, SERVICE_FOUND, HTTP_REQUEST, DNS_QUERY, NOTICE)
 
 _NAMES = {column.name: place for place, column in enumerate(CONNECTION_COLUMNS)}
 _PLACES = tuple(_NAMES.get(each.name, _NAMES.get(f"id.{each.name}", -1)) for each in CONNECTION_REMOVED.fields)
 _DURATION = [each.name for each in CONNECTION_REMOVED.fields].index("duration")
 _MILLION = 1_000_000
+
+
+def noticesTo(announce: Announce) -> Callable[[list[Notice]], None]:
+    """What hands notices to C{announce}."""
+    return lambda notices: announce([_noticed(each) for each in notices])
+
+
+def _noticed(notice: Notice) -> Announced:
+    victim = None if notice.victim is None else addressText(*notice.victim)
+    values = notice.name, notice.message, addressText(*notice.source), victim, notice.port
+    return Announced(NOTICE.name, notice.stamp * 1000, _HOST.pack(*notice.source), values)
 
 
 class Announcer:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from openmb.plugins.bro.policies.settings import Policy, PolicySettings
 from openmb.plugins.bro.reporting.locality import LocalNetworks
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY
 from openmb.plugins.bro.settings import BroSettings
@@ -19,6 +20,7 @@ from openmb.state.settings import VALUES_LIMIT, Choice, Plain, Prefix, Real, Set
 
 _BEGUN = "the files are begun with it"
 _LOCAL, _PRIVATE, _KEY, _FORMAT = "networks/local", "networks/private-are-local", "connections/id-key", "log/format"
+_POLICIES = "policies/followed"
 
 
 def fingerprint(key: bytes) -> str:
@@ -50,6 +52,14 @@ SETTINGS = Schema(
     ),
     Setting("connections/sweep", Real(0.1, 3600), ("5",), "seconds of packet time between two sweeps"),
     Setting(
+        *(_POLICIES, Choice(tuple(each.value for each in Policy)), ()),
+        *("what is done with connections that have ended (`--policies`)", 0, len(Policy)),
+    ),
+    Setting("scan/addresses", Whole(2, 1000), ("25",), "distinct addresses, tried on one port, that are a scan"),
+    Setting("scan/ports", Whole(2, 1000), ("15",), "distinct ports, tried on one address, that are a scan"),
+    Setting("scan/epoch", Whole(1, 86400), ("300",), "seconds within which attempts count together"),
+    Setting("policies/most", Whole(100, 10**7), ("100000",), "suspicions, and facts of hosts, kept at most"),
+    Setting(
         *(_KEY, Plain(), (fingerprint(DEFAULT_KEY),)),
         "fingerprint of the key of connection ids (`--uid-key`)",
         fixed="connections have ids made with it",
@@ -68,10 +78,20 @@ _ATTRIBUTES: Mapping[str, str] = {
     "connections/tunnelled": "tunnelled",
 }
 
+#: The same for L{PolicySettings}.
+_POLICY_ATTRIBUTES: Mapping[str, str] = {
+    "scan/addresses": "addresses",
+    "scan/ports": "ports",
+    "scan/epoch": "scanEpoch",
+    "policies/most": "most",
+}
+
 
 def treeOf(settings: BroSettings) -> Tree:
     """The whole tree that stands for C{settings}."""
     values: dict[str, Any] = {key: getattr(settings, attribute) for key, attribute in _ATTRIBUTES.items()}
+    values |= {key: getattr(settings.policy, attribute) for key, attribute in _POLICY_ATTRIBUTES.items()}
+    values[_POLICIES] = tuple(sorted(each.value for each in settings.policy.policies))
     values[_LOCAL], values[_PRIVATE] = settings.local.networks, settings.local.withPrivate
     values[_FORMAT] = "json" if settings.asJSON else "tsv"
     values[_KEY] = fingerprint(settings.uidKey)
@@ -84,4 +104,8 @@ def settingsAfter(settings: BroSettings, tree: Tree) -> BroSettings:
     changed: dict[str, Any] = {
         attribute: values[key] for key, attribute in _ATTRIBUTES.items() if not SETTINGS.find(key).fixed
     }
-    return replace(settings, local=LocalNetworks(values[_LOCAL], values[_PRIVATE]), **changed)
+    policy = PolicySettings(
+        frozenset(map(Policy, values[_POLICIES])),
+        **{attribute: values[key] for key, attribute in _POLICY_ATTRIBUTES.items()},
+    )
+    return replace(settings, local=LocalNetworks(values[_LOCAL], values[_PRIVATE]), policy=policy, **changed)

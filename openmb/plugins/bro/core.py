@@ -5,20 +5,28 @@ What the two halves of a Bro middlebox share: its tables, its logs, its settings
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Announce
-from openmb.plugins.bro.announcing import ANNOUNCEMENTS, Announcer
+from openmb.plugins.bro.announcing import ANNOUNCEMENTS, NOTICE, Announcer, noticesTo
 from openmb.plugins.bro.configuration import SETTINGS, settingsAfter, treeOf
+from openmb.plugins.bro.policies.ledger import Ledger
+from openmb.plugins.bro.policies.logs import PolicyLogs
+from openmb.plugins.bro.policies.policies import Policies
+from openmb.plugins.bro.policies.records import SHARED
+from openmb.plugins.bro.policies.witness import Witness
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
 from openmb.plugins.bro.reporting.locality import PRIVATE
 from openmb.plugins.bro.reporting.output import BroLogs
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.settings import BroSettings
+from openmb.plugins.bro.tracking.talks import IOutput
 from openmb.plugins.bro.tracking.tracker import Tracker
+from openmb.state.announcements import Announced
 from openmb.state.configuration import Configuration, Tree
 from openmb.state.headers import HeaderFieldList
 
@@ -32,7 +40,7 @@ class BroCore:
     kind = "bro"
     nativeKey = "5-tuple"
     announcements = ANNOUNCEMENTS
-    layouts = tuple(layout.names for layout in (SUPPORTING, REPORTING))
+    layouts = tuple(layout.names for layout in (SUPPORTING, REPORTING, *SHARED))
 
     def __init__(self, settings: BroSettings) -> None:
         self.settings = settings
@@ -49,9 +57,20 @@ class BroCore:
             settings.patience,
             settings.tunnelled,
         )
-        self._own = Tracker(settings.maximumFlows, self.logs, settings.capacity)
+        shape = settings.asJSON, settings.append, settings.rotation * 1_000_000, settings.level
+        self.policies = Policies(settings.policy, settings.local, PolicyLogs(settings.logs, *shape))
+        self.logs.others = self.policies.logs.files
+        self._own = Tracker(settings.maximumFlows, None, settings.capacity)
+        self._wanted = frozenset[str]()
+        self._announce: Announce = _nobody
+        self._connect()
         self._provisional: dict[int, Tracker] = {}
         self._frozen: dict[int, HeaderFieldList] = {}
+        self._coming: dict[int, Ledger] = {}
+
+    def identify(self, name: str, incarnation: bytes) -> None:
+        """See C{IEngine}."""
+        self.policies.identify(name, incarnation)
 
     def configure(self, tree: Tree) -> None:
         """See C{IConfigurable}."""
@@ -59,15 +78,25 @@ class BroCore:
         self.configuration.tree = tree
         self.governing = governingOf(settings)
         self.logs.adjust(settings.local, settings.patience, settings.tunnelled)
+        self.policies.adjust(settings.policy, settings.local)
         self._own.table.maximum = settings.maximumFlows
+        self._connect()
 
     def listen(self, wanted: frozenset[str], announce: Announce) -> None:
         """See C{IAnnouncer}."""
-        if not wanted:
-            self._own.reportTo(self.logs)
+        self._wanted, self._announce = wanted, announce
+        self._connect()
+
+    def _connect(self) -> None:
+        """Put between tracker and logs who wants to know of rows, and nobody else."""
+        wanted, announce, failed = self._wanted, self._announce, self._own.endured
+        self.policies.announce = noticesTo(announce) if NOTICE.name in wanted else None
+        followed = self.settings.policy.policies
+        output: IOutput = Witness(self.logs, self.policies, failed) if followed else self.logs
+        if not wanted - {NOTICE.name}:
+            self._own.reportTo(output)
             return
-        ids = ConnectionIDs(self.settings.uidKey)
-        announcer = Announcer(self.logs, ids, wanted, announce, self._own.endured)
+        announcer = Announcer(output, ConnectionIDs(self.settings.uidKey), wanted, announce, failed)
         self._own.reportTo(announcer, announcer.found)
 
     def _removable(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -84,6 +113,10 @@ class BroCore:
             return self._provisional[operation]
         except KeyError:
             raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared") from None
+
+
+def _nobody(events: Sequence[Announced]) -> None:
+    """Nobody listens."""
 
 
 def governingOf(settings: BroSettings) -> bytes:

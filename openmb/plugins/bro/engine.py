@@ -46,6 +46,7 @@ class BroEngine(BroCore):
             self._sweepDue = self._clock + int(self.settings.sweep * 1_000_000_000)
             grace = int(self.settings.grace * 1_000_000)
             self._own.finish(self._removable(self._own.expired(self._clock // 1000 - grace)))
+            self.policies.advance(self._clock // 1000)
 
     def _makeRoom(self, wanted: int) -> None:
         """Report and remove the records that have been idle the longest, as many as can be of those wanted."""
@@ -60,6 +61,7 @@ class BroEngine(BroCore):
         slots = self._removable(self._own.table.slots())
         order = np.argsort(self._own.table.rows["start"][slots], kind="stable")
         self._own.finish(slots[order])
+        self.policies.conclude()
         self.logs.close()
         if failed := self._own.takeFailed():
             raise OperationError(Refusal.ENGINE_FAILED, f"{len(failed)} rows are missing: {failed[0].reason}")

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.python import usage
 
 from openmb.errors import ConfigurationError
+from openmb.plugins.bro.policies.settings import Policy, PolicySettings
 from openmb.plugins.bro.reporting.locality import readNetworks
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, readKey
 from openmb.plugins.bro.settings import BroSettings
@@ -33,6 +34,7 @@ class BroOptions(usage.Options):
         ["rotate", None, 0, "Seconds of packet time after which a log goes on in a new file; 0: never.", int],
         ["gzip", None, 0, "Compress logs, 1 (fast) to 9 (small); 0: not.", int],
         ["flush", None, 0.0, "Seconds that rows may wait in memory, where a crash loses them; 0: no batch.", float],
+        ["policies", None, "", "What to do with ended connections, separated by commas: scan, known, stats; or all."],
         ["max-flows", None, 1 << 20, "Connections held at most.", int],
         ["grace", None, 5.0, "Seconds of packet time that an ended connection stays before a sweep removes it.", float],
     ]
@@ -76,4 +78,15 @@ def settingsOf(options: Any) -> BroSettings:
         level=options["gzip"],
         patience=options["flush"],
         tunnelled=bool(options["tunnelled-connections"]),
+        policy=PolicySettings(_policies(options["policies"])),
     )
+
+
+def _policies(text: str) -> frozenset[Policy]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["all"]:
+        return frozenset(Policy)
+    known = {each.value: each for each in Policy}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigurationError(f"--policies: no policy {unknown[0]!r}; there are {', '.join(known)}")
+    return frozenset(known[name] for name in names)

@@ -23,11 +23,10 @@ from openmb.plugins.bro.reporting.rowtext import RowText
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.settings import BroSettings
 from openmb.state.headers import HeaderFieldList
-from openmb.state.plain import Unshared
 
 
 @implementer(IMiddlebox)
-class BroMiddlebox(BroEngine, BroAdapter, Unshared):
+class BroMiddlebox(BroEngine, BroAdapter):
     """One running Bro: engine and adapter over the same tables."""
 
 

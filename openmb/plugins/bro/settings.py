@@ -4,9 +4,10 @@ How a Bro middlebox runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from openmb.plugins.bro.policies.settings import PolicySettings
 from openmb.plugins.bro.reporting.locality import PRIVATE, LocalNetworks
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY
 
@@ -28,6 +29,7 @@ class BroSettings:
     @ivar level: of the logs' compression, 1 to 9; 0: none.
     @ivar patience: seconds that rows may wait before the operating system gets them.
     @ivar tunnelled: C{conn.log} has rows of flows inside tunnels too; the same in all of a deployment.
+    @ivar policy: what follows from connections that have ended.
     @ivar rotation: seconds of packet time after which a log goes on in a new file; 0: never.
     """
 
@@ -44,3 +46,4 @@ class BroSettings:
     level: int = 0
     patience: float = 0.0
     tunnelled: bool = False
+    policy: PolicySettings = field(default_factory=PolicySettings)

@@ -108,7 +108,7 @@ class AnnouncingTests(SynchronousTestCase):
 
     def test_onlyWhatIsWanted(self) -> None:
         """Each event alone, and in the end none."""
-        for name in FIELDS:
+        for name in FIELDS.keys() - {"notice"}:
             middlebox = makeBro(Path(self.mktemp()))
             heard: list[Announced] = []
             middlebox.listen(frozenset({name}), heard.extend)

@@ -28,6 +28,7 @@ class LogFile:
     @param rotation: microseconds after which rows come into a new file, and the other gets a name with its time; 0:
         never.
     @param level: of compression, 1 to 9; 0: none.
+    @param sparse: without a row there is no file.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class LogFile:
         append: bool = False,
         rotation: int = 0,
         level: int = 0,
+        sparse: bool = False,
     ) -> None:
+        self._sparse = sparse
         self._again, self._rotation = append, rotation
         self._period: int | None = None  # of the rows that come now
         self._earlier: deque[tuple[list[bytes], int]] = deque()  # rows before them that are not written, with theirs
@@ -163,7 +166,7 @@ class LogFile:
         @raise OutputFailed: as L{flush}; what is left is written by the next call.
         """
         self.flush()
-        if self._descriptor is None and self._file is not None and not self._again:
+        if self._descriptor is None and self._file is not None and not (self._again or self._sparse):
             self._open()
         self._end()
 

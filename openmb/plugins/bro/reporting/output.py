@@ -114,6 +114,7 @@ class BroLogs:
         self.conn = LogFile(directory, "conn", CONNECTION_COLUMNS, asJSON, append, rotation, level)
         self.http = LogFile(directory, "http", HTTP_COLUMNS, asJSON, append, rotation, level)
         self.dns = LogFile(directory, "dns", DNS_COLUMNS, asJSON, append, rotation, level)
+        self.others: tuple[LogFile, ...] = ()  # of policies
 
     def adjust(self, local: LocalNetworks, patience: float, tunnelled: bool) -> None:
         """Go by these from the next row on."""
@@ -167,6 +168,10 @@ class BroLogs:
             identity = Identity(request["key"].tolist(), int(request["start"]), bool(request["swapped"]))
             self.messages(identity, [rowOf(lanes, node)])
 
+    @property
+    def _files(self) -> tuple[LogFile, ...]:
+        return self.conn, self.http, self.dns, *self.others
+
     def flush(self) -> None:
         """
         Hand all rows to the operating system, unless they may wait.
@@ -178,7 +183,7 @@ class BroLogs:
             if now < self._flushed + self._patience:
                 return
             self._flushed = now
-        _all(self.conn.flush, self.http.flush, self.dns.flush)
+        _all(*(log.flush for log in self._files))
 
     def close(self) -> None:
         """
@@ -186,7 +191,7 @@ class BroLogs:
 
         @raise OutputFailed: as L{flush}; may be called again.
         """
-        _all(self.conn.close, self.http.close, self.dns.close)
+        _all(*(log.close for log in self._files))
 
 
 def _all(*calls: Callable[[], None]) -> None:

@@ -1,0 +1,1 @@
+"""What many connections show together: scans, guessed passwords, the hosts and services there are; and counters."""

@@ -1,0 +1,261 @@
+"""
+What follows from the connections that have ended: notices, known hosts and services, counters.
+
+Everything goes by finished records: each connection is reported exactly once, by whoever holds it in the end, so each
+attempt counts exactly once too, wherever its packets went.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.plugins.bro.policies.failures import established, failedAttempts
+from openmb.plugins.bro.policies.ledger import Changes, Counted, Fact, Ledger, Note
+from openmb.plugins.bro.policies.logs import SUPPRESSED_FOR, Notice, PolicyLogs
+from openmb.plugins.bro.policies.observations import Address, Observation, Sort, Suspicion
+from openmb.plugins.bro.policies.settings import Policy, PolicySettings
+from openmb.plugins.bro.reporting.connections import addressText
+from openmb.plugins.bro.reporting.locality import LocalNetworks
+from openmb.state.origins import Tallies, originOf
+
+_SECOND = 1_000_000
+#: Microseconds after the end of its epoch for which a suspicion is kept: connections end late.
+LATE = 900 * _SECOND
+#: Microseconds after which a fact is logged again: Zeek's C{Known::host_store_expiry}.
+FACT_LIFETIME = 86_400 * _SECOND
+_TOKEN = struct.Struct("<2Q")
+_TCP, _UDP = 6, 17
+_COUNTED_BY_PROTOCOL = {_TCP: Counted.TCP, _UDP: Counted.UDP, 1: Counted.ICMP, 58: Counted.ICMP}
+#: What is distinct about a service: address, port and protocol, the first services.
+_SERVICE = np.dtype([("address", "<u8", 2), ("port", "<u2"), ("protocol", "u1"), ("services", "u1", 4)])
+
+
+class Policies:
+    """
+    The policies of one instance.
+
+    @ivar own: what is known, and was counted, here or elsewhere.
+    @ivar taken: what merges in progress have taken away.
+    @ivar announce: takes notices as they are written; None: nobody.
+    """
+
+    def __init__(self, settings: PolicySettings, local: LocalNetworks, logs: PolicyLogs) -> None:
+        self.logs, self.own = logs, Ledger()
+        self.taken: dict[int, Ledger] = {}
+        self.watches: dict[int, Changes] = {}
+        self.announce: Callable[[list[Notice]], None] | None = None
+        self._me, self._epoch, self._clock = originOf("offline", bytes(16)), 0, 0
+        self.adjust(settings, local)
+
+    def identify(self, name: str, incarnation: bytes) -> None:
+        """See C{IEngine}."""
+        self._me = originOf(name, incarnation)
+
+    def adjust(self, settings: PolicySettings, local: LocalNetworks) -> None:
+        """Go by these from now on."""
+        self.settings, self._local = settings, local
+
+    # -- what comes
+
+    def connections(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
+        """Connections have ended: C{uint64[n, 5]}, C{ROW[n]}."""
+        wanted = self.settings.policies
+        if not wanted or not len(rows):
+            return
+        failed, reversed_ = failedAttempts(rows)
+        open_ = established(rows)
+        if Policy.STATS in wanted:
+            self._count(keys, rows, len(failed), int(np.count_nonzero(open_)))
+        if Policy.SCAN in wanted and len(failed):
+            self._attempts(_ends(keys[failed], rows[failed], reversed_), rows["start"][failed].tolist())
+        if Policy.KNOWN in wanted:
+            self._facts(keys, rows, open_)
+
+    def messages(self, requests: int, queries: int) -> None:
+        """So many rows of http.log and dns.log."""
+        if Policy.STATS in self.settings.policies:
+            self._counts[Counted.REQUESTS] += requests
+            self._counts[Counted.QUERIES] += queries
+
+    def advance(self, now: int) -> None:
+        """Forget what is over; C{now} in microseconds."""
+        self._clock = max(self._clock, now)
+        length = self.settings.scanEpoch * _SECOND + LATE
+        over = [each for each in self.own.observations if each.epoch + length < now]
+        for suspicion in over:
+            del self.own.observations[suspicion]
+        for matter in [each for each, until in self.own.quiet.items() if until + LATE < now]:
+            del self.own.quiet[matter]
+
+    def conclude(self) -> None:
+        """The input has ended: the row of stats.log, once."""
+        total = self.own.counters.total
+        if total.any():
+            self.own.counters = Tallies(len(Counted))
+            self.logs.totals(self._clock, total.tolist())
+
+    # -- counting
+
+    @property
+    def _counts(self) -> NDArray[np.int64]:
+        return self.own.counters.of((self._me, self._epoch))
+
+    def _count(self, keys: NDArray[np.uint64], rows: NDArray[Any], failed: int, opened: int) -> None:
+        counts = self._counts
+        protocols, numbers = np.unique((keys[:, 4] >> np.uint64(32)) & np.uint64(0xFF), return_counts=True)
+        for protocol, number in zip(protocols.tolist(), numbers.tolist(), strict=True):
+            counts[_COUNTED_BY_PROTOCOL.get(protocol, Counted.OTHER)] += number
+        counts[Counted.PACKETS] += int(rows["packets"].sum())
+        counts[Counted.BYTES] += int(rows["bytes"].sum())
+        counts[Counted.FAILED] += failed
+        counts[Counted.ESTABLISHED] += opened
+
+    # -- scans
+
+    def _attempts(self, ends: Iterable[tuple[Address, Address, int]], starts: list[int]) -> None:
+        length = self.settings.scanEpoch * _SECOND
+        for (who, victim, port), start in zip(ends, starts, strict=True):
+            epoch = start - start % length
+            address = Suspicion(Sort.ADDRESS_SCAN, epoch, who, port=port)
+            self._suspect(address, _TOKEN.pack(*victim), start)
+            self._suspect(Suspicion(Sort.PORT_SCAN, epoch, who, victim), _TOKEN.pack(0, port), start)
+
+    def _suspect(self, suspicion: Suspicion, token: bytes, stamp: int) -> None:
+        """One more attempt."""
+        own = self.own.observations
+        found = own.get(suspicion)
+        if found is None:
+            found = own[suspicion] = Observation(stamp, stamp)
+            self._bound(own)
+        elif found.noticed or token in found.tokens:
+            return
+        found.tokens.add(token)
+        found.first, found.last = min(found.first, stamp), max(found.last, stamp)
+        self._judge(suspicion, found)
+        for watch in self.watches.values():
+            watch.suspicions.add(suspicion)
+
+    def _bound(self, things: dict[Any, Any]) -> None:
+        """Forget the earliest, if there are too many."""
+        while len(things) > self.settings.most:
+            del things[next(iter(things))]
+            self._counts[Counted.FORGOTTEN] += 1
+
+    def _judge(self, suspicion: Suspicion, found: Observation) -> None:
+        """Write the notice that is due, if one is."""
+        settings, distinct = self.settings, len(found.tokens)
+        if distinct < (settings.addresses if suspicion.sort is Sort.ADDRESS_SCAN else settings.ports):
+            return
+        who, last = addressText(*suspicion.who), found.last
+        seconds = (last - found.first) // _SECOND
+        took, isLocal = f"{seconds // 60}m{seconds % 60}s", self._local.isLocal(*suspicion.who)
+        found.close()
+        side = "local" if isLocal else "remote"
+        if suspicion.sort is Sort.ADDRESS_SCAN:
+            text = f"{who} scanned at least {distinct} unique hosts on port {suspicion.port}/tcp in {took}"
+            self._notice(Notice(Note.ADDRESS_SCAN, last, text, side, suspicion.who, port=suspicion.port))
+        else:
+            victim = addressText(*suspicion.victim)
+            text = f"{who} scanned at least {distinct} unique ports of host {victim} in {took}"
+            self._notice(Notice(Note.PORT_SCAN, last, text, side, suspicion.who, suspicion.victim))
+
+    def _notice(self, notice: Notice) -> None:
+        """Write a notice, unless there was one like it not long ago."""
+        matter = notice.note, notice.source
+        if self._quietUntil(matter) > notice.stamp:
+            self._counts[Counted.SUPPRESSED] += 1
+            return
+        self.own.quiet[matter] = notice.stamp + SUPPRESSED_FOR
+        for watch in self.watches.values():
+            watch.matters.add(matter)
+        self._counts[Counted.NOTICES] += 1
+        self.logs.notices([notice])
+        if self.announce is not None:
+            self.announce([notice])
+
+    def _quietUntil(self, matter: tuple[Note, Address]) -> int:
+        """Also by what a merge in progress has taken: it may come back."""
+        return max(ledger.quiet.get(matter, 0) for ledger in (self.own, *self.taken.values()))
+
+    # -- hosts and services
+
+    def _facts(self, keys: NDArray[np.uint64], rows: NDArray[Any], opened: NDArray[np.bool_]) -> None:
+        swapped = rows["swapped"] == 1
+        responders = np.where(swapped[:, None], keys[:, 0:2], keys[:, 2:4])
+        originators = np.where(swapped[:, None], keys[:, 2:4], keys[:, 0:2])
+        starts = rows["start"]
+        for ends in (originators, responders):
+            for place, address in _distinct(ends[opened]):
+                self._learn(Fact(address), int(starts[opened][place]))
+        spoken = (rows["size"] >= 0).all(axis=1) & (rows["services"][:, 0] != 0)
+        offered = opened | (spoken & (((keys[:, 4] >> np.uint64(32)) & np.uint64(0xFF)) == _UDP))
+        self._services(responders[offered], keys[offered, 4], rows[offered])
+
+    def _services(self, addresses: NDArray[np.uint64], words: NDArray[np.uint64], rows: NDArray[Any]) -> None:
+        found = np.zeros(len(rows), _SERVICE)
+        shift = np.where(rows["swapped"] == 1, np.uint64(0), np.uint64(16))
+        found["address"], found["port"] = addresses, (words >> shift) & np.uint64(0xFFFF)
+        found["protocol"], found["services"] = (words >> np.uint64(32)) & np.uint64(0xFF), rows["services"][:, :4]
+        _, places = np.unique(found.view(f"V{_SERVICE.itemsize}"), return_index=True)
+        for place in np.sort(places).tolist():
+            address, port, protocol, services = found[place].tolist()
+            names = [each for each in services if each] or [0]
+            for service in names:
+                self._learn(
+                    Fact((int(address[0]), int(address[1])), protocol, port, service), int(rows["start"][place])
+                )
+
+    def _learn(self, fact: Fact, stamp: int) -> None:
+        """Log C{fact}, if it is one and is news."""
+        if not self._local.isLocal(*fact.address):
+            return
+        before = max(ledger.known.get(fact, -FACT_LIFETIME) for ledger in (self.own, *self.taken.values()))
+        if stamp < before + FACT_LIFETIME:
+            return
+        self.own.known[fact] = stamp
+        self._bound(self.own.known)
+        for watch in self.watches.values():
+            watch.facts.add(fact)
+        self.logs.fact(fact, stamp)
+
+    # -- what operations make of it
+
+    def take(self, operation: int, cells: Any) -> Ledger:
+        """See C{IStateAdapter.takeShared}."""
+        taken = self.taken[operation] = self.own.take(cells)
+        self._epoch += 1
+        return taken
+
+    def fold(self, other: Ledger) -> int:
+        """State from elsewhere, or given back, joins; notices that are due now are written."""
+        records = self.own.fold(other)
+        for watch in self.watches.values():
+            watch.note(other)
+        for suspicion in other.observations:
+            found = self.own.observations[suspicion]
+            if not found.noticed:
+                self._judge(suspicion, found)
+        return records
+
+
+def _ends(
+    keys: NDArray[np.uint64], rows: NDArray[Any], isReversed: NDArray[np.bool_]
+) -> Iterable[tuple[Address, Address, int]]:
+    """Who tried, whom, and which port."""
+    isSecond = (rows["swapped"] == 1) != isReversed
+    for words, second in zip(keys.tolist(), isSecond.tolist(), strict=True):
+        first, other = (words[0], words[1]), (words[2], words[3])
+        yield (other, first, words[4] & 0xFFFF) if second else (first, other, (words[4] >> 16) & 0xFFFF)
+
+
+def _distinct(addresses: NDArray[np.uint64]) -> Iterable[tuple[int, Address]]:
+    """The first place of each address in C{uint64[n, 2]}, and the address."""
+    if not len(addresses):
+        return ()
+    _, places = np.unique(np.ascontiguousarray(addresses).view("V16"), return_index=True)
+    return [(place, (int(addresses[place, 0]), int(addresses[place, 1]))) for place in np.sort(places).tolist()]

@@ -1,0 +1,34 @@
+"""
+Which policies a Bro middlebox follows, and by what numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Policy(enum.Enum):
+    """What can be asked for; nothing is by default, as with Zeek."""
+
+    SCAN = "scan"
+    KNOWN = "known"
+    STATS = "stats"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """
+    The defaults are those of Zeek's scripts.
+
+    @ivar policies: those that are followed.
+    @ivar addresses: distinct addresses on one port that are a scan; C{ports}: distinct ports of one address.
+    @ivar scanEpoch: seconds within which they count together.
+    @ivar most: suspicions, and facts, that are kept at most; with more the earliest are forgotten.
+    """
+
+    policies: frozenset[Policy] = frozenset()
+    addresses: int = 25
+    ports: int = 15
+    scanEpoch: int = 300
+    most: int = 100_000
