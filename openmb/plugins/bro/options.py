@@ -34,7 +34,12 @@ class BroOptions(usage.Options):
         ["rotate", None, 0, "Seconds of packet time after which a log goes on in a new file; 0: never.", int],
         ["gzip", None, 0, "Compress logs, 1 (fast) to 9 (small); 0: not.", int],
         ["flush", None, 0.0, "Seconds that rows may wait in memory, where a crash loses them; 0: no batch.", float],
-        ["policies", None, "", "What to do with ended connections, separated by commas: scan, known, stats; or all."],
+        [
+            "policies",
+            None,
+            "",
+            "What to do with ended connections, separated by commas: scan, known, ssh-guessing, stats; all.",
+        ],
         ["max-flows", None, 1 << 20, "Connections held at most.", int],
         ["grace", None, 5.0, "Seconds of packet time that an ended connection stays before a sweep removes it.", float],
     ]

@@ -90,7 +90,8 @@ ConnectionReport = Struct(
     "services" / Array(MOST_SERVICES, Int8ul) * "what is spoken, in the order in which that was found out; then zeros",
     "letters" / Int8ul * "length of the history",
     "tunnelled" / Int8ul * "1: packets of it came out of a tunnel",
-    "reserved" / Array(2, Int8ul) * "zero: a nameless gap would travel with whatever numpy left in it",
+    "login" / Int8ul * "how logging in went, of a connection that is over: 1 failed, 2 succeeded; else 0",
+    "reserved" / Int8ul * "zero: a nameless gap would travel with whatever numpy left in it",
     "history" / Array(HISTORY_LIMIT, Int8ul) * "the letters",
 )
 
@@ -129,7 +130,7 @@ ConnectionTail = Struct(
 )
 
 SUPPORTING = RecordLayout(Cell.SUPPORTING_PER_FLOW, 1, 2, "ConnectionRecord", ConnectionRecord, ConnectionTail)
-REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 3, "ConnectionReport", ConnectionReport, None)
+REPORTING = RecordLayout(Cell.REPORTING_PER_FLOW, 2, 4, "ConnectionReport", ConnectionReport, None)
 
 
 #: Both parts side by side.

@@ -158,6 +158,7 @@ def _importReporting(tracker: Tracker, batch: RecordBatch) -> None:
     _accept(bool((records["letters"] <= HISTORY_LIMIT).all()), "a history that is too long")
     _accept(_isTime(records["start"]) and _isTime(records["last"]), "a time out of range")
     _accept(bool((records["tunnelled"] <= 1).all()), "a mark that does not exist")
+    _accept(not (records["login"].any() or records["reserved"].any()), "the end of a connection that goes on")
     slots = tracker.table.find(batch.keys)
     _accept(bool((slots >= 0).all()), "a report without its supporting record")
     _accept(bool((records["services"] <= max(Service)).all()), "a service that does not exist")

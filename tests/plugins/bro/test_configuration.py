@@ -19,6 +19,9 @@ from openmb.testing.adapters import manyFlows
 from openmb.testing.kindpage import updatedPage
 from tests.plugins.bro.running import makeBro, readLog
 
+_ONLY_CONFIGURED = frozenset(
+    ("policies/most", "scan/addresses", "scan/ports", "scan/epoch", "ssh/guesses", "ssh/epoch")
+)
 _PAGE = Path(__file__).parents[3] / "docs" / "bro.md"
 
 
@@ -53,7 +56,7 @@ class TreeTests(SynchronousTestCase):
         """What the command line says stands in the tree."""
         options = BroPlugin().makeOptions()
         words = ["--json", "--gzip", "3", "--rotate", "60", "--flush", "2", "--max-flows", "9", "--grace", "1.5"]
-        words.append("--tunnelled-connections")
+        words += ["--tunnelled-connections", "--policies", "scan,stats"]
         options.parseOptions([*words, "--local-nets", "8.1.2.3/8", "--no-private-local", "--uid-key", "ab" * 16])
         tree = BroPlugin().makeMiddlebox(options).configuration.tree
         self.assertEqual(
@@ -67,9 +70,10 @@ class TreeTests(SynchronousTestCase):
                 "connections/maximum": ("9",),
                 "connections/grace": ("1.5",),
                 "connections/tunnelled": ("true",),
+                "policies/followed": ("scan", "stats"),
                 "connections/id-key": (fingerprint(bytes.fromhex("ab" * 16)),),
             },
-            {key: tree[key] for key in tree if key != "connections/sweep"},
+            {key: tree[key] for key in tree if key != "connections/sweep" and key not in _ONLY_CONFIGURED},
         )
 
     def test_tooManyNetworks(self) -> None:

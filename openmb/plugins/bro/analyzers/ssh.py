@@ -9,11 +9,26 @@ Version 1 sends one readable packet a side. Packets before the other side's vers
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import ClassVar, Self
 
-from construct import Array, Const, Flag, GreedyBytes, Int8ul, Int16ul, Int32ul, Prefixed, Struct, Terminated
+from construct import (
+    Array,
+    Const,
+    Flag,
+    GreedyBytes,
+    Int8ul,
+    Int16ul,
+    Int32ul,
+    PascalString,
+    Prefixed,
+    Struct,
+    Terminated,
+)
 
 from openmb.plugins.bro.analyzers.analyzer import Analyzer, Service, Sign, Surroundings
+from openmb.plugins.bro.analyzers.login import MOST_SEGMENTS, Login, LoginWatch
 from openmb.plugins.bro.reading import check, parsed
 from openmb.plugins.bro.tracking.urgency import Urgency
 
@@ -27,10 +42,12 @@ _VERSION, _OPENING, _PACKETS, _DONE = range(4)
 _UNKNOWN, _ONE, _BOTH, _TWO = range(4)
 _END = re.compile(rb"[\r\n]")
 _LISTS = 10
+_COMPRESSION = 6  # lists before the one of compression towards the server
+_LONGEST_OFFER = 256
 _WHAT = "an SSH analyser"
 
 _FORMAT = Struct(
-    "version" / Const(2, Int8ul),
+    "version" / Const(3, Int8ul),
     "exceeded" / Flag * "a length was too large",
     "confirmed" / Flag,
     "protocol" / Array(2, Int8ul) * "of the version lines: 0 unknown, 1, 2 for both (1.99), 3 for version 2",
@@ -42,7 +59,16 @@ _FORMAT = Struct(
             "swallow" / Flag * "an LF that comes next belongs to the version line",
             "pass" / Int32ul * "bytes of the current packet still to pass over",
             "buffer" / Prefixed(Int16ul, GreedyBytes) * "bytes of an unfinished line or packet",
+            "compression" / PascalString(Int16ul, "latin-1") * "what this side offered, in its order",
         ),
+    ),
+    "login"
+    / Struct(
+        "accepted" / Int32ul * "length of the server's first segment that could not be read",
+        "refused" / Int32ul * "of its first refusal",
+        "attempts" / Int8ul,
+        "outcome" / Int8ul * "0 unknown, 1 failed, 2 succeeded",
+        "left" / Int8ul * "segments still to be looked at",
     ),
     Terminated,
 )
@@ -58,14 +84,34 @@ def readable(payload: bytes) -> bool:
     return place + 5 <= len(payload)
 
 
+def offeredCompression(payload: bytes) -> str:
+    """What a complete KEXINIT says of compression towards the server, the seventh of its lists."""
+    place = 16
+    for _ in range(_COMPRESSION):
+        place += 4 + int.from_bytes(payload[place : place + 4], "big")
+    length = int.from_bytes(payload[place : place + 4], "big")
+    return payload[place + 4 : place + 4 + min(length, _LONGEST_OFFER)].decode("latin-1")
+
+
 class SSHAnalyzer(Analyzer):
     """
     SSH of one connection.
 
     @ivar exceeded: a packet length was too large.
+    @ivar login: what becomes of attempts to log in.
     """
 
-    __slots__ = ("_buffers", "_confirmed", "_passing", "_protocols", "_stages", "_swallows", "exceeded")
+    __slots__ = (
+        "_buffers",
+        "_compressions",
+        "_confirmed",
+        "_passing",
+        "_protocols",
+        "_stages",
+        "_swallows",
+        "exceeded",
+        "login",
+    )
 
     service: ClassVar[Service] = Service.SSH
 
@@ -77,6 +123,8 @@ class SSHAnalyzer(Analyzer):
         self._swallows = [False, False]
         self._passing = [0, 0]
         self._buffers = [b"", b""]
+        self._compressions = ["", ""]
+        self.login = LoginWatch()
 
     @property
     def urgency(self) -> Urgency:
@@ -90,6 +138,9 @@ class SSHAnalyzer(Analyzer):
     def data(self, originator: bool, data: bytes, now: int) -> None:
         """In-order bytes of one direction."""
         side = 0 if originator else 1
+        if side and self.login.left:
+            self.login.segment(len(data))
+            return
         if self._stages[side] == _VERSION:
             data = self._readVersion(side, data)
         if data and self._swallows[side]:
@@ -102,6 +153,7 @@ class SSHAnalyzer(Analyzer):
         """Nothing more is read."""
         self._stages = [_DONE, _DONE]
         self._buffers = [b"", b""]
+        self.login.left = 0
 
     def _readVersion(self, side: int, data: bytes) -> bytes:
         """Look for the end of the version line; what comes after it."""
@@ -148,6 +200,8 @@ class SSHAnalyzer(Analyzer):
             else:
                 self._readPacket(side, data[:whole], one)
                 data = data[whole:]
+        if data and side and self.login.left:
+            self.login.segment(len(data))
         self._buffers[side] = b"" if self._stages[side] == _DONE else data
 
     def _readPacket(self, side: int, packet: bytes, one: bool) -> None:
@@ -165,10 +219,21 @@ class SSHAnalyzer(Analyzer):
         elif packet[5] == _NEWKEYS:
             self._stages[side] = _DONE
             self._confirm()
+            if side and not self._isCompressed:
+                self.login.begin()
         elif self._stages[side] == _OPENING:
             self._stages[side] = _PACKETS
-            if not readable(packet[6 : len(packet) - packet[4]]):
+            payload = packet[6 : len(packet) - packet[4]]
+            if readable(payload):
+                self._compressions[side] = offeredCompression(payload)
+            else:
                 self._violate()
+
+    @property
+    def _isCompressed(self) -> bool:
+        """Was compression agreed on (RFC 4253, section 7.1: the client's first that the server knows)?"""
+        known = self._compressions[1].split(",")
+        return next((one for one in self._compressions[0].split(",") if one in known), "none").startswith("zlib")
 
     def _confirm(self) -> None:
         if not self._confirmed:
@@ -186,6 +251,8 @@ class SSHAnalyzer(Analyzer):
     def finished(self, originator: bool, now: int) -> None:
         """The direction has ended."""
         side = 0 if originator else 1
+        if side:
+            self.login.left = 0
         if self._stages[side] == _VERSION:
             self.silence()
         self._stages[side] = _DONE
@@ -193,6 +260,8 @@ class SSHAnalyzer(Analyzer):
     def skip(self, originator: bool) -> int:
         """-1 when no more bytes of this direction are wanted; else the rest of a packet that is not read."""
         side = 0 if originator else 1
+        if side and self.login.left:
+            return 0
         return -1 if self._stages[side] == _DONE else self._passing[side]
 
     def skipped(self, originator: bool, length: int, now: int) -> None:
@@ -206,9 +275,9 @@ class SSHAnalyzer(Analyzer):
     def dump(self) -> bytes:
         """Everything known."""
         sides = [
-            {"stage": stage, "swallow": swallow, "pass": passing, "buffer": buffer}
-            for stage, swallow, passing, buffer in zip(
-                self._stages, self._swallows, self._passing, self._buffers, strict=True
+            {"stage": stage, "swallow": swallow, "pass": passing, "buffer": buffer, "compression": compression}
+            for stage, swallow, passing, buffer, compression in zip(
+                self._stages, self._swallows, self._passing, self._buffers, self._compressions, strict=True
             )
         ]
         return bytes(
@@ -218,6 +287,7 @@ class SSHAnalyzer(Analyzer):
                     "confirmed": self._confirmed,
                     "protocol": self._protocols,
                     "sides": sides,
+                    "login": asdict(self.login),
                 }
             )
         )
@@ -230,7 +300,12 @@ class SSHAnalyzer(Analyzer):
         check(max(side["stage"] for side in sides) <= _DONE and max(state["protocol"]) <= _TWO, _WHAT)
         check(max(side["pass"] for side in sides) <= _LIMIT + 12, _WHAT)
         check(max(len(side["buffer"]) for side in sides) <= _LONGEST_READ, _WHAT)
+        login = state["login"]
+        check(login.outcome in tuple(Login) and login.left <= MOST_SEGMENTS, _WHAT)
+        check(max(len(side["compression"]) for side in sides) <= _LONGEST_OFFER, _WHAT)
         again = cls(around)
+        again.login = LoginWatch(login.accepted, login.refused, login.attempts, Login(login.outcome), login.left)
+        again._compressions = [str(side["compression"]) for side in sides]
         again.exceeded, again._confirmed = bool(state["exceeded"]), bool(state["confirmed"])
         again._protocols = [int(one) for one in state["protocol"]]
         again._stages = [int(side["stage"]) for side in sides]
@@ -247,3 +322,8 @@ def _protocol(line: bytes) -> int:
     if line[4:5] == b"1":
         return _BOTH if line[6:8] == b"99" else _ONE
     return _UNKNOWN
+
+
+def loginOf(analyzers: Sequence[Analyzer]) -> Login:
+    """What the SSH analyser among these, if there is one, says of logging in."""
+    return next((one.login.outcome for one in analyzers if isinstance(one, SSHAnalyzer)), Login.UNKNOWN)

@@ -50,7 +50,7 @@ class Observation:
 
     @ivar first: time of the earliest attempt, microseconds; C{last}: of the latest.
     @ivar noticed: the notice was written; from then on nothing is counted, and C{tokens} is empty.
-    @ivar tokens: what is distinct, 16 bytes each.
+    @ivar tokens: what is distinct, 24 bytes each: an address or nothing, and a number.
     """
 
     first: int

@@ -7,6 +7,7 @@ attempt counts exactly once too, wherever its packets went.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openmb.plugins.bro.analyzers.login import Login
 from openmb.plugins.bro.policies.failures import established, failedAttempts
 from openmb.plugins.bro.policies.ledger import Changes, Counted, Fact, Ledger, Note
 from openmb.plugins.bro.policies.logs import SUPPRESSED_FOR, Notice, PolicyLogs
@@ -28,7 +30,8 @@ _SECOND = 1_000_000
 LATE = 900 * _SECOND
 #: Microseconds after which a fact is logged again: Zeek's C{Known::host_store_expiry}.
 FACT_LIFETIME = 86_400 * _SECOND
-_TOKEN = struct.Struct("<2Q")
+_TOKEN = struct.Struct("<3Q")  # an address, and what tells attempts on it apart
+_SAMPLED = 5
 _TCP, _UDP = 6, 17
 _COUNTED_BY_PROTOCOL = {_TCP: Counted.TCP, _UDP: Counted.UDP, 1: Counted.ICMP, 58: Counted.ICMP}
 #: What is distinct about a service: address, port and protocol, the first services.
@@ -75,6 +78,10 @@ class Policies:
             self._attempts(_ends(keys[failed], rows[failed], reversed_), rows["start"][failed].tolist())
         if Policy.KNOWN in wanted:
             self._facts(keys, rows, open_)
+        if Policy.GUESSING in wanted:
+            guesses = np.flatnonzero(rows["login"] == Login.FAILED)
+            if len(guesses):
+                self._guesses(keys[guesses], rows[guesses])
 
     def messages(self, requests: int, queries: int) -> None:
         """So many rows of http.log and dns.log."""
@@ -85,8 +92,7 @@ class Policies:
     def advance(self, now: int) -> None:
         """Forget what is over; C{now} in microseconds."""
         self._clock = max(self._clock, now)
-        length = self.settings.scanEpoch * _SECOND + LATE
-        over = [each for each in self.own.observations if each.epoch + length < now]
+        over = [each for each in self.own.observations if each.epoch + self._length(each.sort) + LATE < now]
         for suspicion in over:
             del self.own.observations[suspicion]
         for matter in [each for each, until in self.own.quiet.items() if until + LATE < now]:
@@ -122,8 +128,21 @@ class Policies:
         for (who, victim, port), start in zip(ends, starts, strict=True):
             epoch = start - start % length
             address = Suspicion(Sort.ADDRESS_SCAN, epoch, who, port=port)
-            self._suspect(address, _TOKEN.pack(*victim), start)
-            self._suspect(Suspicion(Sort.PORT_SCAN, epoch, who, victim), _TOKEN.pack(0, port), start)
+            self._suspect(address, _TOKEN.pack(*victim, 0), start)
+            self._suspect(Suspicion(Sort.PORT_SCAN, epoch, who, victim), _TOKEN.pack(0, 0, port), start)
+
+    def _guesses(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
+        length, octets = self._length(Sort.GUESSING), keys.tobytes()
+        times = zip(rows["start"].tolist(), rows["last"].tolist(), strict=True)
+        ends = _ends(keys, rows, np.zeros(len(rows), np.bool_))
+        for place, ((who, server, _), (start, last)) in enumerate(zip(ends, times, strict=True)):
+            which = hashlib.sha256(octets[40 * place : 40 * place + 40] + start.to_bytes(8, "little", signed=True))
+            token = _TOKEN.pack(*server, int.from_bytes(which.digest()[:8], "little"))
+            self._suspect(Suspicion(Sort.GUESSING, start - start % length, who), token, last)
+
+    def _length(self, sort: Sort) -> int:
+        """Of an epoch, microseconds."""
+        return (self.settings.guessEpoch if sort is Sort.GUESSING else self.settings.scanEpoch) * _SECOND
 
     def _suspect(self, suspicion: Suspicion, token: bytes, stamp: int) -> None:
         """One more attempt."""
@@ -149,20 +168,31 @@ class Policies:
     def _judge(self, suspicion: Suspicion, found: Observation) -> None:
         """Write the notice that is due, if one is."""
         settings, distinct = self.settings, len(found.tokens)
-        if distinct < (settings.addresses if suspicion.sort is Sort.ADDRESS_SCAN else settings.ports):
-            return
+        enough = {
+            Sort.ADDRESS_SCAN: settings.addresses,
+            Sort.PORT_SCAN: settings.ports,
+            Sort.GUESSING: settings.guesses,
+        }
+        if distinct >= enough[suspicion.sort]:
+            self._notice(self._noticeOf(suspicion, found))
+            found.close()
+
+    def _noticeOf(self, suspicion: Suspicion, found: Observation) -> Notice:
+        """As Zeek's scripts word it."""
+        distinct = len(found.tokens)
         who, last = addressText(*suspicion.who), found.last
+        if suspicion.sort is Sort.GUESSING:
+            text = f"{who} appears to be guessing SSH passwords (seen in {distinct} connections)."
+            servers = [addressText(*_TOKEN.unpack(token)[:2]) for token in sorted(found.tokens)[:_SAMPLED]]
+            return Notice(Note.PASSWORD_GUESSING, last, text, f"Sampled servers:  {', '.join(servers)}", suspicion.who)
         seconds = (last - found.first) // _SECOND
-        took, isLocal = f"{seconds // 60}m{seconds % 60}s", self._local.isLocal(*suspicion.who)
-        found.close()
-        side = "local" if isLocal else "remote"
+        took, side = f"{seconds // 60}m{seconds % 60}s", "local" if self._local.isLocal(*suspicion.who) else "remote"
         if suspicion.sort is Sort.ADDRESS_SCAN:
             text = f"{who} scanned at least {distinct} unique hosts on port {suspicion.port}/tcp in {took}"
-            self._notice(Notice(Note.ADDRESS_SCAN, last, text, side, suspicion.who, port=suspicion.port))
-        else:
-            victim = addressText(*suspicion.victim)
-            text = f"{who} scanned at least {distinct} unique ports of host {victim} in {took}"
-            self._notice(Notice(Note.PORT_SCAN, last, text, side, suspicion.who, suspicion.victim))
+            return Notice(Note.ADDRESS_SCAN, last, text, side, suspicion.who, port=suspicion.port)
+        victim = addressText(*suspicion.victim)
+        text = f"{who} scanned at least {distinct} unique ports of host {victim} in {took}"
+        return Notice(Note.PORT_SCAN, last, text, side, suspicion.who, suspicion.victim)
 
     def _notice(self, notice: Notice) -> None:
         """Write a notice, unless there was one like it not long ago."""

@@ -11,8 +11,8 @@ from openmb.state.layout import RecordLayout
 from openmb.state.taxonomy import Cell
 
 _Address = Array(2, Int64ul)
-#: What one token takes.
-TOKEN = 16
+#: What one token takes: an address, and what tells connections apart.
+TOKEN = 24
 
 SuspicionRecord = Struct(
     "epoch" / Int64sl * "when the epoch of the attempts begins, microseconds",

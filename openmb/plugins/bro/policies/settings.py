@@ -13,6 +13,7 @@ class Policy(enum.Enum):
 
     SCAN = "scan"
     KNOWN = "known"
+    GUESSING = "ssh-guessing"
     STATS = "stats"
 
 
@@ -24,6 +25,7 @@ class PolicySettings:
     @ivar policies: those that are followed.
     @ivar addresses: distinct addresses on one port that are a scan; C{ports}: distinct ports of one address.
     @ivar scanEpoch: seconds within which they count together.
+    @ivar guesses: SSH connections without success that are guessing of passwords; C{guessEpoch}: seconds for these.
     @ivar most: suspicions, and facts, that are kept at most; with more the earliest are forgotten.
     """
 
@@ -31,4 +33,6 @@ class PolicySettings:
     addresses: int = 25
     ports: int = 15
     scanEpoch: int = 300
+    guesses: int = 30
+    guessEpoch: int = 1800
     most: int = 100_000

@@ -18,6 +18,7 @@ from openmb.plugins.bro.analyzers.analyzer import Surroundings
 from openmb.plugins.bro.analyzers.conversation import UNTOLD, Conversation
 from openmb.plugins.bro.analyzers.dns.rows import DNSRow
 from openmb.plugins.bro.analyzers.http.rows import HTTPRow
+from openmb.plugins.bro.analyzers.ssh import loginOf
 from openmb.plugins.bro.fastpath.conversion import conversationOf, enter
 from openmb.plugins.bro.fastpath.lanes import (
     ANALYZERS,
@@ -275,6 +276,7 @@ class Talks:
             conversation.removed(piece)
         finally:
             self._name(row, conversation)
+            row["login"] = loginOf(conversation.analyzers)
         self._tellFound(conversation, piece, row, before)
         if conversation.rows:
             self._report(conversation, piece)

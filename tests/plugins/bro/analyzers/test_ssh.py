@@ -114,6 +114,10 @@ class SSHAnalyzerTests(talks.TalkTests):
         for originator, said in WHOLE[:4]:
             assert isinstance(said, bytes)
             analyzer.data(originator, said, 0)
+        self.assertEqual((analyzer.skip(True), analyzer.skip(False)), (0, 0))
+        for length in (56, 40):
+            # what cannot be read any more is measured until somebody has logged in
+            analyzer.data(False, bytes(length), 0)
         self.assertEqual((analyzer.skip(True), analyzer.skip(False)), (0, -1))
         analyzer.data(True, b"\0\1\0\0\6\x14ab", 0)
         self.assertEqual(analyzer.skip(True), 65536 + 4 - 8)

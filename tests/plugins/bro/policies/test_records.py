@@ -27,7 +27,7 @@ def sample() -> Ledger:
     tallies = Tallies(len(Counted))
     tallies.of((bytes(range(16)), 2))[:] = range(1, len(Counted) + 1)
     return Ledger(
-        {Suspicion(Sort.ADDRESS_SCAN, 300, WHO, port=22): Observation(301, 302, False, {b"a" * 16, b"b" * 16})},
+        {Suspicion(Sort.ADDRESS_SCAN, 300, WHO, port=22): Observation(301, 302, False, {b"a" * 24, b"b" * 24})},
         {Fact(WHO, 6, 80, 1): 400},
         {(Note.PORT_SCAN, WHO): 500},
         tallies,
@@ -92,7 +92,7 @@ class RecordTests(SynchronousTestCase):
         self.assertEqual(bytes(range(16)).hex() + counts + "0200000000000000", found[3])
         tails = batches()[0].tails
         assert tails is not None
-        self.assertEqual(b"\2\0" + b"a" * 16 + b"b" * 16, tails.tobytes())
+        self.assertEqual(b"\2\0" + b"a" * 24 + b"b" * 24, tails.tobytes())
 
     def test_refused(self) -> None:
         """Everything that no middlebox could have written."""

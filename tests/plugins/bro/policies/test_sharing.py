@@ -161,7 +161,7 @@ _facts = some.one_of(
 def observations(draw: some.DrawFn) -> Observation:
     """What an instance may have seen."""
     first, noticed = draw(_times), draw(some.booleans())
-    tokens = set() if noticed else draw(some.sets(some.binary(min_size=16, max_size=16), max_size=4))
+    tokens = set() if noticed else draw(some.sets(some.binary(min_size=24, max_size=24), max_size=4))
     return Observation(first, first + draw(_times), noticed, tokens)
 
 
