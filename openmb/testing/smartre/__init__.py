@@ -1,0 +1,3 @@
+"""
+The codec of redundancy elimination in plain Python, to hold the kernels against.
+"""
