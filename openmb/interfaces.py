@@ -303,6 +303,18 @@ class IAnnouncer(Interface):
         L{IEngine}, of L{IStateAdapter.commit} and of L{IStateAdapter.commitShared}; it does not raise.
         """
 
+    def learn(events: Sequence[Announced]) -> int:
+        """
+        Another instance has announced these and has put out what there is to put out: from now on take them as known.
+
+        Nothing is put out, counted or announced for them, now or when they are seen here.  Their keys are empty, values
+        say what they are about.  Learning the same again changes nothing.  C{openmb.state.plain.Unlearning} is for
+        kinds that learn nothing.
+
+        @return: how many were news.
+        @raise OperationError: C{BAD_REQUEST}, there is nothing to be learned from one of them; then nothing is learned.
+        """
+
 
 class IMiddlebox(IEngine, IStateAdapter, IConfigurable, IAnnouncer):
     """One running instance of a kind: engine and adapter together."""

@@ -377,6 +377,15 @@ class Controller:
         """
         await self._inquirer.delConfig(middlebox, key)
 
+    async def tell(self, middlebox: str, events: Sequence[m.Event]) -> int:
+        """
+        Tell a middlebox what others of its kind have announced: it takes that as known, and puts nothing out for it.
+
+        @return: how many of C{events} were news to it.
+        @raise OperationError: C{BAD_REQUEST}, its kind learns nothing from one of them; then it has learned none.
+        """
+        return await self._inquirer.tell(middlebox, events)
+
     def _governed(self, session: Session) -> None:
         """What governs the records of a middlebox has changed; no operation had begun there."""
         for move in self._operationsOf(session.name):

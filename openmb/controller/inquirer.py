@@ -57,6 +57,12 @@ class Inquirer:
         checkKey(key)
         await self._change(session, m.DeleteConfiguration(self._identify(), key))
 
+    async def tell(self, middlebox: str, events: Sequence[m.Event]) -> int:
+        """Have a middlebox take as known what others of its kind have announced; how many were news."""
+        session = self._registry.find(middlebox)
+        answer = await self._questions.ask(session, m.Learn(self._identify(), tuple(events)))
+        return cast(m.Learned, answer).news
+
     async def _change(self, session: Session, request: m.SetConfiguration | m.DeleteConfiguration) -> None:
         session.changing.add(request.operation)
         await self._questions.ask(session, request)

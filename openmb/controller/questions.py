@@ -14,8 +14,8 @@ from openmb.wire import messages as m
 #: How long a middlebox may take to answer a question, in seconds.
 ANSWER_TIME = 10.0
 
-Question = m.Stats | m.GetConfiguration | m.SetConfiguration | m.DeleteConfiguration | m.EnableEvents
-Answer = m.StatsAnswer | m.ConfigurationAnswer | m.Configured | m.EventsEnabled
+Question = m.Stats | m.GetConfiguration | m.SetConfiguration | m.DeleteConfiguration | m.EnableEvents | m.Learn
+Answer = m.StatsAnswer | m.ConfigurationAnswer | m.Configured | m.EventsEnabled | m.Learned
 #: What answers each of them.
 ANSWERS: dict[type[Question], type[Answer]] = {
     m.Stats: m.StatsAnswer,
@@ -23,6 +23,7 @@ ANSWERS: dict[type[Question], type[Answer]] = {
     m.SetConfiguration: m.Configured,
     m.DeleteConfiguration: m.Configured,
     m.EnableEvents: m.EventsEnabled,
+    m.Learn: m.Learned,
 }
 
 

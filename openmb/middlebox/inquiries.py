@@ -17,7 +17,7 @@ from openmb.wire.questions import packTree, unpackTree
 #: The messages that are answered here.
 INQUIRIES = (
     *(m.Stats, m.GetConfiguration, m.SetConfiguration, m.DeleteConfiguration),
-    *(m.EnableEvents, m.DisableEvents),
+    *(m.EnableEvents, m.DisableEvents, m.Learn),
 )
 
 
@@ -58,6 +58,8 @@ class Inquiries:
                 self._host.send(m.EventsEnabled(message.operation))
             case m.DisableEvents():
                 self._introspection.disable(message.operation)
+            case m.Learn():
+                self._host.send(m.Learned(message.operation, self._introspection.learn(message.events)))
             case _:
                 raise OperationError(Refusal.BAD_REQUEST, f"{type(message).__name__} is no question")
 

@@ -135,6 +135,22 @@ class Introspection:
         self._tell(f"the engine's event {event.name!r} is not as it was declared")
         return False
 
+    def learn(self, events: Sequence[m.Event]) -> int:
+        """
+        Others have announced these; how many are news to the engine.
+
+        @raise OperationError: one of them is no event of this kind, or the engine can make nothing of it; then nothing
+            is learned.
+        """
+        return self._engine.learn([self._unpacked(event) for event in events])
+
+    def _unpacked(self, event: m.Event) -> Announced:
+        known, names = self._known.get(event.name), tuple(each.name for each in event.fields)
+        values = tuple(each.value for each in event.fields)
+        if known is None or names != tuple(each.name for each in known.fields) or not known.fits(values):
+            raise OperationError(Refusal.BAD_REQUEST, f"{event.name!r} with these fields is no event of this kind")
+        return Announced(event.name, event.stamp, b"", values)
+
     def flush(self) -> None:
         """Send what waits, as long as the controller takes it."""
         for identifier, each in self._filters.items():

@@ -23,6 +23,7 @@ from openmb.wire.messages import (
     Get,
     GetConfiguration,
     Hold,
+    Learn,
     Message,
     MessageType,
     OperationStatus,
@@ -53,6 +54,7 @@ REQUESTS: Mapping[type[Message], MessageType] = {
     SetConfiguration: MessageType.SET_CONFIGURATION,
     DeleteConfiguration: MessageType.DELETE_CONFIGURATION,
     EnableEvents: MessageType.ENABLE_EVENTS,
+    Learn: MessageType.LEARN,
 }
 #: What was answered, by the command that asks for it.
 Answers = Mapping[type[Message], tuple[Message, ...]]

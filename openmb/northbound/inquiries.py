@@ -1,5 +1,5 @@
 """
-The northbound verbs that concern no operation: amounts of state, and configuration.
+The northbound verbs that concern no operation: amounts of state, configuration, what others have announced.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ from typing import Any
 from openmb.controller.controller import Controller
 from openmb.netctl.embedded.control import badRequest, names, text
 from openmb.rpc.server import Notify, Verb
+from openmb.state.announcements import Datum
 from openmb.state.configuration import EVERYTHING, Tree
+from openmb.wire.messages import Event, EventField
+
+#: Events that are told at once.
+EVENTS_LIMIT = 256
 
 
 class InquiryVerbs:
@@ -28,6 +33,7 @@ class InquiryVerbs:
             "readConfig": self.readConfig,
             "writeConfig": self.writeConfig,
             "delConfig": self.delConfig,
+            "tell": self.tell,
         }
 
     async def stats(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
@@ -51,6 +57,28 @@ class InquiryVerbs:
     async def delConfig(self, arguments: Mapping[str, Any], notify: Notify) -> None:
         """C{middlebox}, C{key}: back to what the middlebox was started with, there and below."""
         await self._controller.delConfig(text(arguments, "middlebox"), _key(arguments))
+
+    async def tell(self, arguments: Mapping[str, Any], notify: Notify) -> int:
+        """C{middlebox}, C{events} (as C{subscribe} gives them): what others have announced; how many were news."""
+        events = arguments.get("events")
+        if not isinstance(events, list) or len(events) > EVENTS_LIMIT:
+            raise badRequest(f"events must be a list of at most {EVENTS_LIMIT}")
+        return await self._controller.tell(text(arguments, "middlebox"), [_event(each) for each in events])
+
+
+def _event(content: Any) -> Event:
+    """
+    The inverse of C{happeningToPlain} for events.
+
+    @raise OperationError: it is none.
+    """
+    fields = content.get("fields") if isinstance(content, dict) else None
+    if not isinstance(fields, dict) or not all(isinstance(value, Datum) for value in fields.values()):
+        raise badRequest("an event needs fields: names to numbers, texts, truths or null")
+    stamp = content.get("stamp")
+    if type(stamp) is not int or not -(1 << 63) <= stamp < 1 << 63:
+        raise badRequest("an event needs a stamp: nanoseconds, a whole number of 64 bits")
+    return Event(text(content, "event"), stamp, tuple(EventField(name, value) for name, value in fields.items()))
 
 
 def _key(arguments: Mapping[str, Any]) -> str:

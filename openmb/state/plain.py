@@ -24,7 +24,17 @@ class Unconfigurable:
         """See C{IConfigurable}: the one tree there can be is empty."""
 
 
-class Silent:
+class Unlearning:
+    """A kind that can learn nothing from what others announce."""
+
+    def learn(self, events: Sequence[Announced]) -> int:
+        """See C{IAnnouncer}."""
+        if events:
+            raise OperationError(Refusal.BAD_REQUEST, "this kind learns nothing from events")
+        return 0
+
+
+class Silent(Unlearning):
     """A kind that announces nothing."""
 
     announcements: Sequence[Announcement] = ()

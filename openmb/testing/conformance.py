@@ -5,6 +5,7 @@ configuration and events.
 
 from __future__ import annotations
 
+from openmb.errors import OperationError, Refusal
 from openmb.state.announcements import Announced
 from openmb.testing.adapters import OPERATION
 from openmb.testing.sharedstate import SharedStateTestsMixin
@@ -40,6 +41,27 @@ class MiddleboxTestsMixin(SharedStateTestsMixin):
         self.feed(middlebox, self.traffic())
         self.finished(middlebox)
         self.assertEqual([], heard)
+
+    def test_learning(self) -> None:
+        """What one announces another learns, in silence and without a trace of flows, or refuses to learn."""
+        teller, heard = self.makeMiddlebox(), list[Announced]()
+        teller.listen(frozenset(each.name for each in teller.announcements), heard.extend)
+        self.feed(teller, self.traffic())
+        self.finished(teller)
+        listener, quiet, said = self.makeMiddlebox(), self.finished(self.makeMiddlebox()), list[Announced]()
+        listener.listen(frozenset(each.name for each in listener.announcements), said.extend)
+        events = [Announced(each.name, each.stamp, b"", each.values) for each in heard]
+        self.assertEqual(0, listener.learn([]))
+        try:
+            news = listener.learn(events)
+        except OperationError as error:
+            self.assertIs(Refusal.BAD_REQUEST, error.refusal)
+        else:
+            self.assertTrue(0 < news <= len(events))
+            self.assertEqual(0, listener.learn(events))
+        self.assertEqual([], said)
+        self.assertEqual((0, 0), self.count(listener))
+        self.assertEqual(quiet, self.finished(listener))
 
     def test_nothingAnnouncedTwice(self) -> None:
         """Re-processing says nothing: the source has said it."""

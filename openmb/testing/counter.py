@@ -26,6 +26,7 @@ from openmb.state.configuration import Configuration, Schema, Tree
 from openmb.state.flowkey import FLOW_KEY, flowKeys
 from openmb.state.headers import HeaderFieldList
 from openmb.state.layout import RecordLayout
+from openmb.state.plain import Unlearning
 from openmb.state.records import RecordBatch
 from openmb.state.settings import Choice, Plain, Real, Setting
 from openmb.state.taxonomy import Cell
@@ -84,7 +85,7 @@ FLOW_OVER = Announcement(
 
 
 @implementer(IMiddlebox)
-class CounterMiddlebox:
+class CounterMiddlebox(Unlearning):
     """
     @param report: takes each row.
     @param timeout: seconds of packet time after which an idle flow is over.

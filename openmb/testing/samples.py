@@ -37,6 +37,8 @@ from openmb.wire.messages import (
     Holding,
     Installed,
     LayoutVersion,
+    Learn,
+    Learned,
     Merged,
     Message,
     OperationStatus,
@@ -124,5 +126,7 @@ SAMPLES: tuple[Message, ...] = (
     EventsEnabled(OPERATION),
     DisableEvents(OPERATION),
     Events(OPERATION, 0x0708, (Event("service-found", -5, _EVENT_FIELDS), Event("x", 1 << 60, ()))),
+    Learn(OPERATION, (Event("service-found", -5, _EVENT_FIELDS),)),
+    Learned(OPERATION, 20),
     StreamFrame(OPERATION, Side.SOURCE, 0x0102, StreamType.REPROCESS, b"clear", b"sealed part"),
 )

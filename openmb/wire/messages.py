@@ -24,6 +24,8 @@ from openmb.wire.questions import EventField as EventField
 from openmb.wire.questions import Events as Events
 from openmb.wire.questions import EventsEnabled as EventsEnabled
 from openmb.wire.questions import GetConfiguration as GetConfiguration
+from openmb.wire.questions import Learn as Learn
+from openmb.wire.questions import Learned as Learned
 from openmb.wire.questions import SetConfiguration as SetConfiguration
 from openmb.wire.questions import Stats as Stats
 from openmb.wire.questions import StatsAnswer as StatsAnswer
@@ -357,6 +359,8 @@ Message = (
     | Configured
     | EnableEvents
     | EventsEnabled
+    | Learn
+    | Learned
     | DisableEvents
     | Events
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from construct import Int8ul, Int16ul, Int64sl, Int64ul
+from construct import Int8ul, Int16ul, Int32ul, Int64sl, Int64ul
 
 from openmb.state.announcements import EVENT_LIMIT, EVENT_PATTERN, FIELDS_LIMIT
 from openmb.state.settings import KEY_LIMIT, KEY_PATTERN, VALUE_LIMIT, VALUES_LIMIT
@@ -110,5 +110,18 @@ QUESTIONS = (
         *(_T.EVENTS, q.Events, UP, "Introspection events of a subscription."),
         "first" / Int64ul * "number of the first of them among all that the subscription selected; a gap: dropped",
         "events" / Many(Int16ul, _EVENT_VALUE) * "the events, in order",
+    ),
+    entry(
+        *(
+            _T.LEARN,
+            q.Learn,
+            DOWN,
+            "Others have announced these: take them as known.  The operation field: as in STATS.",
+        ),
+        "events" / Many(Int16ul, _EVENT_VALUE) * "as EVENTS had them",
+    ),
+    entry(
+        *(_T.LEARNED, q.Learned, UP, "Answer to LEARN: all of it is known."),
+        "news" / Int32ul * "how many had not been",
     ),
 )

@@ -158,3 +158,23 @@ class Events:
     operation: int
     first: int
     events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """
+    Another instance of the kind has announced these: take them as known, put nothing out for them.  All or none.
+
+    C{operation} serves as the request's id.
+    """
+
+    operation: int
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Answer to L{Learn}: done; so many were news."""
+
+    operation: int
+    news: int

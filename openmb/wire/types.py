@@ -54,6 +54,8 @@ class MessageType(enum.IntEnum):
     EVENTS_ENABLED = 57
     DISABLE_EVENTS = 58
     EVENTS = 59
+    LEARN = 60
+    LEARNED = 61
     STREAM = 64
 
 

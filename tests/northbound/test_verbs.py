@@ -82,6 +82,31 @@ class VerbTests(SynchronousTestCase):
         self.rig.says("a", m.Refused(OP, int(m.MessageType.DELETE_CONFIGURATION), Refusal.WRONG_STATE, "not now"))
         self.assertEqual([Failure(1, Refusal.WRONG_STATE, "not now")], self.answers())
 
+    def test_tell(self) -> None:
+        """Events as a stream gives them."""
+        told = {name: PLAIN[name] for name in ("event", "stamp", "fields")}
+        self.ask(1, "tell", middlebox="a", events=[told])
+        self.assertEqual([m.Learn(OP, (EVENT,))], self.rig.sent["a"])
+        self.rig.says("a", m.Learned(OP, 1))
+        self.assertEqual([Result(1, 1)], self.answers())
+        self.ask(2, "tell", middlebox="a", events=[told])
+        self.rig.says("a", m.Refused(OP + 1, int(m.MessageType.LEARN), Refusal.BAD_REQUEST, "no"))
+        self.assertEqual([Failure(2, Refusal.BAD_REQUEST, "no")], self.answers())
+        wrong: tuple[Any, ...] = (
+            *(None, told, [5], [{}], [{**told, "fields": [1]}], [{**told, "fields": {"a": [1]}}]),
+            *(
+                [{**told, "stamp": 1.5}],
+                [{**told, "stamp": True}],
+                [{**told, "stamp": 1 << 63}],
+                [{**told, "event": 1}],
+            ),
+            [told] * 257,
+        )
+        for number, events in enumerate(wrong, 10):
+            self.ask(number, "tell", middlebox="a", events=events)
+            self.assertEqual([Refusal.BAD_REQUEST], self.refusals(), events)
+        self.assertEqual(2, len(self.rig.sent["a"]))
+
     # -- streams
 
     def subscribe(self, number: int = 1, middlebox: str = "a") -> None:

@@ -92,5 +92,7 @@ messages: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.Configured, _operation, st.binary(min_size=32, max_size=32)),
     st.builds(m.EnableEvents, _operation, st.lists(_eventName, max_size=4).map(tuple), _text),
     st.builds(m.Events, _operation, _u64, st.lists(_event, max_size=4).map(tuple)),
+    st.builds(m.Learn, _operation, st.lists(_event, max_size=4).map(tuple)),
+    st.builds(m.Learned, _operation, _u32),
     streamFrames,
 )

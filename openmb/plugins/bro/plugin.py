@@ -23,10 +23,11 @@ from openmb.plugins.bro.reporting.rowtext import RowText
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.settings import BroSettings
 from openmb.state.headers import HeaderFieldList
+from openmb.state.plain import Unlearning
 
 
 @implementer(IMiddlebox)
-class BroMiddlebox(BroEngine, BroAdapter):
+class BroMiddlebox(BroEngine, BroAdapter, Unlearning):
     """One running Bro: engine and adapter over the same tables."""
 
 

@@ -4,16 +4,22 @@ The introspection events of a PRADS middlebox: what prads-asset.log says, told w
 
 from __future__ import annotations
 
+import struct
+
 from openmb.interfaces import Announce
 from openmb.plugins.prads.hosts import Service
+from openmb.state.addresses import wordsAddress
 from openmb.state.announcements import Announced, Announcement, Datum, Field, FieldType, Subject
 
+_KEY = struct.Struct("<2Q")
 _T, _W = FieldType.TEXT, FieldType.WHOLE
+_HOST = Field("host", _T, "the host's address")
 SYSTEM_FOUND = Announcement(
     "system-found",
     Subject.HOST,
     "A host has shown a fingerprint that it had not shown before, and its line is written.",
     (
+        _HOST,
         Field("check", _T, "SYN, SYNACK, FIN, RST or ACK"),
         Field("line", _W, "which signature of that check's file, from 0; -1: none"),
         Field("system", _T, "the system and its details"),
@@ -24,6 +30,7 @@ SERVICE_FOUND = Announcement(
     Subject.HOST,
     "A service of a host is new, or another one than was known, and its line is written.",
     (
+        _HOST,
         Field("port", _W, "the port"),
         Field("protocol", _W, "6 for TCP, 17 for UDP"),
         Field("role", _W, "2 server; 1 or 0 client"),
@@ -36,9 +43,14 @@ CARD_FOUND = Announcement(
     "card-found",
     Subject.HOST,
     "An ARP reply tells of a network card that was not known, and its line is written.",
-    (Field("card", _T, "its address, hexadecimal"), Field("vendor", _T, "who made it")),
+    (_HOST, Field("card", _T, "its address, hexadecimal"), Field("vendor", _T, "who made it")),
 )
 ANNOUNCEMENTS = (SYSTEM_FOUND, SERVICE_FOUND, CARD_FOUND)
+
+
+def hostText(key: bytes) -> str:
+    """The address of a host's native key."""
+    return str(wordsAddress(*_KEY.unpack(key)))
 
 
 class Announcer:
@@ -54,7 +66,7 @@ class Announcer:
 
     def _tell(self, event: Announcement, key: bytes, stamp: int, *values: Datum) -> None:
         if event.name in self.wanted and self._announce is not None:
-            self._announce([Announced(event.name, stamp, key, values)])
+            self._announce([Announced(event.name, stamp, key, (hostText(key), *values))])
 
     def system(self, key: bytes, stamp: int, check: str, line: int, name: bytes) -> None:
         """A line about a system is written."""

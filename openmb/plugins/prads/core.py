@@ -5,6 +5,7 @@ What the two halves of a PRADS middlebox share: its tables, its files, its setti
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from openmb.errors import OperationError, Refusal
@@ -12,12 +13,14 @@ from openmb.interfaces import Announce
 from openmb.plugins.prads.announcing import ANNOUNCEMENTS
 from openmb.plugins.prads.configuration import SETTINGS, treeOf
 from openmb.plugins.prads.homenets import parseHomes
+from openmb.plugins.prads.learning import learn, lessonsOf
 from openmb.plugins.prads.output import Output
 from openmb.plugins.prads.records import LAYOUTS
 from openmb.plugins.prads.settings import PradsSettings
 from openmb.plugins.prads.shares import Share, Shares
 from openmb.plugins.prads.signatures.tables import Signatures
 from openmb.plugins.prads.tracker import Rules, Tracker
+from openmb.state.announcements import Announced
 from openmb.state.configuration import Configuration, Tree
 
 #: Changes with every change of the rules by which records live.
@@ -54,6 +57,10 @@ class PradsCore:
     def listen(self, wanted: frozenset[str], announce: Announce) -> None:
         """See C{IAnnouncer}."""
         self._own.announcer.listen(wanted, announce)
+
+    def learn(self, events: Sequence[Announced]) -> int:
+        """See C{IAnnouncer}."""
+        return learn(self._own.hosts, lessonsOf(events, self.rules.signatures))
 
     def identify(self, name: str, incarnation: bytes) -> None:
         """See C{IEngine}."""

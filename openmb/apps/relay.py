@@ -1,0 +1,171 @@
+"""
+Tells each of several middleboxes what the others announce: what one has put out the others do not put out again.
+
+State that several flows share cannot be divided with them: after a split both instances may discover the same fact.
+Every announcement of one is told to the others (C{tell}); what still stands twice was found by both within the time
+that telling takes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from openmb.errors import OperationError, Refusal
+from openmb.rpc.client import RPCClient
+
+#: Events that wait to be told to one middlebox; more: the oldest are given up, and counted.
+QUEUE_LIMIT = 65_536
+#: Events that are told at once, and seconds that this may take.
+BATCH, PATIENCE = 256, 15.0
+#: Telling failed: seconds until the next attempt.
+PAUSE = 1.0
+#: A middlebox that is told later.
+_AWAY = frozenset((Refusal.DISCONNECTED, Refusal.DEADLINE, Refusal.UNKNOWN_MIDDLEBOX))
+
+
+@dataclass(slots=True)
+class Told:
+    """
+    What became of the events of all others for one middlebox.
+
+    @ivar events: that it was told; C{news}: that it had not known.
+    @ivar lost: that it will not be told: they were lost on the way here, given up because it was too slow or away too
+        long, or it could make nothing of them.
+    @ivar reason: why it was not told at last; empty: it was.
+    """
+
+    events: int = 0
+    news: int = 0
+    lost: int = 0
+    reason: str = ""
+
+
+class _Listener:
+    """One of those who are told, with what it has not been told yet."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.told = name, Told()
+        self.waiting: deque[dict[str, Any]] = deque()
+        self.busy = False
+
+    def add(self, event: dict[str, Any]) -> None:
+        """One more."""
+        self.waiting.append(event)
+        if len(self.waiting) > QUEUE_LIMIT:
+            self.waiting.popleft()
+            self.told.lost += 1
+
+
+class Relay:
+    """
+    One relay; it ends with L{stop}.
+
+    @param controller: the northbound interface.
+    @param names: the middleboxes, all of one kind.
+    @param events: names of events; none: all.
+    @param pause: lets so many seconds pass.
+    @ivar told: by middlebox.
+    """
+
+    def __init__(
+        self,
+        controller: RPCClient,
+        names: Sequence[str],
+        events: Sequence[str],
+        pause: Callable[[float], Deferred[None]],
+    ) -> None:
+        self._controller, self._events, self._pause = controller, list(events), pause
+        self._listeners = {name: _Listener(name) for name in names}
+        self._subscriptions: dict[str, str] = {}
+        self._over = False
+
+    @property
+    def told(self) -> dict[str, Told]:
+        """What each was told so far."""
+        return {name: each.told for name, each in self._listeners.items()}
+
+    @property
+    def waiting(self) -> int:
+        """Events that somebody is still to be told, those under way not counted."""
+        return sum(len(each.waiting) for each in self._listeners.values())
+
+    @property
+    def ready(self) -> bool:
+        """Has every subscription begun?"""
+        return len(self._subscriptions) == len(self._listeners)
+
+    async def run(self) -> None:
+        """
+        Relay until L{stop}, or until a subscription ends.
+
+        @raise OperationError: one cannot begin: no such middlebox or event.
+        """
+        try:
+            await gatherResults(
+                [Deferred.fromCoroutine(self._follow(name)) for name in self._listeners], consumeErrors=True
+            )
+        finally:
+            self._over = True
+
+    async def stop(self) -> None:
+        """
+        End the subscriptions.
+
+        @raise OperationError: the controller is gone; they have ended with it.
+        """
+        self._over = True
+        for subscription in self._subscriptions.values():
+            await self._controller.call("unsubscribe", {"subscription": subscription}, PATIENCE)
+
+    async def _follow(self, name: str) -> None:
+        what = {"middlebox": name, "events": self._events, "flows": "*"}
+        await self._controller.call("subscribe", what, None, lambda notice: self._noticed(name, notice))
+
+    def _noticed(self, name: str, notice: Mapping[str, Any]) -> None:
+        others = [each for each in self._listeners.values() if each.name != name]
+        if "subscription" in notice:
+            self._subscriptions[name] = str(notice["subscription"])
+        elif "lost" in notice:
+            for each in others:
+                each.told.lost += int(notice["lost"])
+        elif "event" in notice:
+            for each in others:
+                each.add({"event": notice["event"], "stamp": notice["stamp"], "fields": notice["fields"]})
+                self._serve(each)
+
+    def _serve(self, listener: _Listener) -> None:
+        """See to it that somebody tells it what waits."""
+        if not listener.busy and not self._over:
+            listener.busy = True
+            Deferred.fromCoroutine(self._tell(listener)).addErrback(self._threw, listener)
+
+    def _threw(self, failure: Any, listener: _Listener) -> None:
+        listener.busy, listener.told.reason = False, failure.getErrorMessage()
+
+    async def _tell(self, listener: _Listener) -> None:
+        while listener.waiting and not self._over:
+            some = [listener.waiting.popleft() for _ in range(min(BATCH, len(listener.waiting)))]
+            await self._tellSome(listener, some)
+        listener.busy = False
+
+    async def _tellSome(self, listener: _Listener, some: list[dict[str, Any]]) -> None:
+        """Tell some events; if the middlebox is away they wait, if it can make nothing of one the others are told."""
+        told = listener.told
+        try:
+            told.news += await self._controller.call("tell", {"middlebox": listener.name, "events": some}, PATIENCE)
+            told.events, told.reason = told.events + len(some), ""
+        except OperationError as error:
+            told.reason = error.reason
+            if error.refusal in _AWAY:
+                listener.waiting.extendleft(reversed(some))
+                await self._pause(PAUSE)
+            elif len(some) == 1:
+                told.lost += 1
+            else:
+                for event in some:
+                    await self._tellSome(listener, [event])

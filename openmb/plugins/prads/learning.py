@@ -1,0 +1,125 @@
+"""
+What another PRADS has logged: taken as known here, and not logged again.
+
+A fact that two instances discover, each for itself after flows were divided between them, stands in the union of their
+files twice; an application that tells each what the other announces brings that down to what its delay explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from openmb.errors import OperationError, Refusal
+from openmb.plugins.prads.announcing import CARD_FOUND, SERVICE_FOUND, SYSTEM_FOUND
+from openmb.plugins.prads.hosts import TCP, UDP, Host, Hosts, Service
+from openmb.plugins.prads.signatures.fingerprint import Check
+from openmb.plugins.prads.signatures.tables import Signatures
+from openmb.plugins.prads.tasks import SECOND
+from openmb.state.addresses import addressWords
+from openmb.state.announcements import Announced, Datum
+
+_CARD = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """
+    One event, understood.
+
+    @ivar words: the host's address.
+    @ivar now: seconds.
+    @ivar host: what is known of the host by it.
+    """
+
+    words: tuple[int, int]
+    now: int
+    host: Host
+
+
+def lessonsOf(events: Sequence[Announced], signatures: Signatures) -> list[Lesson]:
+    """
+    What C{events} teach.
+
+    @raise OperationError: one of them teaches nothing.
+    """
+    lessons = []
+    for event in events:
+        try:
+            words = addressWords(str(event.values[0]))
+            now = max(event.stamp // SECOND, 0)
+            lessons.append(Lesson(words, now, _READERS[event.name](event.values[1:], now, signatures)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise OperationError(Refusal.BAD_REQUEST, f"nothing to learn from {event.name!r}: {error!r}") from error
+    return lessons
+
+
+def _system(values: Sequence[Datum], now: int, signatures: Signatures) -> Host:
+    check, line = Check[str(values[0])], _number(values[1], -1, 1 << 31)
+    if line >= len(signatures.named[check]):
+        raise ValueError("a signature that there is not here")
+    return Host(systems={(int(check), line): None})
+
+
+def _service(values: Sequence[Datum], now: int, signatures: Signatures) -> Host:
+    port, protocol, role = _number(values[0], 0, 65535), _number(values[1], TCP, UDP), _number(values[2], 0, 2)
+    if protocol not in (TCP, UDP):
+        raise ValueError("neither TCP nor UDP")
+    name, application = _octets(values[3]), _octets(values[4])
+    service = Service(name, application, role, _number(values[5], 0, 255), now, now)
+    return Host(services={(port, protocol): service})
+
+
+def _card(values: Sequence[Datum], now: int, signatures: Signatures) -> Host:
+    card = bytes.fromhex(str(values[0]))
+    if len(card) != _CARD or not any(card):
+        raise ValueError("no address of a network card")
+    return Host(card=card, vendor=None if values[1] is None else _octets(values[1]))
+
+
+_READERS: dict[str, Callable[[Sequence[Datum], int, Signatures], Host]] = {
+    SYSTEM_FOUND.name: _system,
+    SERVICE_FOUND.name: _service,
+    CARD_FOUND.name: _card,
+}
+
+
+def _number(value: Datum, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{value!r} is not from {least} to {most}")
+    return value
+
+
+def _octets(value: Datum) -> bytes:
+    """Text of an event as the file has it: what is no UTF-8 travels as backslash, x and two digits."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value.encode("utf-8")
+
+
+def learn(hosts: Hosts, lessons: Sequence[Lesson]) -> int:
+    """All of it is known from now on; how much was not."""
+    hosts.reserve(len(lessons))
+    news = 0
+    for lesson in lessons:
+        slot = int(hosts.table.insert(np.array([lesson.words], np.uint64))[0])
+        row = hosts.table.rows[slot]
+        isNew = not row["last"]
+        row["first"] = lesson.now if isNew else min(int(row["first"]), lesson.now)
+        isLater = lesson.now >= int(row["last"])
+        row["last"] = max(int(row["last"]), lesson.now)
+        news += not _isKnown(hosts.known.get(slot), lesson.host)
+        hosts.merge(slot, lesson.host, isLater)
+    return news
+
+
+def _isKnown(known: Host | None, told: Host) -> bool:
+    if known is None:
+        return False
+    services = all(
+        (mine := known.services.get(key)) is not None and mine.application == theirs.application
+        for key, theirs in told.services.items()
+    )
+    return services and told.systems.keys() <= known.systems.keys() and (not any(told.card) or told.card == known.card)
