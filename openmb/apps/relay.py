@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from openmb.errors import OperationError, Refusal
-from openmb.rpc.client import RPCClient
 
 #: Events that wait to be told to one middlebox; more: the oldest are given up, and counted.
 QUEUE_LIMIT = 65_536
@@ -26,6 +25,19 @@ BATCH, PATIENCE = 256, 15.0
 PAUSE = 1.0
 #: A middlebox that is told later.
 _AWAY = frozenset((Refusal.DISCONNECTED, Refusal.DEADLINE, Refusal.UNKNOWN_MIDDLEBOX))
+
+
+class Northbound(Protocol):
+    """The northbound interface, as C{openmb.rpc.client.RPCClient} is one."""
+
+    async def call(
+        self,
+        verb: str,
+        arguments: Mapping[str, Any],
+        timeout: float | None,  # noqa: ASYNC109 - on a clock of its own, not asyncio's
+        onNotice: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> Any:
+        """Ask for C{verb}; the reply's result."""
 
 
 @dataclass(slots=True)
@@ -74,7 +86,7 @@ class Relay:
 
     def __init__(
         self,
-        controller: RPCClient,
+        controller: Northbound,
         names: Sequence[str],
         events: Sequence[str],
         pause: Callable[[float], Deferred[None]],
@@ -109,6 +121,8 @@ class Relay:
             await gatherResults(
                 [Deferred.fromCoroutine(self._follow(name)) for name in self._listeners], consumeErrors=True
             )
+        except FirstError as error:
+            error.subFailure.raiseException()
         finally:
             self._over = True
 

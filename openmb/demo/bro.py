@@ -20,11 +20,25 @@ from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.netctl.embedded.port import connectPort
 from openmb.rpc.client import RPCClient
 
-FIRST, SECOND, REFERENCE = "bro1", "bro2", "bro-reference"
-NAMES = (FIRST, SECOND, REFERENCE)
-
 #: Seconds that the controller may take to answer a question.
 ANSWER = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who takes part: two instances that share the flows, and one that sees everything."""
+
+    first: str
+    second: str
+    reference: str
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """All of them."""
+        return self.first, self.second, self.reference
+
+
+FIRST, SECOND, REFERENCE = NAMES = ("bro1", "bro2", "bro-reference")
 
 
 @dataclass
@@ -49,6 +63,8 @@ class BroScenario:
     @param folders: for each middlebox the directory of its logs.
     @ivar stage: what is going on, in words.
     """
+
+    cast = Cast(*NAMES)
 
     def __init__(
         self,
@@ -93,15 +109,15 @@ class BroScenario:
     # -- before
 
     async def _deploy(self) -> None:
-        self._switch = self.children.start("switch", self._deployment.switchArguments([INGRESS, *NAMES]))
+        self._switch = self.children.start("switch", self._deployment.switchArguments([INGRESS, *self.cast.names]))
         self.children.start("controller", self._deployment.controllerArguments())
         await self.children.until("the controller is ready", self._deployment.announce.exists)
-        for name in (FIRST, REFERENCE):
+        for name in (self.cast.first, self.cast.reference):
             self._start(name)
-        for name in (FIRST, REFERENCE):
+        for name in (self.cast.first, self.cast.reference):
             await self._ready(name)
-        await self._route(FIRST, "monitor")
-        await self._route(REFERENCE, "reference")
+        await self._route(self.cast.first, "monitor")
+        await self._route(self.cast.reference, "reference")
         await connectPort(self._reactor, self._deployment.switch, INGRESS, self._replay.port)
 
     def _start(self, name: str) -> None:
@@ -125,22 +141,22 @@ class BroScenario:
     # -- while packets come
 
     async def _play(self) -> None:
-        self.stage = "one Bro"
+        self.stage = "one instance"
         began = self._reactor.seconds()
         self._replay.done.addBoth(self._played, began)
         self._replay.start()
         await self._watch.rise
-        self.stage = "starting the second Bro"
+        self.stage = "starting the second one"
         await self._startSecond()
         self.stage = "moving out"
         self._replay.held = False
-        await self._move(FIRST, SECOND)
-        self.stage = "two Bros"
+        await self._moveOut()
+        self.stage = "two instances"
         await self._watch.fall
         self.stage = "moving back"
         self._replay.held = False
-        await self._move(SECOND, FIRST)
-        self.stage = "one Bro again"
+        await self._moveBack()
+        self.stage = "one instance again"
         self.outcome.packets = await self._replay.done
 
     def _played(self, result: Any, began: float) -> Any:
@@ -152,10 +168,16 @@ class BroScenario:
         # a process takes as long to start whatever the speed: at most the capture's own pace, lest its load be over
         began = self._reactor.seconds()
         self._replay.setSpeed(min(1.0, self._replay.speed))
-        self._start(SECOND)
-        await self._ready(SECOND)
+        self._start(self.cast.second)
+        await self._ready(self.cast.second)
         self._replay.setSpeed(self._replay.speed)
         self.outcome.start = self._reactor.seconds() - began
+
+    async def _moveOut(self) -> None:
+        await self._move(self.cast.first, self.cast.second)
+
+    async def _moveBack(self) -> None:
+        await self._move(self.cast.second, self.cast.first)
 
     async def _move(self, source: str, destination: str) -> None:
         moved = Moved(source, destination)
@@ -172,15 +194,17 @@ class BroScenario:
     async def _windows(self) -> None:
         """Wait until late packets are no longer waited for, and take the final counts."""
         self.stage = "waiting for the end of the moves"
-
-        async def over() -> bool:
-            return not (await self._controller.call("operations", {}, ANSWER))["underWay"]
-
-        await self.children.until("the moves are over", lambda: Deferred.fromCoroutine(over()), 60.0)
+        await self._operationsOver()
         reports = (await self._controller.call("operations", {}, ANSWER))["over"]
         byOperation = {report["operation"]: report for report in reports}
         for moved in self.outcome.moves:
             moved.enter(byOperation[moved.operation])
+
+    async def _operationsOver(self) -> None:
+        async def over() -> bool:
+            return not (await self._controller.call("operations", {}, ANSWER))["underWay"]
+
+        await self.children.until("the operations are over", lambda: Deferred.fromCoroutine(over()), 60.0)
 
     async def _drain(self) -> None:
         """

@@ -5,11 +5,11 @@ Runs a demonstration from the capture to the verdict.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -63,10 +63,10 @@ def demonstrate(capture: Path | None, speed: float, results: Path, progress: Pro
     warmUp(lambda place, total, name, seconds: progress(f"kernels {place}/{total}", 0, len(looked.stamps)))
     rule = byShare(len(looked.stamps)) if capture else byRate()
     with temporaryDeployment("bro", NAMES) as deployment:
-        loop = _reactor()
+        loop = demoReactor()
         replay = Replay(openCapture(capture or ownCapture()), speed, loop)
         scenario = BroScenario(loop, deployment, folders, replay, looked, rule, wait=speed == 0)
-        outcome = _runReactor(scenario, lambda: progress(scenario.stage, replay.sent, len(looked.stamps)))
+        outcome = runScenario(scenario, lambda: progress(scenario.stage, replay.sent, len(looked.stamps)))
     if outcome is None:
         return None
     return judge(outcome, looked, results)
@@ -90,13 +90,21 @@ def _pending(moved: Moved, outcome: Outcome, looked: Survey, folders: dict[str, 
 
 
 def prepareResults(results: Path) -> dict[str, Path]:
+    """L{prepareFolders} of the demonstration on Bro."""
+    return prepareFolders(results, FOLDERS)
+
+
+def prepareFolders(results: Path, names: Mapping[str, str]) -> dict[str, Path]:
     """
     The instances' directories, made if they are missing, without logs of earlier runs.
 
+    @param names: of the directories, by instance.
+
     @raise ConfigurationError: they cannot be made.
     """
-    folders = {name: (results / folder).absolute() for name, folder in FOLDERS.items()}
+    folders = {name: (results / folder).absolute() for name, folder in names.items()}
     try:
+        results.mkdir(parents=True, exist_ok=True)
         (results / "results.json").unlink(missing_ok=True)
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
@@ -107,14 +115,26 @@ def prepareResults(results: Path) -> dict[str, Path]:
     return folders
 
 
-def _reactor() -> IDemoReactor:
+def demoReactor() -> IDemoReactor:
+    """The process's."""
     from twisted.internet import reactor
 
     return cast(IDemoReactor, cast(Any, reactor))
 
 
-def _runReactor(scenario: BroScenario, tick: Callable[[], None]) -> Outcome | None:
-    loop: Any = _reactor()
+class Runnable(Protocol):
+    """What L{runScenario} runs."""
+
+    async def run(self) -> Outcome:
+        """All of it."""
+
+    async def stop(self) -> None:
+        """End every child."""
+
+
+def runScenario(scenario: Runnable, tick: Callable[[], None]) -> Outcome | None:
+    """Run C{scenario} on the reactor, which stops afterwards; None when it was interrupted."""
+    loop: Any = demoReactor()
     ended: list[Outcome | Failure] = []
     stopping: list[bool] = []
     ticking = LoopingCall(tick)

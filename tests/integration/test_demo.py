@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from twisted.trial.unittest import TestCase
 
 from openmb.demo.runner import FOLDERS
 from openmb.demo.verdict import compare
+from openmb.plugins.prads.settings import SIGNATURES
+from tests.plugins.prads.needing import missing
 
 #: Fast enough for a test, slow enough for packets to meet the switch-over.
 SPEED = "8"
@@ -31,6 +34,28 @@ class DemoTests(TestCase):
         measured = json.loads((results / "results.json").read_text())
         self.checkCounts(measured)
         self.checkTampered(results)
+
+    async def test_prads(self) -> None:
+        """Both instances find what one finds, without and with the relay, which has something to tell."""
+        if not SIGNATURES.is_dir():
+            raise missing("no signature files: install the Debian package prads")
+        results = Path(self.mktemp())
+        arguments = ["-m", "openmb.northbound.cli", "demo", "prads", "--speed", SPEED, "--results", str(results)]
+        out, error, status = await getProcessOutputAndValue(sys.executable, arguments, env=None)
+        self.assertEqual(status, 0, (out + error).decode(errors="replace"))
+        measured = json.loads((results / "results.json").read_text())
+        alone, relayed = measured["alone"], measured["relayed"]
+        for half in (alone, relayed):
+            self.assertTrue(half["equal"])
+            self.assertGreater(half["facts"], 250)
+            self.assertGreater(min(half["split"]), 0)
+            self.assertEqual(half["packets"][0], half["packets"][1])
+        self.assertGreater(alone["repeats"], 20)
+        self.assertLessEqual(relayed["repeats"], alone["repeats"])
+        for name, told in relayed["told"].items():
+            self.assertGreater(told["news"], 0, name)
+            self.assertEqual((0, ""), (told["lost"], told["reason"]), name)
+        self.assertIs(measured["asRealProgram"], None if shutil.which("prads") is None else True)
 
     def checkCounts(self, measured: dict[str, Any]) -> None:
         """Two moves, each with records, events, and requests that waited for their replies."""

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from openmb.demo.pradsrunner import demonstratePrads, showAssets
 from openmb.demo.report import show
 from openmb.demo.runner import Progress as OnProgress
 from openmb.demo.runner import Shown, demonstrate
@@ -30,8 +31,18 @@ def conclude(shown: Shown, console: Console) -> int:
     return 0 if shown.verdict.equal else 1
 
 
+def _prads(pcap: Path | None, speed: float, results: Path) -> int:
+    with progressBar(Console(stderr=True)) as progress:
+        shown = demonstratePrads(pcap, speed, results, progress)
+    if shown is None:
+        raise click.Abort
+    showAssets(Console(), shown)
+    click.echo(f"logs and results.json are in {results}")
+    return 0 if shown.good else 1
+
+
 @click.command("demo")
-@click.argument("scenario", type=click.Choice(["bro"]), default="bro")
+@click.argument("scenario", type=click.Choice(["bro", "prads"]), default="bro")
 @click.option("--pcap", type=click.Path(path_type=Path, dir_okay=False), help="Another capture to replay.")
 @click.option(
     "--speed",
@@ -51,11 +62,16 @@ def command(scenario: str, pcap: Path | None, speed: float, results: Path) -> in
     """
     Run the demonstration: real processes, TLS between them, a real capture.
 
-    One Bro sees the flows of two servers; when load rises, the flows of one server and their state move to a second
-    Bro, started on demand; when load falls, they move back. A third Bro sees everything as the reference. Exit status 1
-    when the logs of the two differ from the reference's. While the second Bro starts the replay goes on with the
-    capture's own pace at most.
+    bro: one Bro sees the flows of two servers; when load rises, the flows of one server and their state move to a
+    second Bro, started on demand; when load falls, they move back. A third Bro sees everything as the reference. Exit
+    status 1 when the logs of the two differ from the reference's. While the second Bro starts the replay goes on with
+    the capture's own pace at most.
+
+    prads: soon after the beginning the flows of one server move to a second PRADS; near the end they come back, and
+    what flows share is merged. Twice: without and with a relay that tells each instance what the other has logged.
     """
+    if scenario == "prads":
+        return _prads(pcap, speed, results)
     with progressBar(Console(stderr=True)) as progress:
         shown = demonstrate(pcap, speed, results, progress)
     if shown is None:
