@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from openmb.packets.loads import Source, plain, sourceOf
 from openmb.plugins.smartre.hashing import hashBytes
-from openmb.plugins.smartre.store import IDS, PacketStore, put
+from openmb.plugins.smartre.store import PacketStore, put
 from openmb.plugins.smartre.words import Number, copyBytes, load64, minus, plus, prefetch
 
 #: How many packets ahead the sources are asked for.
@@ -188,7 +188,7 @@ def _decode(
                     following = after
                 at += size
         outcomes[packet] = outcome
-    return following
+    return following, at
 
 
 #: Of offsets, lengths, ids, matches, payload lengths and checksums.
@@ -224,20 +224,15 @@ class Decoder:
         @param ids: absolute.
         @raise ValueError: the arrays differ in length.
         """
-        count = len(offsets)
+        store, count = self.store, len(offsets)
         given = offsets, lengths, ids, matches, payloadLengths, checksums
         arrays = [plain(np.asarray(array, type_)) for array, type_ in zip(given, _TYPES, strict=True)]
-        if any(array.shape != (count,) for array in arrays) or data.dtype != np.uint8 or data.ndim != 1:
+        if {array.shape for array in arrays} != {(count,)} or data.dtype != np.uint8 or data.ndim != 1:
             raise ValueError(f"arrays of shapes {[array.shape for array in arrays]}, data of {data.dtype}")
-        fitting = np.minimum(payloadLengths, self.store.slotBytes).sum(dtype=np.int64)
-        payloads = Payloads(
-            np.empty(count, np.uint8),
-            np.empty(count, np.uint64),
-            np.empty(int(fitting), np.uint8),
-            np.empty(count, np.int64),
-        )
+        outcomes, missing = np.empty(count, np.uint8), np.empty(count, np.uint64)
+        out, begins = np.empty(count * store.slotBytes, np.uint8), np.empty(count, np.int64)
         starts, bodies, numbers, counts, sizes, sums = arrays
-        after = _decode(
+        after, end = _decode(
             plain(data),
             starts,
             bodies,
@@ -246,15 +241,15 @@ class Decoder:
             sizes,
             sums,
             epoch,
-            np.uint64(self.store.next),
-            *self.store.arrays(),
-            payloads.outcomes,
-            payloads.missing,
-            payloads.data,
-            payloads.offsets,
+            np.uint64(store.next),
+            *store.arrays(),
+            outcomes,
+            missing,
+            out,
+            begins,
         )
-        self.store.next = int(after) % IDS
-        return payloads
+        store.next = int(after)
+        return Payloads(outcomes, missing, out[:end], begins)
 
 
 def warmUp() -> None:

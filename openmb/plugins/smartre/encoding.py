@@ -1,9 +1,9 @@
 """
 The encoder of a cache: payloads into bodies, in batches.
 
-What is done for a packet, twice over its markers, so that lines of table and store come while others are looked at:
-collect the markers and ask for their lines of the table; read these and ask for the lines of the store; then verify
-matches in order.
+Memory is far away, so each packet is gone over three times, two packets ahead, one ahead, and when its turn is: collect
+the markers and ask for their rows of the table; read these and ask for the lines of the store; then verify matches in
+order.  What is read ahead decides nothing, so bodies do not depend on how packets are cut into batches.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from openmb.packets.loads import Source, plain, sourceOf
-from openmb.plugins.smartre.hashing import checkRuns, hashBytes
-from openmb.plugins.smartre.markers import MARKERS, OFFSET, TAG, WINDOW, collect, entryOf, fingerprint
+from openmb.plugins.smartre.hashing import hashBytes
+from openmb.plugins.smartre.markers import MARKERS, collect, fingerprint
+from openmb.plugins.smartre.matching import enter, expect, look, match, write
 from openmb.plugins.smartre.store import IDS, PacketStore, State, put
-from openmb.plugins.smartre.words import Number, copyBytes, minus, plus, prefetch, same, sameBefore, store64
+from openmb.plugins.smartre.words import Number, plus, prefetch
 
-#: Instead of a place in the store: the entry is to be replaced, or kept but not referred to.
-_REPLACE, _KEEP = -1, -2
-_LOST, _USABLE = int(State.LOST), int(State.USABLE)
+_LOST = int(State.LOST)
+#: Packets whose markers are known at the same time: while one is encoded, lines of the store come for the next one,
+#: and of the table for the one after.  A power of two.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,96 +50,35 @@ class Bodies:
 
 
 @njit(cache=True)
-def _look(
-    number: Number,
-    entry: Number,
-    finger: Number,
-    lengths: Any,
-    ids: Any,
-    states: Any,
-    slotBytes: Number,
-    gated: Number,
-) -> Number:
-    """Where in the store an entry points to, or that it is to be replaced or kept."""
-    if entry == np.uint64(0) or (entry ^ finger) >> np.uint64(TAG):
-        return _REPLACE
-    delta = minus(number, entry) & np.uint64(0xFFFFFFFF)
-    source = minus(number, delta)
-    slot = np.int64(source & np.uint64(len(ids) - 1))
-    offset = np.int64((entry >> np.uint64(OFFSET)) & np.uint64(2047))
-    if delta == np.uint64(0) or delta >> np.uint64(31) or ids[slot] != plus(source, np.uint64(1)):
-        return _REPLACE
-    if ids[slot] == np.uint64(0) or states[slot] == _LOST or offset + WINDOW > lengths[slot]:
-        return _REPLACE
-    if gated and states[slot] != _USABLE:
-        return _KEEP
-    return slot * slotBytes + offset
+def _fits(starts: Any, sizes: Any, total: Number, slotBytes: Number) -> bool:
+    """Whether all payloads are inside the data, and none is longer than a slot."""
+    for packet in range(len(starts)):
+        if sizes[packet] < 0 or sizes[packet] > min(total, slotBytes):
+            return False
+        if starts[packet] < 0 or starts[packet] > total - sizes[packet]:
+            return False
+    return True
 
 
 @njit(cache=True)
-def _match(
+def _mark(
     source: Source,
     start: Number,
     length: Number,
-    number: Number,
-    stored: Source,
-    lengths: Any,
-    ids: Any,
-    slotBytes: Number,
-    count: Number,
+    limit: Number,
+    base: Number,
     positions: Any,
-    places: Any,
-    words: Any,
-    begins: Any,
-    ends: Any,
+    fingers: Any,
+    rows: Source,
+    last: Number,
 ) -> Number:
-    """Verify candidates in order, and note the words and the places of the matches; how many there are."""
-    covered, found, after = 0, 0, plus(number, np.uint64(1))
-    for marker in range(count):
-        place, position = places[marker], np.int64(positions[marker])
-        if place < 0 or position < covered:
-            continue
-        slot = place // slotBytes
-        offset = place - slot * slotBytes
-        room = min(length - position, np.int64(lengths[slot]) - offset)
-        run = same(source, start + position, stored, place, room)
-        if run < WINDOW:
-            places[marker] = _REPLACE
-            continue
-        before = sameBefore(source, start + position, stored, place, min(position - covered, offset))
-        begins[found], ends[found] = position - before, position + run
-        skipped = np.uint64(position - before - covered)
-        word = skipped | (np.uint64(offset - before) << np.uint64(11)) | (np.uint64(run + before - 1) << np.uint64(22))
-        words[found] = word | (minus(after, ids[slot]) << np.uint64(33))
-        covered = position + run
-        found += 1
-    return found
-
-
-@njit(cache=True)
-def _write(
-    source: Source,
-    start: Number,
-    length: Number,
-    out: Source,
-    at: Number,
-    found: Number,
-    words: Any,
-    begins: Any,
-    ends: Any,
-) -> Number:
-    """Write a body; where it ends."""
-    for match in range(found):
-        store64(out, at, words[match])
-        at += 8
-    covered = 0
-    for match in range(found):
-        count = begins[match] - covered
-        copyBytes(out, at, source, start + covered, count)
-        at += count
-        covered = ends[match]
-    copyBytes(out, at, source, start + covered, length - covered)
-    return at + length - covered
+    """Collect the markers of a payload and ask for their rows of the table; how many there are."""
+    count = collect(source, start, length, limit, base, positions)
+    for marker in range(base, base + count):
+        finger = fingerprint(source, start + positions[marker])
+        fingers[marker] = finger
+        prefetch(rows, np.int64(finger & last) * 8)
+    return count
 
 
 @njit(cache=True)
@@ -153,35 +94,46 @@ def _encode(
     states: Any,
     slotBytes: Number,
     table: Any,
-    shift: Number,
+    limit: Number,
     keepOldest: Number,
     gated: Number,
+    numbers: Any,
     matches: Any,
     checksums: Any,
     out: Any,
     offsets: Any,
     bodies: Any,
-) -> None:
+) -> Number:
+    """Encode and store all packets; bytes of their bodies, or -1 if they do not fit."""
+    if not _fits(starts, sizes, len(data), slotBytes):
+        return -1
     source, stored, target, rows = sourceOf(data), sourceOf(payloads), sourceOf(out), sourceOf(table.view(np.uint8))
-    positions, fingers = np.empty(MARKERS, np.int32), np.empty(MARKERS, np.uint64)
-    places, words = np.empty(MARKERS, np.int64), np.empty(MARKERS, np.uint64)
+    held = sourceOf(ids.view(np.uint8))
+    positions, fingers = np.empty(_AT_ONCE * MARKERS, np.int64), np.empty(_AT_ONCE * MARKERS, np.uint64)
+    places, words = np.empty(_AT_ONCE * MARKERS, np.int64), np.empty(MARKERS, np.uint64)
     begins, ends = np.empty(MARKERS, np.int64), np.empty(MARKERS, np.int64)
-    last, at = np.uint64(len(table) - 1), 0
+    counts = np.zeros(_AT_ONCE, np.int64)
+    last, at, slots = np.uint64(len(table) - 1), np.int64(0), len(ids)
     seed = np.uint64(epoch) << np.uint64(48)
-    for packet in range(len(starts)):
-        start, length, number = starts[packet], sizes[packet], plus(first, np.uint64(packet))
-        count = collect(source, start, length, shift, positions)
-        for marker in range(count):
-            finger = fingerprint(source, start + positions[marker])
-            fingers[marker] = finger
-            prefetch(rows, np.int64(finger & last) * 8)
-        for marker in range(count):
+    for turn in range(-2, len(starts)):
+        if turn + 2 < len(starts):
+            coming = turn + 2
+            row = coming & (_AT_ONCE - 1)
+            base = row * MARKERS
+            counts[row] = _mark(source, starts[coming], sizes[coming], limit, base, positions, fingers, rows, last)
+        if -1 <= turn < len(starts) - 1:
+            row = (turn + 1) & (_AT_ONCE - 1)
+            number = plus(first, np.uint64(turn + 1))
+            expect(number, row * MARKERS, counts[row], fingers, table, rows, stored, held, slots, slotBytes)
+        if turn < 0:
+            continue
+        start, length, number = starts[turn], sizes[turn], plus(first, np.uint64(turn))
+        row = turn & (_AT_ONCE - 1)
+        base, count = row * MARKERS, counts[row]
+        for marker in range(base, base + count):
             finger = fingers[marker]
-            place = _look(number, table[finger & last], finger, lengths, ids, states, slotBytes, gated)
-            places[marker] = place
-            if place >= 0:
-                prefetch(stored, place)
-        found = _match(
+            places[marker] = look(number, table[finger & last], finger, lengths, ids, states, slotBytes, gated)
+        found = match(
             source,
             start,
             length,
@@ -190,6 +142,7 @@ def _encode(
             lengths,
             ids,
             slotBytes,
+            base,
             count,
             positions,
             places,
@@ -197,23 +150,13 @@ def _encode(
             begins,
             ends,
         )
-        offsets[packet], matches[packet] = at, found
-        at = _write(source, start, length, target, at, found, words, begins, ends)
-        bodies[packet] = at - offsets[packet]
-        checksums[packet] = hashBytes(source, start, length, seed ^ number) & np.uint64(0xFFFFFFFF)
-        _enter(number, count, positions, fingers, places, table, keepOldest)
+        numbers[turn], offsets[turn], matches[turn] = number, at, found
+        at = write(source, start, length, target, at, found, words, begins, ends)
+        bodies[turn] = at - offsets[turn]
+        checksums[turn] = hashBytes(source, start, length, seed ^ number) & np.uint64(0xFFFFFFFF)
+        enter(number, base, count, positions, fingers, places, table, keepOldest)
         put(source, start, length, number, stored, lengths, ids, states, slotBytes)
-
-
-@njit(cache=True)
-def _enter(
-    number: Number, count: Number, positions: Any, fingers: Any, places: Any, table: Any, keepOldest: Number
-) -> None:
-    """Put the markers of a packet in the table, the first one last: it stays, and what follows it is longest."""
-    for marker in range(count - 1, -1, -1):
-        if not keepOldest or places[marker] == _REPLACE:
-            finger = fingers[marker]
-            table[finger & np.uint64(len(table) - 1)] = entryOf(number, positions[marker], finger)
+    return at
 
 
 @njit(cache=True)
@@ -225,24 +168,24 @@ def _rebuild(
     states: Any,
     slotBytes: Number,
     table: Any,
-    shift: Number,
+    limit: Number,
     keepOldest: Number,
 ) -> None:
     stored = sourceOf(payloads)
-    positions, fingers = np.empty(MARKERS, np.int32), np.empty(MARKERS, np.uint64)
+    positions, fingers = np.empty(MARKERS, np.int64), np.empty(MARKERS, np.uint64)
     places = np.empty(MARKERS, np.int64)
     for number in numbers:
         slot = np.int64(number & np.uint64(len(ids) - 1))
         if states[slot] == _LOST:
             continue
         start = slot * slotBytes
-        count = collect(stored, start, np.int64(lengths[slot]), shift, positions)
+        count = collect(stored, start, min(np.int64(lengths[slot]), slotBytes), limit, 0, positions)
         for marker in range(count):
             finger = fingerprint(stored, start + positions[marker])
             fingers[marker] = finger
             entry = table[finger & np.uint64(len(table) - 1)]
-            places[marker] = _look(number, entry, finger, lengths, ids, states, slotBytes, 0)
-        _enter(number, count, positions, fingers, places, table, keepOldest)
+            places[marker] = look(number, entry, finger, lengths, ids, states, slotBytes, 0)
+        enter(number, 0, count, positions, fingers, places, table, keepOldest)
 
 
 class Encoder:
@@ -284,42 +227,43 @@ class Encoder:
         @param epoch: of the cache, 1 to 65,535.
         @raise ValueError: a payload is not inside C{data} or is longer than a slot; nothing was done then.
         """
-        offsets, lengths, count = checkRuns(data, offsets, lengths)
-        if count and lengths.max() > self.store.slotBytes:
-            raise ValueError(f"a payload of {lengths.max()} bytes is longer than a slot of {self.store.slotBytes}")
-        first = self.store.next
-        bodies = Bodies(
-            np.arange(count, dtype=np.uint64) + np.uint64(first),
-            np.empty(count, np.uint8),
-            np.empty(count, np.uint32),
-            np.empty(int(lengths.sum()), np.uint8),
+        store, count = self.store, len(offsets)
+        starts, sizes = plain(np.asarray(offsets, np.int64)), plain(np.asarray(lengths, np.int64))
+        if starts.shape != sizes.shape or starts.ndim != 1 or data.dtype != np.uint8 or data.ndim != 1:
+            raise ValueError(f"offsets of {starts.shape}, lengths of {sizes.shape}, data of {data.dtype}")
+        ids, matches, checksums = np.empty(count, np.uint64), np.empty(count, np.uint8), np.empty(count, np.uint32)
+        out, begins, made = (
+            np.empty(count * store.slotBytes, np.uint8),
             np.empty(count, np.int64),
             np.empty(count, np.int64),
         )
-        _encode(
+        end = _encode(
             plain(data),
-            offsets,
-            lengths,
-            np.uint64(first),
+            starts,
+            sizes,
+            np.uint64(store.next),
             epoch,
-            *self.store.arrays(),
+            *store.arrays(),
             self.table,
-            self._shift,
+            self._limit,
             int(self.keepOldest),
             int(self.gated),
-            bodies.matches,
-            bodies.checksums,
-            bodies.data,
-            bodies.offsets,
-            bodies.lengths,
+            ids,
+            matches,
+            checksums,
+            out,
+            begins,
+            made,
         )
-        self.store.next = (first + count) % IDS
-        return bodies
+        if end < 0:
+            raise ValueError(f"not all payloads are inside {len(data)} bytes and no longer than {store.slotBytes}")
+        store.next = (store.next + count) % IDS
+        return Bodies(ids, matches, checksums, out[:end], begins, made)
 
     @property
-    def _shift(self) -> int:
-        """By which a hash is shifted to be zero at a marker."""
-        return 65 - self.sampling.bit_length()
+    def _limit(self) -> np.uint64:
+        """A hash of a marker is below it."""
+        return np.uint64((1 << 64) // self.sampling)
 
     def mark(self, ids: NDArray[np.uint64], state: State) -> None:
         """Note what became of packets; those that are not held any more are passed over."""
@@ -330,7 +274,7 @@ class Encoder:
     def rebuild(self) -> None:
         """Make the table anew from the packets that are held and not lost: after a clone or a fork."""
         self.table[:] = 0
-        _rebuild(self.store.held(), *self.store.arrays(), self.table, self._shift, int(self.keepOldest))
+        _rebuild(self.store.held(), *self.store.arrays(), self.table, self._limit, int(self.keepOldest))
 
 
 def warmUp() -> None:

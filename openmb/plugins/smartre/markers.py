@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from openmb.packets.loads import Source
 from openmb.plugins.smartre.hashing import K, mix
-from openmb.plugins.smartre.words import Number, load64, times
+from openmb.plugins.smartre.words import Number, below, load64, trailingZeros
 
 #: Bytes of a window, and of the shortest match.
 WINDOW = 32
@@ -23,18 +23,19 @@ OFFSET, TAG = 32, 43
 
 
 @njit(cache=True)
-def collect(source: Source, start: Number, length: Number, shift: Number, positions: NDArray[np.int32]) -> Number:
-    """Put the markers of a payload in C{positions}; how many there are."""
-    found, group, end = 0, 0, length - WINDOW + 1
-    shifted = np.uint64(shift)
-    while group < end:
-        for place in range(group, min(group + GROUP, end)):
-            if times(load64(source, start + place), K) >> shifted == np.uint64(0):
-                positions[found] = place
-                found += 1
-                break
-        group += GROUP
-    return found
+def collect(
+    source: Source, start: Number, length: Number, limit: Number, base: Number, positions: NDArray[np.int64]
+) -> Number:
+    """Put the markers of a payload in C{positions} from C{base} on; how many there are."""
+    found, end = base, length - WINDOW + 1
+    for group in range(0, end, GROUP):
+        marked = below(source, start + group, K, limit)
+        if end - group < GROUP:
+            marked &= (np.uint64(1) << np.uint64(end - group)) - np.uint64(1)
+        # no branch that depends on the bytes: it would be guessed wrong once a marker
+        positions[found] = group + trailingZeros(marked | np.uint64(1 << GROUP))
+        found += marked != np.uint64(0)
+    return found - base
 
 
 @njit(cache=True)

@@ -75,6 +75,27 @@ def _prefetch(typingContext: Any, source: Any, offset: Any) -> Any:
     return types.void(types.uintp, types.int64), codegen
 
 
+def _below(typingContext: Any, source: Any, offset: Any, factor: Any, limit: Any) -> Any:
+    vector = ir.VectorType(_WORD, 8)
+
+    def everywhere(builder: Any, value: Any) -> Any:
+        whole = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
+        return builder.shuffle_vector(whole, whole, lanes)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, offset, factor, limit = arguments
+        some = builder.load(_at(builder, ir.VectorType(_BYTE, 16), source, offset), align=1)
+        # byte j of word i is byte i + j
+        places = [ir.Constant(ir.IntType(32), word + byte) for word in range(8) for byte in range(8)]
+        spread = builder.shuffle_vector(some, some, ir.Constant(ir.VectorType(ir.IntType(32), 64), places))
+        products = builder.mul(builder.bitcast(spread, vector), everywhere(builder, factor))
+        smaller = builder.icmp_unsigned("<", products, everywhere(builder, limit))
+        return builder.zext(builder.bitcast(smaller, _BYTE), _WORD)
+
+    return types.uint64(types.uintp, types.int64, types.uint64, types.uint64), codegen
+
+
 def _trailing(typingContext: Any, word: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -108,6 +129,15 @@ def _twinCopy(target: NDArray[np.uint8], to: int, source: NDArray[np.uint8], at:
 
 def _twinPrefetch(source: Any, offset: int) -> None:
     return
+
+
+def _twinBelow(source: NDArray[np.uint8], offset: int, factor: np.uint64, limit: np.uint64) -> np.uint64:
+    found = np.uint64(0)
+    for place in range(8):
+        if times(load64(source, offset + place), factor) < limit:
+            found |= np.uint64(1) << np.uint64(place)
+    # the machine reads 16 bytes
+    return found | (np.uint64(source[offset + 15]) >> np.uint64(8))
 
 
 def _twinTrailing(word: np.uint64) -> int:
@@ -160,6 +190,9 @@ store64: Any = _either(_store64, _twinStore64)
 copyBytes: Any = _either(_copy, _twinCopy)
 #: C{prefetch(source, offset)}: the line will be read soon; any address will do.
 prefetch: Any = _either(_prefetch, _twinPrefetch)
+#: C{below(source, offset, factor, limit)}: bit C{i} says that C{load64(source, offset + i) * factor < limit}, for
+#: eight places at once; 16 bytes are read.
+below: Any = _either(_below, _twinBelow)
 #: Zero bits below the lowest and above the highest that is set; 64 of zero.
 trailingZeros: Any = _either(_trailing, _twinTrailing)
 leadingZeros: Any = _either(_leading, _twinLeading)
