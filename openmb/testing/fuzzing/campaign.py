@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from openmb.netctl.embedded.heap import trimHeap
-from openmb.testing.fuzzing import packettargets, setuptargets, texttargets, wiretargets
+from openmb.testing.fuzzing import packettargets, setuptargets, smartretargets, texttargets, wiretargets
 from openmb.testing.fuzzing.controllers import controllers
 from openmb.testing.fuzzing.hosts import hosts
 from openmb.testing.fuzzing.mutate import Mutator
@@ -111,6 +111,7 @@ def makeTargets(folder: Path) -> dict[str, Target]:
         texttargets.localProtocol(),
         *packettargets.analyzers(),
         packettargets.dumps(),
+        smartretargets.bodies(),
     ]
     needing: Sequence[Callable[[Path], Target]] = (
         texttargets.keyrings,

@@ -201,8 +201,47 @@ def compare(seed: int, batches: int = 12) -> int:
     return matches
 
 
+def disorder(seed: int) -> int:
+    """
+    Kernels with arrays of nothing but chance, stores and tables among them: in a process that checks indices, it raises
+    when they index what is not there.
+
+    @return: how many payloads came out.
+    """
+    chance, count = np.random.default_rng(seed), 20
+    decoder, encoder = Decoder(spoilt(chance)), Encoder(spoilt(chance), 64, gated=bool(seed & 1), sampling=8)
+    encoder.table[:] = chance.integers(0, 1 << 63, 64, np.uint64) * 2
+    data = chance.integers(0, 4, 700, np.uint8)
+    found = decoder.decode(
+        data,
+        chance.integers(-20, 800, count),
+        chance.integers(-20, 300, count),
+        chance.integers(0, 40, count, np.uint64),
+        chance.integers(0, 12, count, np.uint8),
+        chance.integers(0, 400, count, np.uint16),
+        chance.integers(0, 1 << 32, count, np.uint32),
+        3,
+    )
+    for _ in range(2):
+        encoder.encode(data, chance.integers(0, 500, count), chance.integers(0, 200, count), 3)
+        encoder.rebuild()
+    return int((found.outcomes == Outcome.DECODED).sum())
+
+
+def spoilt(chance: np.random.Generator) -> PacketStore:
+    """A store that holds what nobody stored."""
+    store = PacketStore(16, 200, 20)
+    store.payloads[:] = chance.integers(0, 4, len(store.payloads), np.uint8)
+    store.lengths[:] = chance.integers(0, 1 << 16, 16, np.uint16)
+    store.states[:] = chance.integers(0, 256, 16, np.uint8)
+    store.ids[:] = chance.integers(0, 40, 16, np.uint64)
+    return store
+
+
 def main(seeds: Sequence[str]) -> int:
     """Compare; the number of matches, and whether indices are checked."""
+    for seed in range(10):
+        disorder(seed)
     print(sum(compare(int(seed), 4) for seed in seeds), canaryRaises())
     return 0
 
