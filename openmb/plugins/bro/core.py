@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from openmb.plugins.bro.policies.ledger import Ledger
 from openmb.plugins.bro.policies.logs import PolicyLogs
 from openmb.plugins.bro.policies.policies import Policies
 from openmb.plugins.bro.policies.records import SHARED
+from openmb.plugins.bro.policies.settings import Policy
 from openmb.plugins.bro.policies.witness import Witness
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
 from openmb.plugins.bro.reporting.locality import PRIVATE
@@ -46,10 +48,11 @@ class BroCore:
         self.settings = settings
         self.configuration = Configuration(SETTINGS, treeOf(settings))
         self.governing = governingOf(settings)
+        self._ids = ConnectionIDs(settings.uidKey)
         self.logs = BroLogs(
             settings.logs,
             settings.asJSON,
-            ConnectionIDs(settings.uidKey),
+            self._ids,
             settings.append,
             settings.local,
             settings.rotation * 1_000_000,
@@ -93,11 +96,18 @@ class BroCore:
         self.policies.announce = noticesTo(announce) if NOTICE.name in wanted else None
         followed = self.settings.policy.policies
         output: IOutput = Witness(self.logs, self.policies, failed) if followed else self.logs
+        odd = self._weirds if Policy.WEIRD in followed else None
         if not wanted - {NOTICE.name}:
-            self._own.reportTo(output)
+            self._own.reportTo(output, None, odd)
             return
-        announcer = Announcer(output, ConnectionIDs(self.settings.uidKey), wanted, announce, failed)
-        self._own.reportTo(announcer, announcer.found)
+        announcer = Announcer(output, self._ids, wanted, announce, failed)
+        self._own.reportTo(announcer, announcer.found, odd)
+
+    def _weirds(self, told: NDArray[Any]) -> None:
+        try:
+            self.policies.logs.weirds(told, self._ids)
+        except Exception as error:  # noqa: BLE001 - whatever it is, packets must not suffer for it
+            self._own.endured(error)
 
     def _removable(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of C{slots} whose record neither an operation has marked nor a hand-over has frozen."""

@@ -38,7 +38,7 @@ class BroOptions(usage.Options):
             "policies",
             None,
             "",
-            "What to do with ended connections, separated by commas: scan, known, ssh-guessing, stats; all.",
+            "What to do with ended connections, separated by commas: any of scan, known, ssh-guessing, stats, weird.",
         ],
         ["max-flows", None, 1 << 20, "Connections held at most.", int],
         ["grace", None, 5.0, "Seconds of packet time that an ended connection stays before a sweep removes it.", float],

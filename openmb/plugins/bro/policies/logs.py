@@ -1,5 +1,5 @@
 """
-The logs of policies: notice.log, known_hosts.log, known_services.log and stats.log.
+The logs of policies: notice.log, known_hosts.log, known_services.log, stats.log and weird.log.
 
 Unlike the others they are made with their first row only, as Zeek makes them.
 """
@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from openmb.plugins.bro.policies.ledger import Counted, Fact, Note
 from openmb.plugins.bro.policies.observations import Address
-from openmb.plugins.bro.reporting.connections import addressText
+from openmb.plugins.bro.reporting.connections import BEGINNING, addressText, beginningOf
 from openmb.plugins.bro.reporting.logfile import LogFile
 from openmb.plugins.bro.reporting.logs import Column, Value
+from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.service import Service
+from openmb.plugins.bro.tracking.identity import Identity
+from openmb.plugins.bro.tracking.weirds import Weird
 
 NOTICE_COLUMNS = (
     Column("ts", "time"),
@@ -50,6 +57,14 @@ SERVICE_COLUMNS = (
     Column("port_num", "port"),
     Column("port_proto", "enum"),
     Column("service", "set[string]"),
+)
+WEIRD_COLUMNS = (
+    *BEGINNING,
+    Column("name", "string"),
+    Column("addl", "string"),
+    Column("notice", "bool"),
+    Column("peer", "string"),
+    Column("source", "string"),
 )
 STATS_COLUMNS = (
     Column("ts", "time"),
@@ -123,11 +138,12 @@ class PolicyLogs:
         self.hosts = log("known_hosts", HOST_COLUMNS)
         self.services = log("known_services", SERVICE_COLUMNS)
         self.stats = log("stats", STATS_COLUMNS)
+        self.weird = log("weird", WEIRD_COLUMNS)
 
     @property
     def files(self) -> tuple[LogFile, ...]:
         """All of them."""
-        return self.notice, self.hosts, self.services, self.stats
+        return self.notice, self.hosts, self.services, self.stats, self.weird
 
     def notices(self, notices: list[Notice]) -> None:
         """Rows of notice.log."""
@@ -142,9 +158,22 @@ class PolicyLogs:
         names = (Service(fact.service).text.upper(),) if fact.service else ()
         self.services.writeAll([[stamp, host, fact.port, _PROTOCOLS[fact.protocol], names]])
 
+    def weirds(self, told: NDArray[Any], ids: ConnectionIDs) -> None:
+        """Rows of weird.log."""
+        rows: list[list[Value]] = []
+        for each in told:
+            weird, identity = Weird(int(each["weird"])), _identityOf(each)
+            end: list[Value] = [weird.text, None, False, "openmb", weird.source]
+            rows.append([int(each["stamp"]) // 1000, *beginningOf(ids, identity), *end])
+        self.weird.writeAll(rows)
+
     def totals(self, stamp: int, counts: list[int]) -> None:
         """The row of stats.log."""
         self.stats.writeAll([[stamp, *(counts[each] for each in Counted)]])
+
+
+def _identityOf(told: np.void) -> Identity:
+    return Identity(told["key"].tolist(), int(told["start"]), bool(told["swapped"]))
 
 
 def _noticeValues(notice: Notice) -> list[Value]:

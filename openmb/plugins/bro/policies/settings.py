@@ -15,6 +15,7 @@ class Policy(enum.Enum):
     KNOWN = "known"
     GUESSING = "ssh-guessing"
     STATS = "stats"
+    WEIRD = "weird"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ from openmb.plugins.bro.tracking.urgency import (
     isWhole,
     mayAgree,
 )
+from openmb.plugins.bro.tracking.weirds import BAD_HEADER_LENGTH, WEIRDS_PER_PACKET, addWeird
 from openmb.plugins.bro.tracking.work import (
     FINISHED,
     FIRST_BYTE,
@@ -54,6 +55,7 @@ from openmb.plugins.bro.tracking.work import (
     STAMP,
     STOP,
     WAITING,
+    WEIRDS,
     addPiece,
     dropRanges,
     hurry,
@@ -207,6 +209,7 @@ def _update(
     status = header["status"]
     if kind == _TCP:
         if status & _BAD_TRANSPORT:
+            addWeird(work, row, table.keys, BAD_HEADER_LENGTH)
             return -1
         if status & _BAD_CHECKSUM:
             addScaled(row, SCALED_CHECKSUM, _CHECKSUM, side)
@@ -286,6 +289,8 @@ def trackPackets(
     cursors[STOP] = cursors[WAITING] = 0
     for i in range(first, len(headers)):
         if cursors[FINISHED] >= len(work.rows) or cursors[PIECES] + PIECES_PER_PACKET > len(work.pieces):
+            return i
+        if cursors[WEIRDS] + WEIRDS_PER_PACKET > len(work.weirds):
             return i
         if cursors[STOP]:
             return i

@@ -40,6 +40,8 @@ from openmb.plugins.bro.tracking.states import (
     SCALED_GAP,
     UNACKNOWLEDGED,
 )
+from openmb.plugins.bro.tracking.weirds import ABOVE_HOLE as WEIRD_ABOVE_HOLE
+from openmb.plugins.bro.tracking.weirds import addWeird
 from openmb.plugins.bro.tracking.work import FIRST_BYTE, addPiece, dropRanges, releaseRange, takeRange
 
 _LETTER_GAP = np.int64(ord("G"))
@@ -211,11 +213,16 @@ def _giveUp(work: Any, row: Any, keys: Any, side: Number) -> None:
 
 
 @njit(**INNER)
+def _isAboveHole(row: Any, side: Number) -> Truth:
+    """Has much come behind a hole, and nothing was ever acknowledged?"""
+    top, ahead = np.int64(row["top"][side]), np.int64(row["top"][side]) - np.int64(row["delivered"][side])
+    return top > np.int64(row["trimmed"][side]) and ahead > ABOVE_HOLE and nothingAcknowledged(row, side)
+
+
+@njit(**INNER)
 def _isTooMuch(row: Any, side: Number) -> Truth:
     top, trimmed = np.int64(row["top"][side]), np.int64(row["trimmed"][side])
     delivered = np.int64(row["delivered"][side])
-    if top > trimmed and top - delivered > ABOVE_HOLE and nothingAcknowledged(row, side):
-        return True
     return max(np.int64(0), min(top, delivered) - trimmed) + row["held"][side] > UNACKNOWLEDGED
 
 
@@ -260,7 +267,10 @@ def takeData(work: Any, row: Any, keys: Any, side: Number, low: Number, length: 
         if not _placeData(work, row, keys, side, low, high, offset):
             _giveUp(work, row, keys, side)
             return
-    if _isTooMuch(row, side):
+    if _isAboveHole(row, side):
+        addWeird(work, row, keys, WEIRD_ABOVE_HOLE)
+        _giveUp(work, row, keys, side)
+    elif _isTooMuch(row, side):
         _giveUp(work, row, keys, side)
 
 

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from openmb.plugins.bro.tracking.endpoints import beginSequences, distance, flipRoles, relativeSequence, setState
+from openmb.plugins.bro.tracking.endpoints import (
+    beginSequences,
+    distance,
+    endpointSize,
+    flipRoles,
+    relativeSequence,
+    setState,
+)
 from openmb.plugins.bro.tracking.history import addOnce, addScaled, addSided
 from openmb.plugins.bro.tracking.numbers import INNER, RESPONDER, ZERO, Number, Truth, constants
 from openmb.plugins.bro.tracking.pieces import PIECE_RESET
@@ -37,6 +44,19 @@ from openmb.plugins.bro.tracking.states import (
     TIMEOUT_INTERACTIVE,
     TOO_LARGE_DELTA,
 )
+from openmb.plugins.bro.tracking.weirds import (
+    ACK_UNDERFLOW,
+    SEQUENCE_UNDERFLOW,
+    SPLIT_ROUTING,
+    SYN_AFTER_RESET,
+    SYN_INSIDE,
+    SYN_SEQUENCE_JUMP,
+    WEIRD_BITS,
+    addWeird,
+    anyWeird,
+    noteOddState,
+    noteOddSyn,
+)
 from openmb.plugins.bro.tracking.work import addPiece
 
 _A, _D, _F, _H, _I, _Q, _R, _S, _T, _W = constants(b"ADFHIQRSTW")
@@ -62,7 +82,7 @@ def isReuse(row: Any, flags: Number, sequence: Number) -> Truth:
 
 
 @njit(**INNER)
-def _begin(row: Any, side: Number, flags: Number, sequence: Number, end: Number) -> None:
+def _begin(work: Any, row: Any, keys: Any, side: Number, flags: Number, sequence: Number, end: Number) -> None:
     """Set the numbering by the first segment of a side, or by a SYN that makes a new start."""
     state = row["state"][side]
     if state == INACTIVE:
@@ -71,8 +91,15 @@ def _begin(row: Any, side: Number, flags: Number, sequence: Number, end: Number)
         else:
             beginSequences(row, side, sequence - 1, sequence)
     elif flags & SYN:
+        isJump = sequence != row["startSequence"][side]
+        if state in (ESTABLISHED, PARTIAL) and endpointSize(row, side) > 0:
+            addWeird(work, row, keys, SYN_INSIDE)
+        elif state == RESET:
+            addWeird(work, row, keys, SYN_AFTER_RESET)
+        if isJump and state in (SYN_SENT, SYN_ACK_SENT, ESTABLISHED, PARTIAL):
+            addWeird(work, row, keys, SYN_SEQUENCE_JUMP)
         if state in (SYN_SENT, SYN_ACK_SENT):
-            again = sequence != row["startSequence"][side]
+            again = isJump
         elif state == RESET:
             again = row["previous"][side] == INACTIVE
         else:
@@ -93,7 +120,8 @@ def _turnBackwards(row: Any) -> None:
     row["letters"] = 0
     flipRoles(row)
     addSided(row, _H, RESPONDER)
-    row["seen"] = np.int64(row["seen"]) << 16
+    seen = np.int64(row["seen"])
+    row["seen"] = (seen & 0xFF) << 16 | (seen & WEIRD_BITS)
     row["packetSeen"] = np.int64(row["packetSeen"]) | 1
 
 
@@ -131,10 +159,13 @@ def _writeLetters(row: Any, side: Number, flags: Number, relative: Number, lengt
 
 
 @njit(**INNER)
-def _noteAck(row: Any, side: Number, flags: Number, number: Number) -> Number:
+def _noteAck(work: Any, row: Any, keys: Any, side: Number, flags: Number, number: Number) -> Number:
     """Take the acknowledgement number that C{side} sent; relative to what the other side sent."""
     other = 1 - side
     if row["state"][other] == INACTIVE:
+        mine, isPlain = row["state"][side], flags & (SYN | FIN | RST) == 0
+        if isPlain and mine in (SYN_SENT, SYN_ACK_SENT, ESTABLISHED) and not anyWeird(row):
+            addWeird(work, row, keys, SPLIT_ROUTING)
         beginSequences(row, other, number - 1, number - 1)
         return np.int64(1)
     known = np.int64(row["ackSequence"][other])
@@ -142,6 +173,7 @@ def _noteAck(row: Any, side: Number, flags: Number, number: Number) -> Number:
         number, known, np.int64(row["ackWraps"][other]), np.int64(row["startSequence"][other])
     )
     if isBefore:
+        addWeird(work, row, keys, ACK_UNDERFLOW)
         return np.int64(0)
     ahead = distance(number, known)
     if not flags & RST and ahead > 0 and not (number == 0 and ahead > TOO_LARGE_DELTA):
@@ -293,13 +325,17 @@ def takeSegment(
     _notePartial(row, isOriginator, flags)
     taken = (1 if flags & SYN else 0) + (1 if flags & FIN else 0) + (0 if flags & RST else length)
     end = (sequence + taken) & _MASK
-    _begin(row, side, flags, sequence, end)
+    _begin(work, row, keys, side, flags, sequence, end)
     relative, isBefore = relativeSequence(
         sequence,
         np.int64(row["lastSequence"][side]),
         np.int64(row["sequenceWraps"][side]),
         np.int64(row["startSequence"][side]),
     )
+    if isBefore and not flags & RST:
+        addWeird(work, row, keys, SEQUENCE_UNDERFLOW)
+    if flags & SYN:
+        noteOddSyn(work, row, keys, side, isOriginator, flags, length)
     side = _writeLetters(row, side, flags, relative, length)
     other = 1 - side
     if header["window"] == 0 and not flags & RST and row["state"][other] != CLOSED and row["state"][side] != RESET:
@@ -313,8 +349,9 @@ def takeSegment(
         addPiece(work, row, keys, PIECE_RESET, side, ZERO, ZERO, ZERO, bothSizes(row))
     acknowledged = np.int64(0)
     if flags & ACK:
-        acknowledged = _noteAck(row, side, flags, np.int64(header["acknowledgement"]))
+        acknowledged = _noteAck(work, row, keys, side, flags, np.int64(header["acknowledgement"]))
     _noteEnd(row, side, flags, end, length)
+    noteOddState(work, row, keys, side, flags, length)
     if row["state"][side] == INACTIVE:
         side, closes, orderly = _leaveInactive(row, side, isOriginator, flags, length, now, ports)
         other = 1 - side

@@ -66,6 +66,8 @@ class IOutput(Protocol):
 
 #: Takes services of a connection that were recognised, at a time (nanoseconds).
 Found = Callable[[Identity, Sequence[int], int], None]
+#: Takes what is odd about segments, L{openmb.plugins.bro.tracking.weirds.WEIRD}C{[n]}; it does not raise.
+Odd = Callable[[NDArray[Any]], None]
 
 
 class Talks:
@@ -87,6 +89,7 @@ class Talks:
         self._output = output
         self._reported = 0  # finished rows of the fast path
         self._found: Found | None = None
+        self._odd: Odd | None = None
 
     def endured(self, error: Exception) -> None:
         """Something else than a parser or a log threw; see L{takeFailed}."""

@@ -19,8 +19,8 @@ from openmb.plugins.bro.fastpath.lanes import (
 from openmb.plugins.bro.fastpath.pool import forgetSlots
 from openmb.plugins.bro.tracking.expiry import expiredSlots
 from openmb.plugins.bro.tracking.kernels import finishSlots, trackPackets
-from openmb.plugins.bro.tracking.talks import Found, IOutput, Talks
-from openmb.plugins.bro.tracking.work import FINISHED, PIECES, USED_RANGES, dropRanges, reserveRanges
+from openmb.plugins.bro.tracking.talks import Found, IOutput, Odd, Talks
+from openmb.plugins.bro.tracking.work import FINISHED, PIECES, USED_RANGES, WEIRDS, dropRanges, reserveRanges
 
 #: Packets that one call of the kernel gets.
 SLICE = 4096
@@ -35,12 +35,12 @@ class Tracker(Talks):
     @param output: takes what is to be reported; None: nothing is.
     """
 
-    def reportTo(self, output: IOutput, found: Found | None = None) -> None:
+    def reportTo(self, output: IOutput, found: Found | None = None, odd: Odd | None = None) -> None:
         """
-        From now on report to C{output}, and to C{found} each time that services are recognised: only conversations tell
-        of that, so nothing is on the fast path meanwhile.
+        From now on report to C{output}, to C{odd} what is odd about segments, and to C{found} each time that services
+        are recognised: only conversations tell of that, so nothing is on the fast path meanwhile.
         """
-        self._output, self._found = output, found
+        self._output, self._found, self._odd = output, found, odd
         if found is not None:
             self.leave(self.table.slots())
 
@@ -143,12 +143,14 @@ class Tracker(Talks):
         """Empty the work arrays: feed the parsers, report what has finished."""
         cursors = self.work.cursors
         try:
+            if cursors[WEIRDS] and self._odd is not None:
+                self._odd(self.work.weirds[: cursors[WEIRDS]])
             if cursors[PIECES]:
                 self._feed(data, offsets)
             if cursors[FINISHED] and self._output is not None:
                 self._reportFinished(int(cursors[FINISHED]))
         finally:
-            cursors[PIECES] = cursors[FINISHED] = 0
+            cursors[PIECES] = cursors[FINISHED] = cursors[WEIRDS] = 0
 
     def _reportFinished(self, count: int) -> None:
         """Report the first C{count} finished rows together; if that throws, one by one: a bad row costs only itself."""

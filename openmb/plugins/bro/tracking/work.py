@@ -18,12 +18,15 @@ from openmb.plugins.bro.tracking.numbers import INNER, Number, Truth
 from openmb.plugins.bro.tracking.pieces import PIECE, PIECE_RELEASED
 from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
 from openmb.plugins.bro.tracking.urgency import URGENT_ANY, URGENT_LINES, URGENT_MESSAGES
+from openmb.plugins.bro.tracking.weirds import WEIRD
 
 #: Cursors of L{Work}.
-PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES, FIRST_BYTE, WAITING = range(10)
+PIECES, FINISHED, FREE_RANGE, STOP, STAMP, PACKET, SLOT, USED_RANGES, FIRST_BYTE, WAITING, WEIRDS = range(11)
 
 #: Connections that may wait before the kernel stops.
 _MOST_WAITING = 32
+#: Weirds that may wait to be told.
+_MOST_WEIRDS = 1024
 
 #: Pieces that one packet causes at most: every range of one direction lost and released, and a few more.
 PIECES_PER_PACKET = 2 * BLOCK_LIMIT + 16
@@ -40,7 +43,8 @@ class Work(NamedTuple):
     @ivar high: C{int64[r]}, where it ends.
     @ivar following: C{int32[r]}, the next range of the same direction, or the next free one; -1 for none.
     @ivar waiting: C{int32[w]}, slots of connections that must be looked at before their next packets.
-    @ivar cursors: C{int64[10]}: how much is in use, and the packet that is being processed.
+    @ivar weirds: L{WEIRD}C{[q]}, what is odd about connections.
+    @ivar cursors: C{int64[11]}: how much is in use, and the packet that is being processed.
     @ivar key: C{uint64[5]}, the key of that packet.
     """
 
@@ -51,6 +55,7 @@ class Work(NamedTuple):
     high: NDArray[np.int64]
     following: NDArray[np.int32]
     waiting: NDArray[np.int32]
+    weirds: NDArray[Any]
     cursors: NDArray[np.int64]
     key: NDArray[np.uint64]
 
@@ -67,7 +72,8 @@ def makeWork(pieces: int = 4 * PIECES_PER_PACKET, finished: int = 1024, ranges: 
         np.zeros(ranges, np.int64),
         following,
         np.zeros(_MOST_WAITING, np.int32),
-        np.zeros(10, np.int64),
+        np.zeros(_MOST_WEIRDS, WEIRD),
+        np.zeros(11, np.int64),
         np.zeros(5, np.uint64),
     )
 
