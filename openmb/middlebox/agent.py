@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from openmb.errors import OutputFailed
 from openmb.middlebox.faults import describe
 from openmb.middlebox.host import MiddleboxHost
+from openmb.middlebox.outbox import Outbox
 from openmb.packets.batch import PacketBatch
 
 #: Seconds between two looks at the timers, while operations are under way and otherwise.
@@ -48,18 +49,30 @@ class Agent:
     def __init__(self, host: MiddleboxHost, clock: IReactorTime, wallTime: bool = False) -> None:
         self.host, self._clock, self._wallTime = host, clock, wallTime
         self._port: PacketPort | None = None
+        self.outbox = Outbox()
         self._paused = self._blocked = False
         self._working: IDelayedCall | None = None
         self._ticking: IDelayedCall | None = None
         self._idle = False
         self._packetTime = 0.0  # spent on packets since exporting last had a turn
-        host.forward = self._forward
+        host.forward = self.outbox.put
 
     def start(self, port: PacketPort) -> None:
         """Packets will come from C{port} (perhaps instead of an earlier one)."""
         self._port, self._paused = port, False
+        self.outbox.attach(port)
         if self._ticking is None:
             self._tick()
+        self._pace()
+
+    def portLost(self) -> None:
+        """The port has gone; what is to be sent waits for another."""
+        self._port = None
+        self.outbox.attach(None)
+
+    def writableChanged(self, writable: bool) -> None:
+        """The network takes packets again, or takes none for now."""
+        self.outbox.setWritable(writable)
         self._pace()
 
     def stop(self) -> None:
@@ -101,10 +114,6 @@ class Agent:
             self.log.info("output is taken again: packets are read again")
         self._blocked = False
 
-    def _forward(self, packets: PacketBatch) -> None:
-        if self._port is not None:
-            self._port.send(packets)
-
     # -- the controller
 
     def messageReceived(self, message: object) -> None:
@@ -139,8 +148,8 @@ class Agent:
             self._working = self._clock.callLater(max(due, 0.0) if packetTime else 0.0, self._work)
 
     def _pace(self) -> None:
-        """Stop reading packets while a queue is full: they wait at the network."""
-        wanted = self.host.wantsPackets and not self._blocked
+        """Stop reading packets while a queue is full, inwards or outwards: they wait at the network."""
+        wanted = self.host.wantsPackets and not self._blocked and not self.outbox.isFull
         if self._port is None or self._paused is not wanted:
             return
         self._paused = not self._paused

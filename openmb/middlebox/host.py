@@ -127,7 +127,7 @@ class MiddleboxHost:
         return tuple(each for each in self._operations.values() if isinstance(each, Move))
 
     def packetsReceived(self, batch: PacketBatch) -> None:
-        """Packets from the network, in order, drain markers among them."""
+        """Packets from the network, in order, drain markers among them: those are for this host, no engine sees one."""
         self._received(batch)
         self.introspection.flush()
 
@@ -135,9 +135,6 @@ class MiddleboxHost:
         self.counts.packets += len(batch)
         self.counts.bytes += int(batch.lengths.sum())
         decoded = self._decoder.decode(batch)
-        if not self._operations:
-            self._process(decoded)
-            return
         places = np.flatnonzero(decoded.headers["kind"] == Kind.MARKER)
         start = 0
         for place in places:

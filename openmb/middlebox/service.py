@@ -138,7 +138,7 @@ class MiddleboxService(Service):
 
     async def _toPort(self) -> None:
         try:
-            client = PortClient(self._packets, self._portLost)
+            client = PortClient(self._packets, self._portLost, self._writableChanged)
             self._port = await connectPort(self._reactor, self._places.switch, self.agent.host.name, client)
         except OpenMBError as error:
             self.log.debug("no port yet: {error}", error=error)
@@ -153,8 +153,13 @@ class MiddleboxService(Service):
     def _packets(self, batch: PacketBatch) -> None:
         self.agent.packetsReceived(batch)
 
+    def _writableChanged(self, writable: bool) -> None:
+        if self._port is not None:
+            self.agent.writableChanged(writable)
+
     def _portLost(self, reason: str) -> None:
         self._port = None
+        self.agent.portLost()
         if self.running:
             self.log.warn("the switch closed the port: {reason}", reason=reason)
             self._reactor.callLater(RETRY, self._again)

@@ -92,6 +92,7 @@ class CounterMiddlebox(Unlearning):
     @param conclude: takes the rows and packets of all rows, at the end, or when they have been merged elsewhere: none.
     @ivar totals: what the flows share.
     @ivar concluded: what was handed to C{conclude}.
+    @ivar inline: it forwards what it has processed, as an in-line kind does.
     @ivar poison: a packet that holds these bytes makes it throw; None: nothing does.
     """
 
@@ -112,6 +113,7 @@ class CounterMiddlebox(Unlearning):
         self._frozen: dict[int, HeaderFieldList] = {}
         self._clock = 0
         self.poison: bytes | None = None
+        self.inline = False
 
     # -- IConfigurable
 
@@ -156,7 +158,8 @@ class CounterMiddlebox(Unlearning):
                 failed.append(Failed(index, repr(error)))
         if len(packets):
             self.advance(int(packets.packets.stamps.max()))
-        return Processed(marks, failed=tuple(failed), shared=counted if self.totals.watches else None)
+        passed = packets.packets if self.inline else None
+        return Processed(marks, passed, tuple(failed), shared=counted if self.totals.watches else None)
 
     def reprocess(self, operation: int, packets: Decoded) -> None:
         if operation in self.totals.provisional:

@@ -28,6 +28,7 @@ DROP_IN = "from openmb.testing.counterplugin import CounterPlugin\n\ncounter = C
 class CounterOptions(usage.Options):
     """The kind's own options."""
 
+    optFlags = [["inline", None, "forward what was processed"]]
     optParameters = [
         ["logs", "l", ".", "directory for the rows"],
         ["idle", None, 1.0, "seconds after which an idle flow is over", float],
@@ -79,7 +80,9 @@ class CounterPlugin:
             files = Files(folder)
         except OSError as error:
             raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
-        return CounterMiddlebox(files.row, options["idle"], files.total)
+        middlebox = CounterMiddlebox(files.row, options["idle"], files.total)
+        middlebox.inline = bool(options["inline"])
+        return middlebox
 
 
 def writeDropIn(folder: Path) -> Path:

@@ -168,6 +168,18 @@ class FocusedTests(SynchronousTestCase):
         self.passes("routes", {"lost answers of routes": 50, "late routes": 20})
 
 
+class InlineTests(SynchronousTestCase):
+    """A kind in line: what it sends on is output, each packet once, and those of a flow in order."""
+
+    def test_forwarded(self) -> None:
+        result = campaign("inline", 0, FOCUSED_SEEDS)
+        self.assertEqual({outcome.seed: outcome.wrong[:3] for outcome in result.wrong}, {})
+        minima = {"redirected": 200, "reprocessed": 2000, "held": 50, "deaths": 5, "rows": 30_000}
+        self.assertEqual(
+            {}, {name: result.counts[name] for name, least in minima.items() if result.counts[name] < least}
+        )
+
+
 class MutantTests(SynchronousTestCase):
     """
     Each broken rule is noticed within 200 seeds; L{HistoriesTests} and L{FocusedTests} show that the unbroken code

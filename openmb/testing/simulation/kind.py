@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from openmb.interfaces import IMiddlebox
+from openmb.packets.batch import PacketBatch
 from openmb.testing.simulation.oracle import Row
 
 
@@ -15,9 +16,14 @@ class SimulatedKind(Protocol):
     """One kind, as the simulation runs it."""
 
     name: str
+    #: Does its traffic come in fragments, too?
+    fragments: bool
 
     def engine(self, emit: Callable[[Row], None]) -> IMiddlebox:
         """A middlebox whose rows go to C{emit} as they are made."""
+
+    def passed(self, packets: PacketBatch) -> list[Row]:
+        """A row for each packet that a middlebox of this kind has sent on; none if it is not in line."""
 
     def flowsOf(self, packets: Sequence[bytes]) -> list[str]:
         """The flow that each packet belongs to, as in C{Row.flow}."""

@@ -4,6 +4,7 @@ The kinds that can be simulated.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import cast
@@ -12,7 +13,7 @@ import numpy as np
 
 from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddlebox
-from openmb.packets.batch import packetBatch
+from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.plugin import BroMiddlebox
 from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS
@@ -39,7 +40,17 @@ def leftoversOf(marked: int, frozen: Collection[int], provisional: Collection[in
     return found + (["provisional records are still there"] if provisional else [])
 
 
-class CounterKind:
+class Passive:
+    """A kind that is not in line."""
+
+    fragments = True
+
+    def passed(self, packets: PacketBatch) -> list[Row]:
+        """See C{SimulatedKind}: nothing is sent on."""
+        return []
+
+
+class CounterKind(Passive):
     """The counting example kind: what is wrong with host or controller shows quickly."""
 
     name = "counter"
@@ -125,7 +136,28 @@ PACKET_COUNTS = tuple(
 )
 
 
-class BroKind:
+class InlineKind(CounterKind):
+    """The counting kind in line: every packet that it has processed goes on, and that is output too."""
+
+    name = "inline"
+    # which of a datagram's fragments go on when, an engine that sees whole datagrams cannot say
+    fragments = False
+
+    def engine(self, emit: Callable[[Row], None]) -> IMiddlebox:
+        """A counter that forwards."""
+        middlebox = super().engine(emit)
+        assert isinstance(middlebox, CounterMiddlebox)
+        middlebox.inline = True
+        return middlebox
+
+    def passed(self, packets: PacketBatch) -> list[Row]:
+        """See C{SimulatedKind}."""
+        octets = [packets.packet(index) for index in range(len(packets))]
+        lines = (f"{stamp} {zlib.crc32(packet):08x}" for stamp, packet in zip(packets.stamps, octets, strict=True))
+        return [Row("forwarded", flow, line) for flow, line in zip(flowTexts(octets), lines, strict=True)]
+
+
+class BroKind(Passive):
     """The Bro plugin as it is shipped, with rows in memory; it sweeps often, so that timers meet hand-overs."""
 
     name = "bro"
@@ -164,4 +196,4 @@ def kindNamed(name: str) -> SimulatedKind:
     return KINDS[name]()
 
 
-KINDS: dict[str, Callable[[], SimulatedKind]] = {"bro": BroKind, "counter": CounterKind}
+KINDS: dict[str, Callable[[], SimulatedKind]] = {"bro": BroKind, "counter": CounterKind, "inline": InlineKind}

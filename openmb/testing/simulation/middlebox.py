@@ -14,7 +14,7 @@ from openmb.controller.registry import Session
 from openmb.errors import OperationError
 from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.settings import HostSettings
-from openmb.packets.batch import packetBatch
+from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.state.keyring import Keyring
 from openmb.testing.simulation.accounts import Accounts
 from openmb.testing.simulation.clock import SimulatedClock
@@ -106,6 +106,7 @@ class SimulatedMiddlebox:
             around.clock.seconds,
             settingsOf(around.scenario, around.bounds),
         )
+        self.host.forward = self._passed
         around.network.attach(self.name, partial(self._packets, self.host), partial(self._wants, self.host))
 
     def _welcome(self) -> None:
@@ -118,6 +119,10 @@ class SimulatedMiddlebox:
 
     def _packets(self, host: MiddleboxHost, frames: Sequence[bytes], stamps: Sequence[int]) -> None:
         host.packetsReceived(packetBatch(frames, stamps))
+
+    def _passed(self, packets: PacketBatch) -> None:
+        for row in self.around.kind.passed(packets):
+            self.around.emit(row)
 
     def _wants(self, host: MiddleboxHost) -> bool:
         return host is not self.host or host.wantsPackets
