@@ -1,0 +1,1 @@
+The kind `smartre`: redundancy elimination. `openmb run smartre --role encoder --pcap IN --out ENCODED` replaces what was sent before by references, `--role decoder` puts it back, packet by packet and byte by byte.

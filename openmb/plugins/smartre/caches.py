@@ -1,0 +1,94 @@
+"""
+The caches of one encoder, one for each (path, decoder), and which packets go to which (docs/smartre.md, 5).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.plugins.smartre.decoding import Decoder
+from openmb.plugins.smartre.encoding import Encoder
+from openmb.plugins.smartre.planning import RULE
+from openmb.plugins.smartre.settings import SmartreSettings
+from openmb.plugins.smartre.store import PacketStore
+from openmb.state.addresses import networkWords
+
+#: Hashes of headers are 32 bits; a share is a range of them, in parts of one.
+_SHARE = re.compile(r"([01](?:\.[0-9]{1,6})?)-([01](?:\.[0-9]{1,6})?)", re.ASCII)
+_HASHES = 1 << 32
+
+
+@dataclass(slots=True)
+class EncodingCache:
+    """
+    A cache of an encoder.
+
+    @ivar epoch: 1 to 65,535.
+    """
+
+    encoder: Encoder
+    epoch: int = 1
+
+
+@dataclass(slots=True)
+class DecodingCache:
+    """
+    A cache of a decoder.
+
+    @ivar epoch: of the packets in it; 0: none has come yet.
+    """
+
+    decoder: Decoder
+    epoch: int = 0
+
+
+def makeEncodingCache(settings: SmartreSettings) -> EncodingCache:
+    """An empty one."""
+    store = PacketStore(settings.slots, settings.slotBytes)
+    return EncodingCache(Encoder(store, settings.entries, settings.keepOldest, settings.gated, settings.sampling))
+
+
+def makeDecodingCache(settings: SmartreSettings) -> DecodingCache:
+    """An empty one."""
+    return DecodingCache(Decoder(PacketStore(settings.slots, settings.slotBytes)))
+
+
+def parseFlows(texts: Sequence[str]) -> NDArray[Any]:
+    """
+    The rules of C{CacheFlows}: the first text is about cache 0, the next about 1, and so on.
+
+    A text is prefixes of destinations, separated by commas, and perhaps a share of the packets there: C{10.1.0.0/16},
+    C{10.1.0.0/16,2001:db8::/32 0-0.5}.  Of the prefixes that match, the longest decides.
+
+    @return: C{RULE[n]}, in the order in which they are tried.
+    @raise ValueError: a text is none of this, or two shares of one prefix overlap.
+    """
+    rules = [rule for cache, text in enumerate(texts) for rule in _parse(cache, text)]
+    rules.sort(key=lambda rule: -(rule[2].bit_count() + rule[3].bit_count()))
+    for place, rule in enumerate(rules):
+        for other in rules[:place]:
+            if other[:4] == rule[:4] and other[4] <= rule[5] and rule[4] <= other[5]:
+                raise ValueError(f"caches {other[6]} and {rule[6]} share some packets to the same destinations")
+    return np.array(rules, RULE)
+
+
+def _parse(cache: int, text: str) -> list[tuple[int, ...]]:
+    prefixes, _, share = text.partition(" ")
+    first, last = 0.0, 1.0
+    if share:
+        found = _SHARE.fullmatch(share)
+        if found is None:
+            raise ValueError(f"{share!r} is no share such as 0-0.5")
+        first, last = float(found[1]), float(found[2])
+    if not 0 <= first < last <= 1:
+        raise ValueError(f"{share!r} is empty, or not between 0 and 1")
+    bounds = round(first * _HASHES), round(last * _HASHES) - 1
+    networks = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes.split(",")]
+    return [(*networkWords(network), *bounds, cache) for network in networks]

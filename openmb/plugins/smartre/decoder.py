@@ -1,0 +1,208 @@
+"""
+The decoder's engine: batches of packets in, batches of packets out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.packets.batch import PacketBatch
+from openmb.packets.headers import Decoded
+from openmb.packets.loads import plain, plainArrays
+from openmb.plugins.smartre.caches import DecodingCache, makeDecodingCache
+from openmb.plugins.smartre.decoding import Outcome
+from openmb.plugins.smartre.encoder import sentBatch
+from openmb.plugins.smartre.end import End
+from openmb.plugins.smartre.format import SHIM_LENGTH, isNewer
+from openmb.plugins.smartre.hashing import hashAll
+from openmb.plugins.smartre.planning import PLAN
+from openmb.plugins.smartre.restoring import restorePackets
+from openmb.plugins.smartre.settings import MOST_CACHES, SmartreSettings
+from openmb.plugins.smartre.statistics import decoderText
+from openmb.plugins.smartre.unframing import FOUND, ITEM, Found, Memory, findPackets
+
+#: An outcome beside those of the codec: of an epoch that is over.
+STALE = len(Outcome)
+_NAMES = {Outcome.MISSING: "missing", Outcome.BAD_CHECKSUM: "bad_checksum", Outcome.MALFORMED: "malformed"}
+_REASONS = {**{int(outcome): name for outcome, name in _NAMES.items()}, STALE: "stale_epoch"}
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """
+    What became of the items of a batch.
+
+    @ivar outcomes: C{uint8[items]}, C{Outcome} or L{STALE}.
+    @ivar missing: C{uint64[items]}, the first source that is not held, where that is the outcome.
+    @ivar data: C{uint8}, the payloads.
+    @ivar starts: C{int64[items]}, where each begins there.
+    """
+
+    outcomes: NDArray[np.uint8]
+    missing: NDArray[np.uint64]
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+
+
+class DecoderEnd(End):
+    """
+    Provides C{IEngine} for the role of the decoder.
+
+    @ivar caches: by number, made when the first packet of each comes.
+    """
+
+    def __init__(self, settings: SmartreSettings) -> None:
+        super().__init__(settings)
+        self.caches: dict[int, DecodingCache] = {}
+        self._kept = np.zeros(256, np.bool_)
+        self._kept[list(settings.keeps) or slice(MOST_CACHES)] = True
+        self._memory = Memory.empty()
+
+    def forwarded(self, packets: Decoded) -> PacketBatch:
+        """Decode a batch: what is sent on."""
+        batch = packets.packets
+        data, offsets, lengths, wire, _ = plainArrays(batch)
+        found, items, bodies = self._find(packets)
+        restored = self._decode(items, bodies)
+        isDecoded = restored.outcomes == Outcome.DECODED
+        total = int(lengths.sum(dtype=np.int64)) + int(items["length"][isDecoded].sum(dtype=np.int64))
+        out, sent = np.empty(total, np.uint8), np.empty((len(batch) + 1, 4), np.int64)
+        count, _ = restorePackets(
+            data, offsets, lengths, wire, found, items, isDecoded, restored.data, restored.starts, out, sent
+        )
+        self._count(found, items, restored, int(lengths[found["found"] == Found.ANNOUNCEMENT].sum(dtype=np.int64)))
+        return sentBatch(batch, out, sent[:count])
+
+    def _find(self, packets: Decoded) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
+        """What the packets are; the items among them; the bodies of these."""
+        batch = packets.packets
+        data, offsets, lengths, wire, _ = plainArrays(batch)
+        memory = self._memory
+        total = int(lengths.sum(dtype=np.int64))
+        found = np.zeros(len(batch), FOUND)
+        items = np.zeros(len(batch) + total // 14, ITEM)
+        bodies = np.empty(2 * total + len(self._memory.payloads), np.uint8)
+        tally = np.zeros(2, np.int64)
+        count, size = findPackets(
+            data,
+            offsets,
+            lengths,
+            wire,
+            int(batch.link),
+            plain(packets.headers),
+            self._kept,
+            np.zeros(1, PLAN),
+            memory.payloads,
+            memory.hashes,
+            memory.lengths,
+            memory.newest,
+            found,
+            items,
+            bodies,
+            tally,
+        )
+        row = self.statistics[0]
+        row["announced"] += int(tally[0])
+        row["unremembered"] += int(tally[1])
+        return found, items[:count], bodies[:size]
+
+    def _decode(self, items: NDArray[Any], bodies: NDArray[np.uint8]) -> Restored:
+        """Hand the items to their caches, those of one cache and epoch together."""
+        restored = Restored(
+            np.full(len(items), STALE, np.uint8),
+            np.zeros(len(items), np.uint64),
+            np.empty(int(items["length"].sum(dtype=np.int64)), np.uint8),
+            np.zeros(len(items), np.int64),
+        )
+        end = 0
+        for number in np.unique(items["cache"]):
+            which = np.flatnonzero(items["cache"] == number)
+            cache = self.cacheOf(int(number))
+            changes = np.flatnonzero(np.diff(items["epoch"][which].astype(np.int64))) + 1
+            for run in np.split(which, changes):
+                if self._isCurrent(int(number), cache, int(items["epoch"][run[0]]), items[run[0]]):
+                    end = self._decodeRun(cache, items, run, bodies, restored, end)
+        return restored
+
+    def cacheOf(self, number: int) -> DecodingCache:
+        """The cache of this number, a new one perhaps."""
+        if number not in self.caches:
+            self.caches[number] = makeDecodingCache(self.settings)
+        return self.caches[number]
+
+    def _isCurrent(self, number: int, cache: DecodingCache, epoch: int, first: Any) -> bool:
+        """Is C{epoch} not over?  A newer one empties the cache."""
+        if cache.epoch == epoch:
+            return True
+        if cache.epoch and not isNewer(epoch, cache.epoch):
+            return False
+        cache.decoder.store.clear(int(first["id"]))
+        cache.epoch = epoch
+        return True
+
+    def _decodeRun(
+        self,
+        cache: DecodingCache,
+        items: NDArray[Any],
+        run: NDArray[np.intp],
+        bodies: NDArray[np.uint8],
+        restored: Restored,
+        end: int,
+    ) -> int:
+        """Decode items of one cache and epoch; where in C{restored.data} the payloads end."""
+        some = items[run]
+        ids = absolute(some["id"], cache.decoder.store.next)
+        checksums = some["checksum"]
+        announced = np.flatnonzero(some["announced"])
+        if len(announced):
+            seeds = np.uint64(cache.epoch << 48) ^ ids[announced]
+            hashes = hashAll(bodies, some["start"][announced], some["size"][announced], seeds)
+            checksums[announced] = (hashes & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        payloads = cache.decoder.decode(
+            bodies, some["start"], some["size"], ids, some["matches"], some["length"], checksums, cache.epoch
+        )
+        restored.outcomes[run], restored.missing[run] = payloads.outcomes, payloads.missing
+        restored.starts[run] = payloads.offsets + end
+        restored.data[end : end + len(payloads.data)] = payloads.data
+        return end + len(payloads.data)
+
+    def _count(self, found: NDArray[Any], items: NDArray[Any], restored: Restored, announcing: int) -> None:
+        row, what = self.statistics[0], np.bincount(found["found"], minlength=len(Found))
+        isEncoded = items["announced"] == 0
+        row["encoded"] += int(isEncoded.sum())
+        row["malformed"] += int(what[Found.MALFORMED])
+        for name, kind in _COUNTED.items():
+            row[name] += int(what[kind])
+        for outcome, name in _REASONS.items():
+            which = isEncoded & (restored.outcomes == outcome)
+            row[name] += int(which.sum())
+            row["undecodable_bytes"] += int(items["length"][which].sum(dtype=np.int64))
+        decoded = items[isEncoded & (restored.outcomes == Outcome.DECODED)]
+        row["hits"] += int(decoded["matches"].sum(dtype=np.int64))
+        plainly = int(found["length"][found["found"] == Found.PLAIN].sum(dtype=np.int64))
+        row["payload_in"] += plainly + int(decoded["length"].sum(dtype=np.int64))
+        escaping = int(what[Found.ESCAPED]) * SHIM_LENGTH
+        carried = int(items["size"][isEncoded].sum(dtype=np.int64)) + SHIM_LENGTH * int(isEncoded.sum())
+        row["payload_out"] += plainly + carried + announcing + escaping
+
+    def describe(self) -> str:
+        """See L{End}."""
+        return decoderText(self.statistics)
+
+
+_COUNTED = {
+    "announcements": Found.ANNOUNCEMENT,
+    "escaped": Found.ESCAPED,
+    "foreign": Found.FOREIGN,
+    "messages": Found.MESSAGE,
+}
+
+
+def absolute(low: NDArray[np.uint32], newest: int) -> NDArray[np.uint64]:
+    """C{uint64[n]}, the absolute ids nearest to C{newest} of which these are the low halves."""
+    ahead = (low - np.uint32(newest & 0xFFFFFFFF)).astype(np.int32).astype(np.int64)
+    return np.uint64(newest) + ahead.astype(np.uint64)

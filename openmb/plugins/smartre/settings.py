@@ -1,0 +1,62 @@
+"""
+How an encoder or a decoder runs.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Caches of one encoder at most.
+MOST_CACHES = 16
+
+
+class Role(enum.Enum):
+    """Which of the two ends."""
+
+    ENCODER = "encoder"
+    DECODER = "decoder"
+
+
+@dataclass(frozen=True, slots=True)
+class SmartreSettings:
+    """
+    How an encoder or a decoder runs.
+
+    @ivar caches: how many there are.
+    @ivar cacheFlows: which packets go to each: see C{caches.parseFlows}; none: all to the first.
+    @ivar keeps: the caches of a decoder; none: all.
+    @ivar slots: packets in a cache, a power of two; at a decoder at least as many as at the encoder.
+    @ivar slotBytes: the longest payload.
+    @ivar entries: of a fingerprint table, a power of two.
+    @ivar sampling: one place in so many is a marker, a power of two.
+    @ivar keepOldest: an equal entry of the fingerprint table is not replaced by a newer one.
+    @ivar gated: refer only to packets that the decoder has acknowledged.
+    @ivar bypass: pass flows that do not pay without looking at them.
+    @ivar mtu: bytes of the longest IP packet on the path.
+    @ivar secondStage: compress what is left.
+    @ivar dictionary: of the second stage; None: none.
+    @ivar out: a capture to be written; None: packets are only handed on.
+    """
+
+    role: Role
+    caches: int = 1
+    cacheFlows: tuple[str, ...] = ()
+    keeps: tuple[int, ...] = ()
+    slots: int = 1 << 16
+    slotBytes: int = 1536
+    entries: int = 1 << 20
+    sampling: int = 32
+    keepOldest: bool = True
+    gated: bool = True
+    bypass: bool = True
+    mtu: int = 1500
+    secondStage: bool = False
+    dictionary: Path | None = None
+    out: Path | None = None
+
+    @property
+    def offline(self) -> bool:
+        """Over captures, alone: nobody acknowledges anything."""
+        return self.out is not None

@@ -1,0 +1,5 @@
+"""The drop-in through which C{twisted.plugin} finds the kind C{smartre}."""
+
+from openmb.plugins.smartre.plugin import SmartrePlugin
+
+smartre = SmartrePlugin()
