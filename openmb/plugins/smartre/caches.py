@@ -17,7 +17,7 @@ from openmb.plugins.smartre.decoding import Decoder
 from openmb.plugins.smartre.encoding import Encoder
 from openmb.plugins.smartre.planning import RULE
 from openmb.plugins.smartre.settings import SmartreSettings
-from openmb.plugins.smartre.store import PacketStore
+from openmb.plugins.smartre.store import PacketStore, State
 from openmb.state.addresses import networkWords
 
 #: Hashes of headers are 32 bits; a share is a range of them, in parts of one.
@@ -31,10 +31,26 @@ class EncodingCache:
     A cache of an encoder.
 
     @ivar epoch: 1 to 65,535.
+    @ivar first: the first id of this epoch.
     """
 
     encoder: Encoder
     epoch: int = 1
+    first: int = 0
+
+    def raiseEpoch(self, by: int = 1) -> None:
+        """
+        Begin an epoch, C{by} ahead: nothing refers to what was before, which can still be asked for.
+
+        Ids go on; when they need more than 32 bits they begin again below, as a decoder that starts knows only these.
+        """
+        store = self.encoder.store
+        self.epoch = (self.epoch - 1 + by) % 0xFFFF + 1
+        store.states[:] = State.LOST
+        self.encoder.table[:] = 0
+        if store.next >> 32:
+            store.clear(store.next & 0xFFFFFFFF)
+        self.first = store.next
 
 
 @dataclass(slots=True)
@@ -52,7 +68,9 @@ class DecodingCache:
 def makeEncodingCache(settings: SmartreSettings) -> EncodingCache:
     """An empty one."""
     store = PacketStore(settings.slots, settings.slotBytes)
-    return EncodingCache(Encoder(store, settings.entries, settings.keepOldest, settings.gated, settings.sampling))
+    return EncodingCache(
+        Encoder(store, settings.entries, settings.keepOldest, settings.gated, settings.sampling), settings.epoch
+    )
 
 
 def makeDecodingCache(settings: SmartreSettings) -> DecodingCache:

@@ -17,6 +17,7 @@ from openmb.plugins.smartre.caches import DecodingCache, makeDecodingCache
 from openmb.plugins.smartre.decoding import Outcome
 from openmb.plugins.smartre.encoder import sentBatch
 from openmb.plugins.smartre.end import End
+from openmb.plugins.smartre.feedback.asking import STALE, Asking
 from openmb.plugins.smartre.format import SHIM_LENGTH, isNewer
 from openmb.plugins.smartre.hashing import hashAll
 from openmb.plugins.smartre.planning import PLAN
@@ -25,8 +26,6 @@ from openmb.plugins.smartre.settings import MOST_CACHES, SmartreSettings
 from openmb.plugins.smartre.statistics import decoderText
 from openmb.plugins.smartre.unframing import FOUND, ITEM, Found, Memory, findPackets
 
-#: An outcome beside those of the codec: of an epoch that is over.
-STALE = len(Outcome)
 _NAMES = {Outcome.MISSING: "missing", Outcome.BAD_CHECKSUM: "bad_checksum", Outcome.MALFORMED: "malformed"}
 _REASONS = {**{int(outcome): name for outcome, name in _NAMES.items()}, STALE: "stale_epoch"}
 
@@ -61,12 +60,14 @@ class DecoderEnd(End):
         self._kept = np.zeros(256, np.bool_)
         self._kept[list(settings.keeps) or slice(MOST_CACHES)] = True
         self._memory = Memory.empty()
+        self.asking = Asking(self.caches, self._kept, self.statistics) if settings.feedback else None
 
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Decode a batch: what is sent on."""
         batch = packets.packets
         data, offsets, lengths, wire, _ = plainArrays(batch)
         found, items, bodies = self._find(packets)
+        answers = [] if self.asking is None else self.asking.listen(batch, found)
         restored = self._decode(items, bodies)
         isDecoded = restored.outcomes == Outcome.DECODED
         total = int(lengths.sum(dtype=np.int64)) + int(items["length"][isDecoded].sum(dtype=np.int64))
@@ -74,8 +75,15 @@ class DecoderEnd(End):
         count, _ = restorePackets(
             data, offsets, lengths, wire, found, items, isDecoded, restored.data, restored.starts, out, sent
         )
-        self._count(found, items, restored, int(lengths[found["found"] == Found.ANNOUNCEMENT].sum(dtype=np.int64)))
-        return sentBatch(batch, out, sent[:count])
+        isHeld = np.zeros(len(items), np.bool_)
+        if self.asking is not None:
+            isHeld = self.asking.hold(batch, found, items, restored.outcomes, restored.missing)
+            self.asking.noteStored(batch, found, items, isDecoded)
+            self.asking.remind(items, restored.outcomes)
+        announcing = int(lengths[found["found"] == Found.ANNOUNCEMENT].sum(dtype=np.int64))
+        self._count(found, items, restored, isHeld, announcing)
+        forward = sentBatch(batch, out, sent[:count])
+        return forward if self.asking is None else self.asking.speak(forward, answers)
 
     def _find(self, packets: Decoded) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
         """What the packets are; the items among them; the bodies of these."""
@@ -170,7 +178,25 @@ class DecoderEnd(End):
         restored.data[end : end + len(payloads.data)] = payloads.data
         return end + len(payloads.data)
 
-    def _count(self, found: NDArray[Any], items: NDArray[Any], restored: Restored, announcing: int) -> None:
+    def advance(self, now: int) -> None:
+        """See C{IEngine}: what has waited too long for an answer is given up."""
+        if self.asking is not None:
+            self.asking.expire(now)
+
+    def finish(self) -> None:
+        """See C{IEngine}."""
+        if self.asking is not None:
+            self.asking.finish()
+        super().finish()
+
+    def _count(
+        self,
+        found: NDArray[Any],
+        items: NDArray[Any],
+        restored: Restored,
+        isHeld: NDArray[np.bool_],
+        announcing: int,
+    ) -> None:
         row, what = self.statistics[0], np.bincount(found["found"], minlength=len(Found))
         isEncoded = items["announced"] == 0
         row["encoded"] += int(isEncoded.sum())
@@ -178,10 +204,11 @@ class DecoderEnd(End):
         for name, kind in _COUNTED.items():
             row[name] += int(what[kind])
         for outcome, name in _REASONS.items():
-            which = isEncoded & (restored.outcomes == outcome)
+            which = isEncoded & ~isHeld & (restored.outcomes == outcome)
             row[name] += int(which.sum())
             row["undecodable_bytes"] += int(items["length"][which].sum(dtype=np.int64))
         decoded = items[isEncoded & (restored.outcomes == Outcome.DECODED)]
+        row["decoded"] += len(decoded)
         row["hits"] += int(decoded["matches"].sum(dtype=np.int64))
         plainly = int(found["length"][found["found"] == Found.PLAIN].sum(dtype=np.int64))
         row["payload_in"] += plainly + int(decoded["length"].sum(dtype=np.int64))

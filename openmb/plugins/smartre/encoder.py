@@ -16,6 +16,8 @@ from openmb.packets.loads import plain, plainArrays
 from openmb.plugins.smartre.caches import EncodingCache, makeEncodingCache, parseFlows
 from openmb.plugins.smartre.encoding import Bodies
 from openmb.plugins.smartre.end import End
+from openmb.plugins.smartre.feedback.answering import Answering
+from openmb.plugins.smartre.feedback.packing import appended
 from openmb.plugins.smartre.framing import PENDING, Tally, framePackets, roomFor
 from openmb.plugins.smartre.planning import FLOW, PLAN, Fate, planPackets
 from openmb.plugins.smartre.settings import MOST_CACHES, SmartreSettings
@@ -52,13 +54,14 @@ class EncoderEnd(End):
         self.caches = [makeEncodingCache(settings) for _ in range(settings.caches)]
         self._rules = parseFlows(settings.cacheFlows)
         self._flows = np.zeros(FLOWS if settings.bypass else 1, FLOW)
+        self._answering = Answering(self.caches, self.statistics) if settings.feedback else None
         self._pending = np.zeros(MOST_CACHES, PENDING)
 
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Encode a batch: what is sent on."""
         batch = packets.packets
         plan = np.zeros(len(batch), PLAN)
-        data, offsets, lengths, wire, stamps = plainArrays(batch)
+        data, offsets, lengths, wire, _ = plainArrays(batch)
         headers = plain(packets.headers)
         planPackets(
             data,
@@ -73,6 +76,16 @@ class EncoderEnd(End):
             self._flows,
             plan,
         )
+        if self._answering is None or not (plan["fate"] == Fate.ESCAPE).any():
+            return self._framed(batch, packets.headers, plan)
+        isOther, answers = self._answering.listen(batch, plan)
+        sent = self._framed(batch.select(isOther), packets.headers[isOther], plan[isOther])
+        return appended(sent, answers, int(batch.stamps.max()))
+
+    def _framed(self, batch: PacketBatch, head: NDArray[Any], plan: NDArray[Any]) -> PacketBatch:
+        """Encode and frame what is planned."""
+        data, offsets, lengths, wire, stamps = plainArrays(batch)
+        headers = plain(head)
         worked = self._work(data, plan)
         out = np.empty(roomFor(int(lengths.sum(dtype=np.int64)), len(batch), len(self.caches)), np.uint8)
         sent = np.empty((2 * len(batch) + MOST_CACHES, 4), np.int64)

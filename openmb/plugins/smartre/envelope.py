@@ -12,6 +12,8 @@ from openmb.packets.batch import LinkType
 from openmb.plugins.smartre.format import PROTOCOL
 
 _SIX = 40
+#: Of a packet that has its way before it.
+_HOPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +35,25 @@ class Envelope:
         """IPv6, without extension headers."""
         return self.head[self.network] >> 4 == 6
 
-    def around(self, message: bytes) -> bytes:
-        """A packet with C{message} behind the IP header."""
+    def around(self, message: bytes, protocol: int = PROTOCOL) -> bytes:
+        """A packet with C{message}, of C{protocol}, behind the IP header."""
         header = bytearray(self.head[self.network :])
         if self.isSix:
             header[4:6] = (len(header) - _SIX + len(message)).to_bytes(2, "big")
-            header[6] = PROTOCOL
+            header[6] = protocol
         else:
             header[2:4] = (len(header) + len(message)).to_bytes(2, "big")
-            header[9] = PROTOCOL
+            header[9] = protocol
             header[10:12] = bytes(2)
             header[10:12] = (0xFFFF - _sum(bytes(header))).to_bytes(2, "big")
         return self.head[: self.network] + bytes(header) + message
 
     def reversed(self) -> Envelope:
-        """Towards where the packet came from: addresses of both headers exchanged."""
+        """Towards where the packet came from: addresses of both headers exchanged; as many hops as any packet."""
         link, header = bytearray(self.head[: self.network]), bytearray(self.head[self.network :])
         if self.link == LinkType.ETHERNET and len(link) >= 12:
             link[0:6], link[6:12] = link[6:12], link[0:6]
+        header[7 if self.isSix else 8] = _HOPS
         first, size = (8, 16) if self.isSix else (12, 4)
         middle, last = first + size, first + 2 * size
         header[first:middle], header[middle:last] = header[middle:last], header[first:middle]

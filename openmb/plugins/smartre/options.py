@@ -4,6 +4,7 @@ The options of this kind, on the command line of C{openmb run} and C{twistd open
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def settingsOf(options: Any) -> SmartreSettings:
         sampling=options["sampling"],
         keepOldest=not options["keep-newest"],
         gated=out is None and not options["no-gate"],
+        feedback=out is None,
+        epoch=1 if out is not None else secrets.randbelow(0xFFFF) + 1,
         bypass=not options["no-bypass"],
         mtu=mtu,
         out=out,

@@ -33,6 +33,8 @@ class SmartreSettings:
     @ivar sampling: one place in so many is a marker, a power of two.
     @ivar keepOldest: an equal entry of the fingerprint table is not replaced by a newer one.
     @ivar gated: refer only to packets that the decoder has acknowledged.
+    @ivar feedback: decoder and encoder tell each other what is held and what is missing.
+    @ivar epoch: of all caches at first, 1 to 65,535.
     @ivar bypass: pass flows that do not pay without looking at them.
     @ivar mtu: bytes of the longest IP packet on the path.
     @ivar secondStage: compress what is left.
@@ -50,6 +52,8 @@ class SmartreSettings:
     sampling: int = 32
     keepOldest: bool = True
     gated: bool = True
+    feedback: bool = False
+    epoch: int = 1
     bypass: bool = True
     mtu: int = 1500
     secondStage: bool = False

@@ -35,6 +35,13 @@ STATISTICS = np.dtype(
         ("stale_epoch", "<u8"),
         ("undecodable_bytes", "<u8"),  # of original payload, by what the shims say
         ("messages", "<u8"),
+        ("decoded", "<u8"),  # decoder: encoded packets, at once
+        ("acknowledgements", "<u8"),
+        ("refused", "<u8"),  # refusals, sent or taken
+        ("recovered", "<u8"),  # decoder: packets completed by an answer
+        ("answered", "<u8"),
+        ("unanswered", "<u8"),  # encoder: the packet was not held any more
+        ("epochs", "<u8"),  # encoder: that were ended for what was refused
         ("passed", "<u8", (len(Fate),)),  # encoder: packets, by their fate
     ]
 )
@@ -79,7 +86,8 @@ def decoderText(row: NDArray[Any]) -> str:
             f"payload: {one['payload_out']} bytes in, {one['payload_in']} out",
             f"packets: {one['packets_in']} in, {one['packets_out']} out",
             f"whole bytes: {one['bytes_in']} in, {one['bytes_out']} out",
-            f"decoded: {int(one['encoded']) - undecodable(one)} of {one['encoded']} packets, {one['hits']} references",
+            f"decoded: {one['decoded']} of {one['encoded']} packets, {one['hits']} references",
+            f"completed by an answer: {one['recovered']}",
             f"announced: {one['announced']} packets stored, {one['unremembered']} not remembered",
             f"escaped: {one['escaped']}; of other caches: {one['foreign']}",
             f"undecodable: {undecodable(one)} packets, {one['undecodable_bytes']} bytes of payload ({reasons})",

@@ -1,0 +1,1 @@
+SmartRE's two ends talk: a decoder in line acknowledges what it holds and asks for what it cannot decode, an encoder refers only to what was acknowledged, answers with the packet as it was, and begins anew when too much is refused.

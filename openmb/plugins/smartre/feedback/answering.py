@@ -1,0 +1,110 @@
+"""
+The encoder's half: what the decoder holds may be referred to, what it refuses it gets as it was, and an epoch ends when
+too much is refused.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmb.packets.batch import PacketBatch
+from openmb.plugins.smartre.caches import EncodingCache
+from openmb.plugins.smartre.envelope import Envelope
+from openmb.plugins.smartre.feedback.acknowledging import idsOf
+from openmb.plugins.smartre.feedback.packing import envelopeOf, messageAt
+from openmb.plugins.smartre.format import Acknowledge, Answer, Reason, Refuse, buildMessage, isNewer, nearest
+from openmb.plugins.smartre.hashing import hashOf
+from openmb.plugins.smartre.planning import Fate
+from openmb.plugins.smartre.store import IDS, State
+
+#: Packets answered in one batch at most: what is not answered is asked for again.
+MOST_ANSWERED = 256
+#: Of so many packets, so many refused end an epoch.
+LAST, MOST_REFUSED = 64, 33
+#: A packet that is not held, and so many behind the newest, will hardly come any more.
+LATE = 64
+#: Epochs to go ahead when a decoder is found to be ahead: a bit less than a quarter of them all.
+_AHEAD = 0x3FFF
+
+
+class Answering:
+    """Feedback on the caches of an encoder."""
+
+    def __init__(self, caches: list[EncodingCache], statistics: NDArray[Any]) -> None:
+        self._caches, self._row = caches, statistics[0]
+        self._refused: list[deque[int]] = [deque(maxlen=MOST_REFUSED) for _ in caches]
+
+    def listen(self, batch: PacketBatch, plan: NDArray[Any]) -> tuple[NDArray[np.bool_], list[bytes]]:
+        """
+        Take in the messages of a batch.
+
+        @param plan: C{PLAN[n]}, as planned.
+        @return: C{bool[n]}, the packets that are no messages to us; and the answers, to be sent on.
+        """
+        isOther = np.ones(len(plan), np.bool_)
+        answers: list[bytes] = []
+        for index in np.flatnonzero(plan["fate"] == Fate.ESCAPE):
+            row = plan[index]
+            message = messageAt(batch, int(row["start"]), int(row["length"]))
+            if not isinstance(message, Acknowledge | Refuse) or message.cache >= len(self._caches):
+                continue
+            isOther[index] = False
+            self._row["messages"] += 1
+            if isinstance(message, Acknowledge):
+                self._acknowledged(message)
+            elif len(answers) < MOST_ANSWERED:
+                envelope = envelopeOf(batch, int(index), int(row["network"]), int(row["header"]))
+                answers += self._answered(message, envelope.reversed())
+        self._row["answered"] += len(answers)
+        return isOther, answers
+
+    def _acknowledged(self, message: Acknowledge) -> None:
+        cache = self._caches[message.cache]
+        store = cache.encoder.store
+        if isNewer(message.epoch, cache.epoch):
+            self._raise(message.cache, (message.epoch - cache.epoch) % 0xFFFF + 1)
+            return
+        newest = nearest(message.newest, store.next)
+        if message.epoch != cache.epoch or not 0 < (store.next - newest) % IDS < IDS // 2:
+            return
+        held, others = idsOf(message, newest)
+        cache.encoder.mark(others[np.uint64(newest) - others >= LATE], State.LOST)
+        cache.encoder.mark(held[held >= cache.first], State.USABLE)
+        self._row["acknowledgements"] += 1
+
+    def _answered(self, message: Refuse, envelope: Envelope) -> list[bytes]:
+        cache = self._caches[message.cache]
+        store = cache.encoder.store
+        id = nearest(message.id, store.next)
+        payload = store.payload(id)
+        self._row["refused"] += 1
+        if message.epoch == cache.epoch:
+            self._judge(message, id)
+        if not payload:
+            self._row["unanswered"] += 1
+            return []
+        checksum = hashOf(payload, (message.epoch << 48) % (1 << 64) ^ id) & 0xFFFFFFFF
+        return [envelope.around(buildMessage(Answer(message.cache, message.epoch, message.id, checksum, payload)))]
+
+    def _judge(self, message: Refuse, id: int) -> None:
+        """Is the source lost, or the epoch over?"""
+        cache, refused = self._caches[message.cache], self._refused[message.cache]
+        if message.reason is Reason.STALE_EPOCH:
+            self._raise(message.cache, _AHEAD)
+            return
+        if message.reason is Reason.MISSING:
+            source = nearest(message.missing, cache.encoder.store.next)
+            cache.encoder.mark(np.array([source], np.uint64), State.LOST)
+        if id not in refused:
+            refused.append(id)
+        if len(refused) == MOST_REFUSED and max(refused) - min(refused) < LAST:
+            self._raise(message.cache, 1)
+
+    def _raise(self, number: int, by: int) -> None:
+        self._caches[number].raiseEpoch(by)
+        self._refused[number].clear()
+        self._row["epochs"] += 1

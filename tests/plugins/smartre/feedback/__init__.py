@@ -1,0 +1,1 @@
+"""Feedback between decoder and encoder."""

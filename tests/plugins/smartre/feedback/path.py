@@ -1,0 +1,107 @@
+"""An encoder and a decoder with a network between them that loses, doubles and disorders packets, both ways."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from openmb.packets.batch import PacketBatch, emptyBatch, packetBatch
+from openmb.plugins.smartre.decoder import DecoderEnd
+from openmb.plugins.smartre.encoder import EncoderEnd
+from openmb.plugins.smartre.format import PROTOCOL, Acknowledge, Message, Refuse, parseMessage
+from openmb.plugins.smartre.settings import Role, SmartreSettings
+from openmb.plugins.smartre.statistics import undecodable
+from tests.plugins.smartre.ends import through
+
+#: Small ends that talk to each other.
+TALKING = SmartreSettings(Role.ENCODER, slots=1024, entries=1 << 14, feedback=True, mtu=65535, bypass=False)
+
+
+@dataclass
+class Fault:
+    """Chances, each from 0 to 1, and how far a packet may fall behind."""
+
+    loss: float = 0.0
+    doubling: float = 0.0
+    disorder: float = 0.0
+    behind: int = 0
+
+    def carry(self, packets: list[bytes], chance: random.Random) -> list[bytes]:
+        """What arrives."""
+        places = []
+        for place, packet in enumerate(packets):
+            if chance.random() < self.loss:
+                continue
+            for _ in range(1 + (chance.random() < self.doubling)):
+                late = chance.randrange(self.behind + 1) if chance.random() < self.disorder else 0
+                places.append((place + late, packet))
+        return [packet for _, packet in sorted(places, key=lambda pair: pair[0])]
+
+
+class Path:
+    """
+    @ivar came: packets at the far end, with how often each came.
+    """
+
+    def __init__(self, settings: SmartreSettings = TALKING, seed: int = 0) -> None:
+        self.settings, self.chance = settings, random.Random(seed)
+        self.encoder, self.decoder = EncoderEnd(settings), self.makeDecoder()
+        self.onward, self.back = Fault(), Fault()
+        self.came: Counter[bytes] = Counter()
+        self._now = 1_000_000_000
+
+    def makeDecoder(self) -> DecoderEnd:
+        """A new one."""
+        return DecoderEnd(replace(self.settings, role=Role.DECODER))
+
+    def send(self, packets: list[bytes], size: int = 32, step: int = 100_000) -> None:
+        """Send packets, C{size} at a time, and C{step} nanoseconds apart, and let both ends talk."""
+        for begin in range(0, len(packets), size):
+            some = packets[begin : begin + size]
+            self._now += step * len(some)
+            self._exchange(list(self._through(self.encoder, some)))
+
+    def wait(self, nanoseconds: int) -> None:
+        """Time passes, and the two ends get a packet that concerns neither."""
+        self._now += nanoseconds
+        self._exchange([bytes(60)])
+
+    def _through(self, end: EncoderEnd | DecoderEnd, packets: list[bytes]) -> list[bytes]:
+        batch = packetBatch(packets, [self._now] * len(packets)) if packets else emptyBatch()
+        return [sent.packet(place) for sent in through(end, [batch]) for place in range(len(sent))]
+
+    def _exchange(self, packets: list[bytes]) -> None:
+        for _ in range(20):
+            arrived = self.onward.carry(packets, self.chance)
+            sent = self._through(self.decoder, arrived)
+            messages = [packet for packet in sent if isToEncoder(packet)]
+            self.came.update(packet for packet in sent if not isToEncoder(packet) and packet != bytes(60))
+            packets = self._through(self.encoder, self.back.carry(messages, self.chance))
+            if not packets:
+                return
+
+    def accounts(self) -> tuple[int, int]:
+        """Encoded packets that came to the decoder, and what is known of them: decoded, recovered, dropped, held."""
+        row = self.decoder.statistics[0]
+        assert self.decoder.asking is not None
+        known = int(row["decoded"]) + int(row["recovered"]) + undecodable(row) + len(self.decoder.asking.holding)
+        return int(row["encoded"]) + int(row["malformed"]), known
+
+
+def isToEncoder(packet: bytes) -> bool:
+    """Is this a message of a decoder?"""
+    return isinstance(messageOf(packet), Acknowledge | Refuse)
+
+
+def messageOf(packet: bytes) -> Message | None:
+    """The message in a packet; None: there is none."""
+    isSix = packet[12:14] == b"\x86\xdd"
+    if len(packet) < 37 or packet[20 if isSix else 23] != PROTOCOL or packet[54 if isSix else 34 :][2:3] == b"\1":
+        return None
+    return parseMessage(packet[54 if isSix else 34 :])
+
+
+def packetsOf(batch: PacketBatch) -> list[bytes]:
+    """Its packets."""
+    return [batch.packet(place) for place in range(len(batch))]
