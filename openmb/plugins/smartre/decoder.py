@@ -22,6 +22,7 @@ from openmb.plugins.smartre.format import SHIM_LENGTH, isNewer
 from openmb.plugins.smartre.hashing import hashAll
 from openmb.plugins.smartre.planning import PLAN
 from openmb.plugins.smartre.restoring import restorePackets
+from openmb.plugins.smartre.secondstage import SecondStage, dictionaryOf
 from openmb.plugins.smartre.settings import MOST_CACHES, SmartreSettings
 from openmb.plugins.smartre.statistics import decoderText
 from openmb.plugins.smartre.unframing import FOUND, ITEM, Found, Memory, findPackets
@@ -59,6 +60,7 @@ class DecoderEnd(End):
         self.caches: dict[int, DecodingCache] = {}
         self._kept = np.zeros(256, np.bool_)
         self._kept[list(settings.keeps) or slice(MOST_CACHES)] = True
+        self._stage = SecondStage(dictionaryOf(settings))
         self._memory = Memory.empty()
         self.asking = Asking(self.caches, self._kept, self.statistics) if settings.feedback else None
 
@@ -116,7 +118,7 @@ class DecoderEnd(End):
         row = self.statistics[0]
         row["announced"] += int(tally[0])
         row["unremembered"] += int(tally[1])
-        return found, items[:count], bodies[:size]
+        return found, items[:count], self._stage.expand(items[:count], bodies[:size])
 
     def _decode(self, items: NDArray[Any], bodies: NDArray[np.uint8]) -> Restored:
         """Hand the items to their caches, those of one cache and epoch together."""

@@ -20,6 +20,7 @@ from openmb.plugins.smartre.feedback.answering import Answering
 from openmb.plugins.smartre.feedback.packing import appended
 from openmb.plugins.smartre.framing import PENDING, Tally, framePackets, roomFor
 from openmb.plugins.smartre.planning import FLOW, PLAN, Fate, planPackets
+from openmb.plugins.smartre.secondstage import SecondStage, dictionaryOf
 from openmb.plugins.smartre.settings import MOST_CACHES, SmartreSettings
 from openmb.plugins.smartre.statistics import encoderText
 
@@ -55,6 +56,7 @@ class EncoderEnd(End):
         self._rules = parseFlows(settings.cacheFlows)
         self._flows = np.zeros(FLOWS if settings.bypass else 1, FLOW)
         self._answering = Answering(self.caches, self.statistics) if settings.feedback else None
+        self._stage = SecondStage(dictionaryOf(settings)) if settings.secondStage else None
         self._pending = np.zeros(MOST_CACHES, PENDING)
 
     def forwarded(self, packets: Decoded) -> PacketBatch:
@@ -132,7 +134,9 @@ class EncoderEnd(End):
             begin += len(which)
             parts.append(self._encode(self.caches[number], data, plan[which]))
         bodies = joinBodies(parts)
-        return Worked(places, bodies, np.zeros(len(bodies.ids), np.uint8))
+        if self._stage is None:
+            return Worked(places, bodies, np.zeros(len(bodies.ids), np.uint8))
+        return Worked(places, *self._stage.squeeze(bodies))
 
     def _encode(self, cache: EncodingCache, data: NDArray[np.uint8], plan: NDArray[Any]) -> Bodies:
         return cache.encoder.encode(data, plan["start"].copy(), plan["length"].astype(np.int64), cache.epoch)

@@ -24,6 +24,7 @@ class SmartreOptions(usage.Options):
     optFlags = [
         ["no-gate", None, "Encoder: refer to packets that the decoder has not acknowledged, too."],
         ["keep-newest", None, "Encoder: let a newer packet take an older one's place in the fingerprint table."],
+        ["second-stage", None, "Encoder: compress what is left of a packet (a decoder restores it unasked)."],
         ["no-bypass", None, "Encoder: look at flows that do not pay, too."],
     ]
     optParameters = [
@@ -34,6 +35,7 @@ class SmartreOptions(usage.Options):
         ["slot-bytes", None, 1536, "The longest payload that is stored, at most 2048.", int],
         ["entries", None, 1 << 20, "Encoder: entries of a fingerprint table, a power of two.", int],
         ["sampling", None, 32, "Encoder: one place in so many is looked up, a power of two.", int],
+        ["dictionary", None, None, "Of the second stage, the same at both ends."],
         ["mtu", None, None, "Bytes of the longest IP packet on the path (1500; over captures 65535).", int],
     ]
 
@@ -77,6 +79,8 @@ def settingsOf(options: Any) -> SmartreSettings:
         epoch=1 if out is not None else secrets.randbelow(0xFFFF) + 1,
         bypass=not options["no-bypass"],
         mtu=mtu,
+        secondStage=bool(options["second-stage"]),
+        dictionary=None if options["dictionary"] is None else Path(options["dictionary"]),
         out=out,
     )
     _check(settings)
