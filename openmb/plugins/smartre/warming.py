@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
+from openmb.plugins.smartre import secondstage
 from openmb.plugins.smartre.decoder import DecoderEnd
 from openmb.plugins.smartre.encoder import EncoderEnd
 from openmb.plugins.smartre.settings import Role, SmartreSettings
@@ -16,6 +17,7 @@ _FRAME = bytes(12) + bytes.fromhex("0800 4500005c00000000401166900a0000010a00000
 
 def warmUp() -> None:
     """Send a packet twice, through an encoder and a decoder."""
+    secondstage.warmUp()
     few = SmartreSettings(Role.ENCODER, slots=64, entries=64, gated=False)
     encoder, decoder = EncoderEnd(few), DecoderEnd(few)
     read = Decoder(checksums=False, reassemble=False)
