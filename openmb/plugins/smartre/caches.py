@@ -1,5 +1,5 @@
 """
-The caches of one encoder, one for each (path, decoder), and which packets go to which (docs/smartre.md, 5).
+The caches of one encoder, one for each (path, decoder), and which packets go to which (docs/smartre.md, 6).
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ class DecoderEnd(End):
     Provides C{IEngine} for the role of the decoder.
 
     @ivar caches: by number, made when the first packet of each comes.
+    @ivar worked: the items of the last batch, and what became of them.
     """
 
     def __init__(self, settings: SmartreSettings) -> None:
@@ -63,6 +64,7 @@ class DecoderEnd(End):
         self._stage = SecondStage(dictionaryOf(settings))
         self._memory = Memory.empty()
         self.asking = Asking(self.caches, self._kept, self.statistics) if settings.feedback else None
+        self.worked: tuple[NDArray[Any], Restored] | None = None
 
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Decode a batch: what is sent on."""
@@ -71,6 +73,7 @@ class DecoderEnd(End):
         found, items, bodies = self._find(packets)
         answers = [] if self.asking is None else self.asking.listen(batch, found)
         restored = self._decode(items, bodies)
+        self.worked = items, restored
         isDecoded = restored.outcomes == Outcome.DECODED
         total = int(lengths.sum(dtype=np.int64)) + int(items["length"][isDecoded].sum(dtype=np.int64))
         out, sent = np.empty(total, np.uint8), np.empty((len(batch) + 1, 4), np.int64)

@@ -11,10 +11,10 @@ from zope.interface import implementer
 
 from openmb.interfaces import IMiddlebox, IMiddleboxPlugin
 from openmb.plugins.smartre.core import SmartreCore
-from openmb.plugins.smartre.decoder import DecoderEnd
 from openmb.plugins.smartre.encoder import EncoderEnd
 from openmb.plugins.smartre.options import SmartreOptions, settingsOf
 from openmb.plugins.smartre.settings import Role
+from openmb.plugins.smartre.sharing import SharedDecoder
 from openmb.plugins.smartre.warming import warmUp
 
 
@@ -24,7 +24,7 @@ class SmartreEncoder(EncoderEnd, SmartreCore):
 
 
 @implementer(IMiddlebox)
-class SmartreDecoder(DecoderEnd, SmartreCore):
+class SmartreDecoder(SharedDecoder, SmartreCore):  # type: ignore[misc]
     """A running decoder."""
 
 

@@ -33,6 +33,7 @@ _NAMES = {Reason.MISSING: "missing", Reason.BAD_CHECKSUM: "bad_checksum", Reason
 class Asking:
     """
     @ivar holding: the packets that wait for an answer.
+    @ivar completed: cache and absolute id of each packet that an answer of the last batch brought into a cache.
     """
 
     def __init__(self, caches: dict[int, DecodingCache], kept: NDArray[np.bool_], statistics: NDArray[Any]) -> None:
@@ -42,10 +43,11 @@ class Asking:
         self._envelopes: dict[int, Envelope] = {}
         self._now = 0
         self.holding = Holding()
+        self.completed: list[tuple[int, int]] = []
 
     def listen(self, batch: PacketBatch, found: NDArray[Any]) -> list[Answer]:
         """The answers in a batch; messages that are for somebody else are to be forwarded as they are."""
-        answers = []
+        answers, self.completed = [], []
         for index in np.flatnonzero(found["found"] == Found.MESSAGE):
             message = messageAt(batch, int(found["start"][index]), int(found["length"][index]))
             if isinstance(message, Answer) and self._kept[message.cache]:
@@ -154,6 +156,7 @@ class Asking:
         packets = self.holding.answered(answer)
         if packets and answer.epoch == cache.epoch and len(answer.payload) <= store.slotBytes:
             store.insert(id, answer.payload)
+            self.completed.append((answer.cache, id))
             self._acknowledging.setdefault(answer.cache, Acknowledging()).noteStored(1, self._now)
         self._row["recovered"] += len(packets)
         self._row["payload_in"] += len(packets) * len(answer.payload)
