@@ -14,7 +14,7 @@ Datum = int | float | bool | str | None
 #: Names of events and of their fields.
 EVENT_PATTERN = re.compile(r"[a-z][a-z0-9_-]*")
 #: Bytes of a name, fields of an event, bytes of a text (longer ones are cut).
-EVENT_LIMIT, FIELDS_LIMIT, TEXT_LIMIT = 64, 32, 1024
+EVENT_LIMIT, FIELDS_LIMIT, TEXT_LIMIT = 64, 32, 2048
 
 
 class FieldType(enum.Enum):

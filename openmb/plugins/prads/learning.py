@@ -13,10 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from openmb.errors import OperationError, Refusal
-from openmb.plugins.prads.announcing import CARD_FOUND, SERVICE_FOUND, SYSTEM_FOUND
+from openmb.plugins.prads.announcing import CARD_FOUND, SERVICE_FOUND, SYSTEM_FOUND, octetsOf
 from openmb.plugins.prads.hosts import TCP, UDP, Host, Hosts, Service
+from openmb.plugins.prads.records import LATEST, NAME
 from openmb.plugins.prads.signatures.fingerprint import Check
+from openmb.plugins.prads.signatures.services import TEXT
 from openmb.plugins.prads.signatures.tables import Signatures
+from openmb.plugins.prads.signatures.vendors import VENDOR
 from openmb.plugins.prads.tasks import SECOND
 from openmb.state.addresses import addressWords
 from openmb.state.announcements import Announced, Datum
@@ -30,11 +33,13 @@ class Lesson:
     One event, understood.
 
     @ivar words: the host's address.
+    @ivar vlan: the VLAN tag it was seen with.
     @ivar now: seconds.
     @ivar host: what is known of the host by it.
     """
 
     words: tuple[int, int]
+    vlan: int
     now: int
     host: Host
 
@@ -49,9 +54,10 @@ def lessonsOf(events: Sequence[Announced], signatures: Signatures) -> list[Lesso
     for event in events:
         try:
             words = addressWords(str(event.values[0]))
-            now = max(event.stamp // SECOND, 0)
-            lessons.append(Lesson(words, now, _READERS[event.name](event.values[1:], now, signatures)))
-        except (ValueError, KeyError, TypeError) as error:
+            now = min(max(event.stamp // SECOND, 0), LATEST)
+            vlan = _number(event.values[1], 0, 65535)
+            lessons.append(Lesson(words, vlan, now, _READERS[event.name](event.values[2:], now, signatures)))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise OperationError(Refusal.BAD_REQUEST, f"nothing to learn from {event.name!r}: {error!r}") from error
     return lessons
 
@@ -67,7 +73,7 @@ def _service(values: Sequence[Datum], now: int, signatures: Signatures) -> Host:
     port, protocol, role = _number(values[0], 0, 65535), _number(values[1], TCP, UDP), _number(values[2], 0, 2)
     if protocol not in (TCP, UDP):
         raise ValueError("neither TCP nor UDP")
-    name, application = _octets(values[3]), _octets(values[4])
+    name, application = _octets(values[3], NAME), _octets(values[4], TEXT)
     service = Service(name, application, role, _number(values[5], 0, 255), now, now)
     return Host(services={(port, protocol): service})
 
@@ -76,7 +82,7 @@ def _card(values: Sequence[Datum], now: int, signatures: Signatures) -> Host:
     card = bytes.fromhex(str(values[0]))
     if len(card) != _CARD or not any(card):
         raise ValueError("no address of a network card")
-    return Host(card=card, vendor=None if values[1] is None else _octets(values[1]))
+    return Host(card=card, vendor=None if values[1] is None else _octets(values[1], VENDOR))
 
 
 _READERS: dict[str, Callable[[Sequence[Datum], int, Signatures], Host]] = {
@@ -92,11 +98,13 @@ def _number(value: Datum, least: int, most: int) -> int:
     return value
 
 
-def _octets(value: Datum) -> bytes:
-    """Text of an event as the file has it: what is no UTF-8 travels as backslash, x and two digits."""
+def _octets(value: Datum, most: int) -> bytes:
     if not isinstance(value, str):
         raise TypeError("no text")
-    return value.encode("utf-8")
+    octets = octetsOf(value)
+    if len(octets) > most:
+        raise ValueError(f"a text of {len(octets)} bytes, more than {most}")
+    return octets
 
 
 def learn(hosts: Hosts, lessons: Sequence[Lesson]) -> int:
@@ -109,7 +117,8 @@ def learn(hosts: Hosts, lessons: Sequence[Lesson]) -> int:
         isNew = not row["last"]
         row["first"] = lesson.now if isNew else min(int(row["first"]), lesson.now)
         isLater = lesson.now >= int(row["last"])
-        row["last"] = max(int(row["last"]), lesson.now)
+        if isLater:
+            row["last"], row["vlan"] = lesson.now, lesson.vlan
         news += not _isKnown(hosts.known.get(slot), lesson.host)
         hosts.merge(slot, lesson.host, isLater)
     return news

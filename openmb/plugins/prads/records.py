@@ -42,6 +42,11 @@ ConnectionReport = Struct(
     "spare2" / Array(6, Int8ul) * "zero",
 )
 
+#: The last second that has a date of four digits.
+LATEST = 253402300799
+#: Bytes of the name of a service.
+NAME = 255
+
 #: A host: its native key is its address.
 HostRecord = Struct(
     "first" / Int64sl * "when it was seen first, seconds",

@@ -244,7 +244,7 @@ class Tracker:
                 system = self._signatures.named[due.check][due.line]
                 name = system.name + b":" + system.details
             self._output.assets.write(systemLine(due.address, due.vlan, due.port, check, found, name, due.now))
-            self.announcer.system(due.hostKey, due.now * SECOND, check.name, due.line, name)
+            self.announcer.system(due.hostKey, due.vlan, due.now * SECOND, check.name, due.line, name)
 
     def _payload(self, due: Due, hit: tuple[bytes, bytes] | None) -> None:
         checks = self.table.rows["check"]
@@ -271,7 +271,7 @@ class Tracker:
         service = self.hosts.serve(due.host, key, name, application, due.role, due.ttl, due.now, self.counters)
         if service is not None and self._output is not None:
             self._output.assets.write(serviceLine(due.address, due.vlan, key, service, due.now))
-            self.announcer.service(due.hostKey, due.now * SECOND, key, service)
+            self.announcer.service(due.hostKey, due.vlan, due.now * SECOND, key, service)
 
     def _card(self, due: Due, data: NDArray[np.uint8], one: np.void) -> None:
         host = self.hosts.at(due.host)
@@ -285,7 +285,7 @@ class Tracker:
         host.revision += 1
         if self._output is not None:
             self._output.assets.write(cardLine(due.address, due.port, card, host.vendor, due.now))
-            self.announcer.card(due.hostKey, due.now * SECOND, card, host.vendor)
+            self.announcer.card(due.hostKey, due.port, due.now * SECOND, card, host.vendor)
 
     def end(self, slots: NDArray[np.int64]) -> None:
         """The connections in C{slots} end, in the real program's order."""

@@ -10,18 +10,16 @@ from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
 from openmb.plugins.prads.hosts import PATIENCE, TCP, UDP, Host, Service
-from openmb.plugins.prads.records import HOST, REPORTING, SUPPORTING, HostTail
+from openmb.plugins.prads.records import HOST, LATEST, NAME, REPORTING, SUPPORTING, HostTail
 from openmb.plugins.prads.signatures.fingerprint import Check
 from openmb.plugins.prads.signatures.services import TEXT
+from openmb.plugins.prads.signatures.vendors import VENDOR
 from openmb.plugins.prads.statistics import Counter
 from openmb.plugins.prads.tracker import Tracker
 from openmb.state.flowkey import FLOW_KEY, HOST_KEY
 from openmb.state.records import RecordBatch, recordBytes
 
-#: The last second that has a date of four digits.
-_LATEST = 253402300799
 _CHECKS = 4 | 8 | 16 | 32
-_NAME = 255
 _LAYOUTS = {layout.names: layout for layout in (SUPPORTING, REPORTING, HOST)}
 
 
@@ -108,7 +106,7 @@ def importBatch(tracker: Tracker, batch: RecordBatch) -> None:
 
 
 def _areTimes(values: NDArray[np.int64]) -> bool:
-    return bool(((values >= 0) & (values <= _LATEST)).all())
+    return bool(((values >= 0) & (values <= LATEST)).all())
 
 
 def _accept(isFine: bool, complaint: str) -> None:
@@ -140,7 +138,7 @@ def _parseTail(tracker: Tracker, data: bytes, card: bytes) -> Host:
         parsed = HostTail.parse(data)
     except ConstructError as error:
         raise OperationError(Refusal.BAD_REQUEST, f"not what is known of a host: {error}") from error
-    _accept(len(parsed.vendor) <= 1, "two vendors")
+    _accept(len(parsed.vendor) <= 1 and all(len(each) <= VENDOR for each in parsed.vendor), "no vendor")
     host = Host(card=card, vendor=bytes(parsed.vendor[0]) if parsed.vendor else None)
     for each in parsed.systems:
         _accept(each.check in tuple(Check), "a check that does not exist")
@@ -148,7 +146,7 @@ def _parseTail(tracker: Tracker, data: bytes, card: bytes) -> Host:
         host.systems[each.check, each.line] = None
     for each in parsed.services:
         _accept(each.protocol in (TCP, UDP) and each.role <= 2 and each.attempts <= PATIENCE, "no service")
-        _accept(len(each.name) <= _NAME and len(each.application) <= TEXT, "a text that is too long")
+        _accept(len(each.name) <= NAME and len(each.application) <= TEXT, "a text that is too long")
         host.services[each.port, each.protocol] = Service(
             **{name: each[name] for name in Service.__slots__}  # the fields of both have the same names
         )
