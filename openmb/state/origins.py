@@ -10,6 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+#: No count is larger: sums over all instances there may be fit 64 bits.
+LARGEST = 1 << 56
+_MOST = (1 << 63) - 1
 #: An instance (L{originOf}), and how often it had handed its counters over before.
 Origin = tuple[bytes, int]
 
@@ -47,8 +50,15 @@ class Tallies:
 
     @property
     def total(self) -> NDArray[np.int64]:
-        """Over all origins, C{int64[size]}."""
-        return sum(self.counts.values(), np.zeros(self._size, np.int64))
+        """Over all origins, C{int64[size]}; never beyond what that holds, whatever others say they counted."""
+        sums = np.zeros(self._size, np.int64)
+        for counts in self.counts.values():
+            sums += np.minimum(counts, _MOST - sums)
+        return sums
+
+    def claims(self, me: bytes, epoch: int) -> bool:
+        """Does this say what C{me} counted in an epoch that it has not handed over?  Nobody else can know that."""
+        return any(origin == me and each >= epoch for origin, each in self.counts)
 
     def __len__(self) -> int:
         return len(self.counts)

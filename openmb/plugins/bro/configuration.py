@@ -57,10 +57,12 @@ SETTINGS = Schema(
     ),
     Setting("scan/addresses", Whole(2, 1000), ("25",), "distinct addresses, tried on one port, that are a scan"),
     Setting("scan/ports", Whole(2, 1000), ("15",), "distinct ports, tried on one address, that are a scan"),
-    Setting("scan/epoch", Whole(1, 86400), ("300",), "seconds within which attempts count together"),
+    Setting("scan/epoch", Whole(1, 86400), ("300",), "seconds within which attempts count together", governs=True),
     Setting("ssh/guesses", Whole(2, 1000), ("30",), "SSH connections without success that are guessing of passwords"),
-    Setting("ssh/epoch", Whole(1, 86400), ("1800",), "seconds within which they count together"),
-    Setting("policies/most", Whole(100, 10**7), ("100000",), "suspicions, and facts of hosts, kept at most"),
+    Setting("ssh/epoch", Whole(1, 86400), ("1800",), "seconds within which they count together", governs=True),
+    Setting(
+        "policies/most", Whole(100, 10**7), ("100000",), "suspicions, facts, and quiet notices, kept at most of each"
+    ),
     Setting(
         *(_KEY, Plain(), (fingerprint(DEFAULT_KEY),)),
         "fingerprint of the key of connection ids (`--uid-key`)",

@@ -15,11 +15,11 @@ from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Announce
 from openmb.plugins.bro.announcing import ANNOUNCEMENTS, NOTICE, Announcer, noticesTo
 from openmb.plugins.bro.configuration import SETTINGS, settingsAfter, treeOf
-from openmb.plugins.bro.policies.ledger import Ledger
 from openmb.plugins.bro.policies.logs import PolicyLogs
 from openmb.plugins.bro.policies.policies import Policies
 from openmb.plugins.bro.policies.records import SHARED
 from openmb.plugins.bro.policies.settings import Policy
+from openmb.plugins.bro.policies.sharing import Coming
 from openmb.plugins.bro.policies.witness import Witness
 from openmb.plugins.bro.records import REPORTING, SUPPORTING
 from openmb.plugins.bro.reporting.locality import PRIVATE
@@ -64,12 +64,13 @@ class BroCore:
         self.policies = Policies(settings.policy, settings.local, PolicyLogs(settings.logs, *shape))
         self.logs.others = self.policies.logs.files
         self._own = Tracker(settings.maximumFlows, None, settings.capacity)
+        self.policies.endured = self._own.endured
         self._wanted = frozenset[str]()
         self._announce: Announce = _nobody
         self._connect()
         self._provisional: dict[int, Tracker] = {}
         self._frozen: dict[int, HeaderFieldList] = {}
-        self._coming: dict[int, Ledger] = {}
+        self._coming: dict[int, Coming] = {}
 
     def identify(self, name: str, incarnation: bytes) -> None:
         """See C{IEngine}."""
@@ -133,4 +134,5 @@ def governingOf(settings: BroSettings) -> bytes:
     """What both ends of a move must agree on, in 32 bytes."""
     networks = b"" if settings.local.text == PRIVATE.text else settings.local.text
     rules = _RULES + (b" tunnelled" if settings.tunnelled else b"")
+    rules += b" epochs %d %d" % (settings.policy.scanEpoch, settings.policy.guessEpoch)
     return hashlib.sha256(rules + settings.uidKey + networks).digest()

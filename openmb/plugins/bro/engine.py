@@ -61,7 +61,7 @@ class BroEngine(BroCore):
         slots = self._removable(self._own.table.slots())
         order = np.argsort(self._own.table.rows["start"][slots], kind="stable")
         self._own.finish(slots[order])
-        self.policies.conclude()
+        self.policies.conclude(self._clock // 1000)
         self.logs.close()
         if failed := self._own.takeFailed():
             raise OperationError(Refusal.ENGINE_FAILED, f"{len(failed)} rows are missing: {failed[0].reason}")

@@ -5,6 +5,7 @@ What all connections share: suspicions, what is known of hosts, notices that are
 from __future__ import annotations
 
 import enum
+from collections import OrderedDict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -54,19 +55,26 @@ class Fact(NamedTuple):
     service: int = 0
 
 
+#: Which notice, and about whom.
+Matter = tuple[Note, Address]
+
+
 @dataclass
 class Ledger:
     """
-    All of it; the dicts are in the order in which things were learned.
+    All of it, in the order in which things were learned, or learned again.
 
     @ivar known: when each fact was logged last, microseconds.
     @ivar quiet: until when a notice is not repeated about the same host, microseconds.
+    @ivar latest: time of the latest packet that was counted, microseconds.
     """
 
-    observations: dict[Suspicion, Observation] = field(default_factory=dict)
-    known: dict[Fact, int] = field(default_factory=dict)
-    quiet: dict[tuple[Note, Address], int] = field(default_factory=dict)
+    # a plain dict takes the longer to find its first entry the more were removed before it
+    observations: OrderedDict[Suspicion, Observation] = field(default_factory=OrderedDict)
+    known: OrderedDict[Fact, int] = field(default_factory=OrderedDict)
+    quiet: OrderedDict[Matter, int] = field(default_factory=OrderedDict)
     counters: Tallies = field(default_factory=lambda: Tallies(len(Counted)))
+    latest: int = 0
 
     def fold(self, other: Ledger) -> int:
         """The rule of merges; how many records came."""
@@ -74,24 +82,71 @@ class Ledger:
             mine = self.observations.setdefault(suspicion, observation.copy())
             mine.fold(observation)
         for fact, stamp in other.known.items():
-            self.known[fact] = max(stamp, self.known.get(fact, stamp))
+            self.log(fact, stamp)
         for matter, until in other.quiet.items():
-            self.quiet[matter] = max(until, self.quiet.get(matter, until))
+            self.hush(matter, until)
         self.counters.fold(other.counters.counts.items())
+        self.latest = max(self.latest, other.latest)
         return len(other)
+
+    def log(self, fact: Fact, stamp: int) -> None:
+        """A fact was logged then, if not later; it is forgotten after those that are known for longer."""
+        self.known[fact] = max(stamp, self.known.get(fact, stamp))
+        self.known.move_to_end(fact)
+
+    def hush(self, matter: Matter, until: int) -> None:
+        """A notice is not repeated until then, if not for longer."""
+        self.quiet[matter] = max(until, self.quiet.get(matter, until))
+        self.quiet.move_to_end(matter)
+
+    def bound(self, most: int) -> int:
+        """Forget what was learned first, of what there are more than C{most}; how many records."""
+        forgotten = 0
+        for things in (self.observations, self.known, self.quiet):
+            while len(things) > most:
+                things.popitem(last=False)
+                forgotten += 1
+        return forgotten
 
     def copy(self) -> Ledger:
         """As it is now, without the counters, which are not cloned."""
-        return Ledger({each: found.copy() for each, found in self.observations.items()}, {**self.known}, {**self.quiet})
+        copies = OrderedDict((each, found.copy()) for each, found in self.observations.items())
+        return Ledger(copies, self.known.copy(), self.quiet.copy())
+
+    def said(self) -> Ledger:
+        """What was put out because of it, and is not to be put out again."""
+        closed = OrderedDict((each, found.copy()) for each, found in self.observations.items() if found.noticed)
+        return Ledger(closed, self.known.copy(), self.quiet.copy())
+
+    def isNoticed(self, suspicion: Suspicion) -> bool:
+        """Was the notice of it written?"""
+        found = self.observations.get(suspicion)
+        return found is not None and found.noticed
+
+    def age(self, now: int, late: int, lifetime: int) -> None:
+        """
+        Forget what is over.
+
+        @param now: microseconds; so is C{late}, for which more suspicions and notices are kept, and C{lifetime} of
+            facts.
+        """
+        for suspicion in [each for each in self.observations if each.end + late < now]:
+            del self.observations[suspicion]
+        for matter in [each for each, until in self.quiet.items() if until + late < now]:
+            del self.quiet[matter]
+        # there may be very many, and they are in the order of their times, or nearly
+        while self.known and next(iter(self.known.values())) + lifetime + late < now:
+            self.known.popitem(last=False)
 
     def take(self, cells: Sequence[Cell]) -> Ledger:
         """Exchange what belongs to C{cells} for empty ones."""
         taken = Ledger()
         if Cell.SUPPORTING_SHARED in cells:
             taken.observations, taken.known, taken.quiet = self.observations, self.known, self.quiet
-            self.observations, self.known, self.quiet = {}, {}, {}
+            self.observations, self.known, self.quiet = OrderedDict(), OrderedDict(), OrderedDict()
         if Cell.REPORTING_SHARED in cells:
             taken.counters, self.counters = self.counters, Tallies(len(Counted))
+            taken.latest, self.latest = self.latest, 0
         return taken
 
     @property
@@ -109,7 +164,7 @@ class Changes:
 
     suspicions: set[Suspicion] = field(default_factory=set)
     facts: set[Fact] = field(default_factory=set)
-    matters: set[tuple[Note, Address]] = field(default_factory=set)
+    matters: set[Matter] = field(default_factory=set)
 
     def note(self, ledger: Ledger) -> None:
         """Everything that C{ledger} names."""
@@ -120,9 +175,11 @@ class Changes:
     def of(self, ledger: Ledger) -> Ledger:
         """What has changed, as it is now; what is gone is left out."""
         return Ledger(
-            {each: ledger.observations[each].copy() for each in _there(self.suspicions, ledger.observations)},
-            {each: ledger.known[each] for each in _there(self.facts, ledger.known)},
-            {each: ledger.quiet[each] for each in _there(self.matters, ledger.quiet)},
+            OrderedDict(
+                (each, ledger.observations[each].copy()) for each in _there(self.suspicions, ledger.observations)
+            ),
+            OrderedDict((each, ledger.known[each]) for each in _there(self.facts, ledger.known)),
+            OrderedDict((each, ledger.quiet[each]) for each in _there(self.matters, ledger.quiet)),
         )
 
 

@@ -24,13 +24,17 @@ class Sort(enum.IntEnum):
 #: An address: two words, high and low.
 Address = tuple[int, int]
 NOBODY: Address = (0, 0)
+#: Microseconds after its epoch up to which an attempt on a password counts as still going on: a session may take long.
+SESSION = 86_400 * 1_000_000
+#: Attempts kept of one suspicion: more than any threshold, since two instances may bring together what neither judges.
+MOST_TOKENS = 4096
 
 
 class Suspicion(NamedTuple):
     """
     Who does what, and when.
 
-    @ivar epoch: when it begins, microseconds.
+    @ivar epoch: when it begins, microseconds; C{length}: how long it is, the same.
     @ivar who: the scanner.
     @ivar victim: of a port scan.
     @ivar port: of an address scan.
@@ -38,9 +42,15 @@ class Suspicion(NamedTuple):
 
     sort: Sort
     epoch: int
+    length: int
     who: Address
     victim: Address = NOBODY
     port: int = 0
+
+    @property
+    def end(self) -> int:
+        """When the epoch is over, microseconds."""
+        return self.epoch + self.length
 
 
 @dataclass(slots=True)
@@ -50,7 +60,8 @@ class Observation:
 
     @ivar first: time of the earliest attempt, microseconds; C{last}: of the latest.
     @ivar noticed: the notice was written; from then on nothing is counted, and C{tokens} is empty.
-    @ivar tokens: what is distinct, 24 bytes each: an address or nothing, and a number.
+    @ivar tokens: what is distinct, 24 bytes each: an address or nothing, and a number; of too many the smallest, which
+        are the same in whatever order they came.
     """
 
     first: int
@@ -62,7 +73,7 @@ class Observation:
         """The rule of merges."""
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.noticed = self.noticed or other.noticed
-        self.tokens = set() if self.noticed else self.tokens | other.tokens
+        self.tokens = set() if self.noticed else _bounded(self.tokens | other.tokens)
 
     def copy(self) -> Observation:
         """As it is now."""
@@ -71,3 +82,7 @@ class Observation:
     def close(self) -> None:
         """The notice is written."""
         self.noticed, self.tokens = True, set()
+
+
+def _bounded(tokens: set[bytes]) -> set[bytes]:
+    return tokens if len(tokens) <= MOST_TOKENS else set(sorted(tokens)[:MOST_TOKENS])

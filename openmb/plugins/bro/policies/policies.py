@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openmb.errors import OperationError, Refusal
 from openmb.plugins.bro.analyzers.login import Login
 from openmb.plugins.bro.policies.failures import established, failedAttempts
 from openmb.plugins.bro.policies.ledger import Changes, Counted, Fact, Ledger, Note
 from openmb.plugins.bro.policies.logs import SUPPRESSED_FOR, Notice, PolicyLogs
-from openmb.plugins.bro.policies.observations import Address, Observation, Sort, Suspicion
+from openmb.plugins.bro.policies.observations import SESSION, Address, Observation, Sort, Suspicion
 from openmb.plugins.bro.policies.settings import Policy, PolicySettings
 from openmb.plugins.bro.reporting.connections import addressText
 from openmb.plugins.bro.reporting.locality import LocalNetworks
@@ -30,6 +31,7 @@ _SECOND = 1_000_000
 LATE = 900 * _SECOND
 #: Microseconds after which a fact is logged again: Zeek's C{Known::host_store_expiry}.
 FACT_LIFETIME = 86_400 * _SECOND
+_POLICIES = {Sort.ADDRESS_SCAN: Policy.SCAN, Sort.PORT_SCAN: Policy.SCAN, Sort.GUESSING: Policy.GUESSING}
 _TOKEN = struct.Struct("<3Q")  # an address, and what tells attempts on it apart
 _SAMPLED = 5
 _TCP, _UDP = 6, 17
@@ -44,15 +46,19 @@ class Policies:
 
     @ivar own: what is known, and was counted, here or elsewhere.
     @ivar taken: what merges in progress have taken away.
+    @ivar said: what was put out before a merge took it away: it belongs to the destination, and is not said again here.
     @ivar announce: takes notices as they are written; None: nobody.
+    @ivar endured: takes what was thrown while state from elsewhere was judged, which is folded in all the same.
     """
 
     def __init__(self, settings: PolicySettings, local: LocalNetworks, logs: PolicyLogs) -> None:
         self.logs, self.own = logs, Ledger()
         self.taken: dict[int, Ledger] = {}
+        self.said = Ledger()
         self.watches: dict[int, Changes] = {}
         self.announce: Callable[[list[Notice]], None] | None = None
-        self._me, self._epoch, self._clock = originOf("offline", bytes(16)), 0, 0
+        self.endured: Callable[[Exception], None] = _raised
+        self._me, self._epoch = originOf("offline", bytes(16)), 0
         self.adjust(settings, local)
 
     def identify(self, name: str, incarnation: bytes) -> None:
@@ -86,24 +92,20 @@ class Policies:
     def messages(self, requests: int, queries: int) -> None:
         """So many rows of http.log and dns.log."""
         if Policy.STATS in self.settings.policies:
-            self._counts[Counted.REQUESTS] += requests
-            self._counts[Counted.QUERIES] += queries
+            self._tally(Counted.REQUESTS, requests)
+            self._tally(Counted.QUERIES, queries)
 
     def advance(self, now: int) -> None:
         """Forget what is over; C{now} in microseconds."""
-        self._clock = max(self._clock, now)
-        over = [each for each in self.own.observations if each.epoch + self._length(each.sort) + LATE < now]
-        for suspicion in over:
-            del self.own.observations[suspicion]
-        for matter in [each for each, until in self.own.quiet.items() if until + LATE < now]:
-            del self.own.quiet[matter]
+        for ledger in (self.own, self.said):
+            ledger.age(now, LATE, FACT_LIFETIME)
 
-    def conclude(self) -> None:
-        """The input has ended: the row of stats.log, once."""
+    def conclude(self, now: int) -> None:
+        """The input has ended, at C{now} or when the latest packet was counted elsewhere: the row of stats.log, once."""
         total = self.own.counters.total
         if total.any():
+            self.logs.totals(max(now, self.own.latest), total.tolist())
             self.own.counters = Tallies(len(Counted))
-            self.logs.totals(self._clock, total.tolist())
 
     # -- counting
 
@@ -111,8 +113,14 @@ class Policies:
     def _counts(self) -> NDArray[np.int64]:
         return self.own.counters.of((self._me, self._epoch))
 
+    def _tally(self, what: Counted, number: int) -> None:
+        """So many more, if anybody wants to know; what others counted is passed on all the same."""
+        if number and Policy.STATS in self.settings.policies:
+            self._counts[what] += number
+
     def _count(self, keys: NDArray[np.uint64], rows: NDArray[Any], failed: int, opened: int) -> None:
         counts = self._counts
+        self.own.latest = max(self.own.latest, int(rows["last"].max()))
         protocols, numbers = np.unique((keys[:, 4] >> np.uint64(32)) & np.uint64(0xFF), return_counts=True)
         for protocol, number in zip(protocols.tolist(), numbers.tolist(), strict=True):
             counts[_COUNTED_BY_PROTOCOL.get(protocol, Counted.OTHER)] += number
@@ -124,12 +132,12 @@ class Policies:
     # -- scans
 
     def _attempts(self, ends: Iterable[tuple[Address, Address, int]], starts: list[int]) -> None:
-        length = self.settings.scanEpoch * _SECOND
+        length = self._length(Sort.ADDRESS_SCAN)
         for (who, victim, port), start in zip(ends, starts, strict=True):
             epoch = start - start % length
-            address = Suspicion(Sort.ADDRESS_SCAN, epoch, who, port=port)
+            address = Suspicion(Sort.ADDRESS_SCAN, epoch, length, who, port=port)
             self._suspect(address, _TOKEN.pack(*victim, 0), start)
-            self._suspect(Suspicion(Sort.PORT_SCAN, epoch, who, victim), _TOKEN.pack(0, 0, port), start)
+            self._suspect(Suspicion(Sort.PORT_SCAN, epoch, length, who, victim), _TOKEN.pack(0, 0, port), start)
 
     def _guesses(self, keys: NDArray[np.uint64], rows: NDArray[Any]) -> None:
         length, octets = self._length(Sort.GUESSING), keys.tobytes()
@@ -138,7 +146,8 @@ class Policies:
         for place, ((who, server, _), (start, last)) in enumerate(zip(ends, times, strict=True)):
             which = hashlib.sha256(octets[40 * place : 40 * place + 40] + start.to_bytes(8, "little", signed=True))
             token = _TOKEN.pack(*server, int.from_bytes(which.digest()[:8], "little"))
-            self._suspect(Suspicion(Sort.GUESSING, start - start % length, who), token, last)
+            suspicion = Suspicion(Sort.GUESSING, start - start % length, length, who)
+            self._suspect(suspicion, token, min(last, suspicion.end + SESSION))
 
     def _length(self, sort: Sort) -> int:
         """Of an epoch, microseconds."""
@@ -149,8 +158,10 @@ class Policies:
         own = self.own.observations
         found = own.get(suspicion)
         if found is None:
+            if self.said.isNoticed(suspicion):
+                return
             found = own[suspicion] = Observation(stamp, stamp)
-            self._bound(own)
+            self._bound()
         elif found.noticed or token in found.tokens:
             return
         found.tokens.add(token)
@@ -159,15 +170,18 @@ class Policies:
         for watch in self.watches.values():
             watch.suspicions.add(suspicion)
 
-    def _bound(self, things: dict[Any, Any]) -> None:
-        """Forget the earliest, if there are too many."""
-        while len(things) > self.settings.most:
-            del things[next(iter(things))]
-            self._counts[Counted.FORGOTTEN] += 1
+    def _bound(self, forgotten: int = 0) -> None:
+        """Forget the earliest, if there are too many; C{forgotten} are already."""
+        self._tally(Counted.FORGOTTEN, forgotten + self.own.bound(self.settings.most))
 
     def _judge(self, suspicion: Suspicion, found: Observation) -> None:
-        """Write the notice that is due, if one is."""
+        """Write the notice that is due, if one is; none of a policy that is not followed."""
         settings, distinct = self.settings, len(found.tokens)
+        if _POLICIES[suspicion.sort] not in settings.policies:
+            return
+        if self.said.isNoticed(suspicion):
+            found.close()
+            return
         enough = {
             Sort.ADDRESS_SCAN: settings.addresses,
             Sort.PORT_SCAN: settings.ports,
@@ -197,20 +211,17 @@ class Policies:
     def _notice(self, notice: Notice) -> None:
         """Write a notice, unless there was one like it not long ago."""
         matter = notice.note, notice.source
-        if self._quietUntil(matter) > notice.stamp:
-            self._counts[Counted.SUPPRESSED] += 1
+        if any(ledger.quiet.get(matter, notice.stamp) > notice.stamp for ledger in (self.own, self.said)):
+            self._tally(Counted.SUPPRESSED, 1)
             return
-        self.own.quiet[matter] = notice.stamp + SUPPRESSED_FOR
+        self.logs.notices([notice])
+        self.own.hush(matter, notice.stamp + SUPPRESSED_FOR)
+        self._bound()
         for watch in self.watches.values():
             watch.matters.add(matter)
-        self._counts[Counted.NOTICES] += 1
-        self.logs.notices([notice])
+        self._tally(Counted.NOTICES, 1)
         if self.announce is not None:
             self.announce([notice])
-
-    def _quietUntil(self, matter: tuple[Note, Address]) -> int:
-        """Also by what a merge in progress has taken: it may come back."""
-        return max(ledger.quiet.get(matter, 0) for ledger in (self.own, *self.taken.values()))
 
     # -- hosts and services
 
@@ -244,14 +255,14 @@ class Policies:
         """Log C{fact}, if it is one and is news."""
         if not self._local.isLocal(*fact.address):
             return
-        before = max(ledger.known.get(fact, -FACT_LIFETIME) for ledger in (self.own, *self.taken.values()))
-        if stamp < before + FACT_LIFETIME:
+        logged = [ledger.known[fact] for ledger in (self.own, self.said) if fact in ledger.known]
+        if logged and stamp < max(logged) + FACT_LIFETIME:
             return
-        self.own.known[fact] = stamp
-        self._bound(self.own.known)
+        self.logs.fact(fact, stamp)
+        self.own.log(fact, stamp)
+        self._bound()
         for watch in self.watches.values():
             watch.facts.add(fact)
-        self.logs.fact(fact, stamp)
 
     # -- what operations make of it
 
@@ -259,18 +270,40 @@ class Policies:
         """See C{IStateAdapter.takeShared}."""
         taken = self.taken[operation] = self.own.take(cells)
         self._epoch += 1
+        self.said.fold(taken.said())
+        self.said.bound(self.settings.most)
         return taken
 
-    def fold(self, other: Ledger) -> int:
-        """State from elsewhere, or given back, joins; notices that are due now are written."""
+    def check(self, other: Ledger) -> None:
+        """@raise OperationError: somebody says what only this instance can know."""
+        if other.counters.claims(self._me, self._epoch):
+            raise OperationError(Refusal.BAD_REQUEST, "not shared records of Bro: counters of this instance's own")
+
+    def fold(self, other: Ledger, forgotten: int = 0) -> int:
+        """State from elsewhere, or given back, joins; how many records.  C{forgotten} more were too many."""
         records = self.own.fold(other)
         for watch in self.watches.values():
             watch.note(other)
-        for suspicion in other.observations:
-            found = self.own.observations[suspicion]
-            if not found.noticed:
-                self._judge(suspicion, found)
+        self._bound(forgotten)
         return records
+
+    def judge(self, other: Ledger) -> None:
+        """
+        Write the notices that are due now that C{other} was folded.
+
+        Nothing is raised: what is folded cannot be refused any more.  A notice that could not be written is due still.
+        """
+        for suspicion in other.observations:
+            found = self.own.observations.get(suspicion)
+            if found is not None and not found.noticed:
+                try:
+                    self._judge(suspicion, found)
+                except Exception as error:  # noqa: BLE001 - whatever it is, state must not be lost for it
+                    self.endured(error)
+
+
+def _raised(error: Exception) -> None:
+    raise error
 
 
 def _ends(

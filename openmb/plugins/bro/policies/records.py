@@ -23,7 +23,7 @@ SuspicionRecord = Struct(
     "port" / Int16ul * "of an address scan; else 0",
     "sort" / Int8ul * "1 address scan, 2 port scan, 3 password guessing",
     "noticed" / Int8ul * "1: the notice is written, nothing more is counted",
-    "spare" / Int32ul * "zero",
+    "length" / Int32ul * "of the epoch, seconds; it begins at a multiple of it",
 )
 SuspicionTail = Struct(
     "tokens"
@@ -48,12 +48,13 @@ QuietRecord = Struct(
 CountersRecord = Struct(
     "origin" / Bytes(16) * "hash of the instance that counted",
     "counts" / Array(len(Counted), Int64ul) * "in the order of the columns of stats.log",
+    "latest" / Int64sl * "time of the latest packet that was counted, by whomever, microseconds",
     "epoch" / Int32ul * "how often its counters had been taken away before",
     "spare" / Int32ul * "zero",
 )
 
-SUSPICION = RecordLayout(Cell.SUPPORTING_SHARED, 3, 1, "Suspicion", SuspicionRecord, SuspicionTail)
+SUSPICION = RecordLayout(Cell.SUPPORTING_SHARED, 3, 2, "Suspicion", SuspicionRecord, SuspicionTail)
 FACT = RecordLayout(Cell.SUPPORTING_SHARED, 4, 1, "Fact", FactRecord)
 QUIET = RecordLayout(Cell.SUPPORTING_SHARED, 5, 1, "Quiet", QuietRecord)
-COUNTERS = RecordLayout(Cell.REPORTING_SHARED, 6, 1, "Counters", CountersRecord)
+COUNTERS = RecordLayout(Cell.REPORTING_SHARED, 6, 2, "Counters", CountersRecord)
 SHARED = (SUSPICION, FACT, QUIET, COUNTERS)

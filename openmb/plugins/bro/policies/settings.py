@@ -27,7 +27,7 @@ class PolicySettings:
     @ivar addresses: distinct addresses on one port that are a scan; C{ports}: distinct ports of one address.
     @ivar scanEpoch: seconds within which they count together.
     @ivar guesses: SSH connections without success that are guessing of passwords; C{guessEpoch}: seconds for these.
-    @ivar most: suspicions, and facts, that are kept at most; with more the earliest are forgotten.
+    @ivar most: suspicions, facts and quiet notices that are kept at most of each; of more the earliest go.
     """
 
     policies: frozenset[Policy] = frozenset()

@@ -8,6 +8,7 @@ records.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import CellUsage
@@ -21,11 +22,26 @@ from openmb.state.taxonomy import Cell
 _LENGTH = 2
 
 
+@dataclass(slots=True)
+class Coming:
+    """
+    State from elsewhere that is not committed.
+
+    @ivar isMerge: the source gives it away.  A clone is not judged: the source goes on with the same suspicions, and
+        notices for itself.
+    @ivar forgotten: records that were too many.
+    """
+
+    isMerge: bool
+    ledger: Ledger = field(default_factory=Ledger)
+    forgotten: int = 0
+
+
 class PolicySharing:
     """Provides what C{IStateAdapter} says of shared state."""
 
     policies: Policies
-    _coming: dict[int, Ledger]
+    _coming: dict[int, Coming]
 
     def getShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
         """See C{IStateAdapter}."""
@@ -54,22 +70,30 @@ class PolicySharing:
         self.policies.watches.pop(operation, None)
         if (taken := self.policies.taken.pop(operation, None)) is not None:
             self.policies.fold(taken)
+            self.policies.judge(taken)
 
     def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
         """See C{IStateAdapter}."""
-        self._coming.setdefault(operation, Ledger())
+        self._coming.setdefault(operation, Coming(Cell.REPORTING_SHARED in cells))
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:
         """See C{IStateAdapter}."""
         if operation not in self._coming:
             raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared")
-        self._coming[operation].fold(parseBatch(batch))
+        ledger, coming = parseBatch(batch), self._coming[operation]
+        self.policies.check(ledger)
+        coming.ledger.fold(ledger)
+        coming.forgotten += coming.ledger.bound(self.policies.settings.most)
 
     def commitShared(self, operation: int) -> int:
         """See C{IStateAdapter}."""
         if operation not in self._coming:
             raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared")
-        return self.policies.fold(self._coming.pop(operation))
+        coming = self._coming.pop(operation)
+        records = self.policies.fold(coming.ledger, coming.forgotten)
+        if coming.isMerge:
+            self.policies.judge(coming.ledger)
+        return records
 
     def sharedUsage(self) -> tuple[CellUsage, ...]:
         """What C{IStateAdapter.usage} says of shared state: all of it, what was taken included, and that is marked."""

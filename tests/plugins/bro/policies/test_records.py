@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,10 @@ from openmb.state.origins import Tallies
 from openmb.state.records import RecordBatch, recordBytes
 
 WHO = (0, 0xFFFF0A000001)
+#: Five minutes, microseconds.
+EPOCH = 300_000_000
+#: Microseconds: later than any packet.
+LATEST = (1 << 63) // 1000
 
 
 def sample() -> Ledger:
@@ -27,11 +32,16 @@ def sample() -> Ledger:
     tallies = Tallies(len(Counted))
     tallies.of((bytes(range(16)), 2))[:] = range(1, len(Counted) + 1)
     return Ledger(
-        {Suspicion(Sort.ADDRESS_SCAN, 300, WHO, port=22): Observation(301, 302, False, {b"a" * 24, b"b" * 24})},
-        {Fact(WHO, 6, 80, 1): 400},
-        {(Note.PORT_SCAN, WHO): 500},
+        OrderedDict({Suspicion(Sort.ADDRESS_SCAN, EPOCH, EPOCH, WHO, port=22): _observation()}),
+        OrderedDict({Fact(WHO, 6, 80, 1): 400}),
+        OrderedDict({(Note.PORT_SCAN, WHO): 500}),
         tallies,
+        600,
     )
+
+
+def _observation() -> Observation:
+    return Observation(EPOCH + 1, EPOCH + 2, False, {b"a" * 24, b"b" * 24})
 
 
 def batches() -> list[RecordBatch]:
@@ -47,6 +57,11 @@ def changed(batch: RecordBatch, field: str, value: Any) -> RecordBatch:
     return replace(batch, records=recordBytes(rows))
 
 
+def _withTokens(batch: RecordBatch, count: int) -> RecordBatch:
+    octets = count.to_bytes(2, "little") + b"".join(each.to_bytes(24, "big") for each in range(count))
+    return replace(batch, tails=np.frombuffer(octets, np.uint8), tailLengths=np.array([len(octets)], np.uint32))
+
+
 #: Place in L{batches}, and what is wrong.
 BAD: tuple[tuple[int, Callable[[RecordBatch], RecordBatch]], ...] = (
     (0, lambda batch: changed(batch, "sort", 0)),
@@ -54,11 +69,18 @@ BAD: tuple[tuple[int, Callable[[RecordBatch], RecordBatch]], ...] = (
     (0, lambda batch: changed(batch, "sort", Sort.PORT_SCAN)),
     (0, lambda batch: changed(batch, "victim", (1, 2))),
     (0, lambda batch: changed(batch, "first", 1 << 63 - 1)),
-    (0, lambda batch: changed(batch, "first", 303)),
+    (0, lambda batch: changed(batch, "first", EPOCH + 3)),
+    (0, lambda batch: changed(batch, "first", EPOCH - 1)),
+    (0, lambda batch: changed(batch, "last", 2 * EPOCH)),
+    (0, lambda batch: changed(batch, "last", LATEST)),
+    (0, lambda batch: changed(batch, "epoch", EPOCH - 1)),
+    (0, lambda batch: changed(batch, "length", 0)),
+    (0, lambda batch: changed(batch, "length", 600)),
+    (0, lambda batch: changed(batch, "length", 86_401)),
     (0, lambda batch: changed(batch, "epoch", -(1 << 63))),
     (0, lambda batch: changed(batch, "noticed", 2)),
     (0, lambda batch: changed(batch, "noticed", 1)),
-    (0, lambda batch: changed(batch, "spare", 1)),
+    (0, lambda batch: _withTokens(batch, 4097)),
     (0, lambda batch: replace(batch, tails=None, tailLengths=None)),
     (0, lambda batch: replace(batch, tails=np.append(batch.tails, np.uint8(0)))),  # type: ignore[arg-type]
     (0, lambda batch: replace(batch, tailLengths=batch.tailLengths - np.uint32(1), tails=batch.tails[:-1])),  # type: ignore[operator,index]
@@ -69,7 +91,11 @@ BAD: tuple[tuple[int, Callable[[RecordBatch], RecordBatch]], ...] = (
     (2, lambda batch: changed(batch, "note", 0)),
     (2, lambda batch: changed(batch, "note", 9)),
     (2, lambda batch: changed(batch, "until", -(1 << 63))),
+    (1, lambda batch: changed(batch, "stamp", LATEST + 1)),
+    (2, lambda batch: changed(batch, "until", LATEST + 90_000_000_001)),
+    (3, lambda batch: changed(batch, "latest", LATEST + 1)),
     (3, lambda batch: changed(batch, "counts", 1 << 63)),
+    (3, lambda batch: changed(batch, "counts", (1 << 56) + 1)),
     (3, lambda batch: changed(batch, "spare", 1)),
     (3, lambda batch: replace(batch, keys=batch.keys + np.uint8(1))),
 )
@@ -83,13 +109,13 @@ class RecordTests(SynchronousTestCase):
         found = [batch.records.tobytes().hex() for batch in batches()]
         address = "0000000000000000" + "0100000affff0000"
         self.assertEqual(
-            "2c01000000000000" + "2d01000000000000" + "2e01000000000000" + address + "0" * 32 + "1600010000000000",
+            "00a3e11100000000" + "01a3e11100000000" + "02a3e11100000000" + address + "0" * 32 + "160001002c010000",
             found[0],
         )
         self.assertEqual("9001000000000000" + address + "5000060100000000", found[1])
         self.assertEqual("f401000000000000" + address + "0200000000000000", found[2])
         counts = "".join(number.to_bytes(8, "little").hex() for number in range(1, len(Counted) + 1))
-        self.assertEqual(bytes(range(16)).hex() + counts + "0200000000000000", found[3])
+        self.assertEqual(bytes(range(16)).hex() + counts + "5802000000000000" + "0200000000000000", found[3])
         tails = batches()[0].tails
         assert tails is not None
         self.assertEqual(b"\2\0" + b"a" * 24 + b"b" * 24, tails.tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 from hypothesis import given
@@ -22,6 +23,8 @@ from tests.plugins.bro.running import Row, end, readLog
 
 BOTH = (Cell.SUPPORTING_SHARED, Cell.REPORTING_SHARED)
 EVERYTHING = HeaderFieldList()
+#: Five minutes, microseconds.
+EPOCH = 300_000_000
 
 
 def merge(source: BroMiddlebox, destination: BroMiddlebox, operation: int = 1) -> None:
@@ -146,8 +149,10 @@ class SplitTests(SynchronousTestCase):
 _words = some.tuples(some.integers(0, 3), some.integers(0, 3))
 _times = some.integers(0, 1000)
 _suspicions = some.one_of(
-    some.tuples(_words, some.integers(1, 3)).map(lambda each: Suspicion(Sort.ADDRESS_SCAN, 0, each[0], port=each[1])),
-    some.tuples(_words, _words).map(lambda each: Suspicion(Sort.PORT_SCAN, 0, *each)),
+    some.tuples(_words, some.integers(1, 3)).map(
+        lambda each: Suspicion(Sort.ADDRESS_SCAN, 0, EPOCH, each[0], port=each[1])
+    ),
+    some.tuples(_words, _words).map(lambda each: Suspicion(Sort.PORT_SCAN, 0, EPOCH, *each)),
 )
 _facts = some.one_of(
     _words.map(Fact),
@@ -172,17 +177,18 @@ def ledgers(draw: some.DrawFn) -> Ledger:
     for origin in draw(some.sets(some.integers(0, 2))):
         tallies.of((bytes([origin] * 16), 0))[Counted.TCP] = draw(_times)
     return Ledger(
-        draw(some.dictionaries(_suspicions, observations(), max_size=4)),
-        draw(some.dictionaries(_facts, _times, max_size=4)),
-        draw(some.dictionaries(some.tuples(some.sampled_from(Note), _words), _times, max_size=4)),
+        OrderedDict(draw(some.dictionaries(_suspicions, observations(), max_size=4))),
+        OrderedDict(draw(some.dictionaries(_facts, _times, max_size=4))),
+        OrderedDict(draw(some.dictionaries(some.tuples(some.sampled_from(Note), _words), _times, max_size=4))),
         tallies,
+        draw(_times) if len(tallies) else 0,
     )
 
 
 def contents(ledger: Ledger) -> object:
     """For comparisons."""
     counters = {origin: counts.tolist() for origin, counts in ledger.counters.counts.items()}
-    return ledger.observations, ledger.known, ledger.quiet, counters
+    return {**ledger.observations}, {**ledger.known}, {**ledger.quiet}, counters, ledger.latest
 
 
 def folded(*ledgers: Ledger) -> Ledger:
