@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
-from openmb.errors import OperationError, Refusal
+from openmb.errors import FrameTooLarge, OperationError, Refusal
 
 #: Events that wait to be told to one middlebox; more: the oldest are given up, and counted.
 QUEUE_LIMIT = 65_536
@@ -23,8 +23,8 @@ QUEUE_LIMIT = 65_536
 BATCH, PATIENCE = 256, 15.0
 #: Telling failed: seconds until the next attempt.
 PAUSE = 1.0
-#: A middlebox that is told later.
-_AWAY = frozenset((Refusal.DISCONNECTED, Refusal.DEADLINE, Refusal.UNKNOWN_MIDDLEBOX))
+#: A middlebox that is told later: it is away, or has too much to do.
+_LATER = frozenset((Refusal.DISCONNECTED, Refusal.DEADLINE, Refusal.UNKNOWN_MIDDLEBOX, Refusal.BUFFER_FULL))
 
 
 class Northbound(Protocol):
@@ -58,12 +58,17 @@ class Told:
 
 
 class _Listener:
-    """One of those who are told, with what it has not been told yet."""
+    """
+    One of those who are told, with what it has not been told yet.
+
+    @ivar most: events that it is told at once: fewer after a refusal, until it has taken some again.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.told = name, Told()
         self.waiting: deque[dict[str, Any]] = deque()
         self.busy = False
+        self.most = BATCH
 
     def add(self, event: dict[str, Any]) -> None:
         """One more."""
@@ -71,6 +76,27 @@ class _Listener:
         if len(self.waiting) > QUEUE_LIMIT:
             self.waiting.popleft()
             self.told.lost += 1
+
+    def accepted(self, some: list[dict[str, Any]], news: int) -> None:
+        """It was told these."""
+        self.told.news += news
+        self.told.events, self.told.reason = self.told.events + len(some), ""
+        self.most = min(2 * self.most, BATCH)
+
+    def refused(self, some: list[dict[str, Any]], reason: str, isLater: bool) -> None:
+        """
+        It was not: they wait, in their order.
+
+        @param isLater: it is told the same again.  Else one of them is at fault, or they are too long together, so it
+            is told half as many; a single one is given up.
+        """
+        self.told.reason = reason
+        if len(some) == 1 and not isLater:
+            self.told.lost += 1
+            return
+        self.waiting.extendleft(reversed(some))
+        if not isLater:
+            self.most = len(some) // 2
 
 
 class Relay:
@@ -163,23 +189,14 @@ class Relay:
 
     async def _tell(self, listener: _Listener) -> None:
         while listener.waiting and not self._over:
-            some = [listener.waiting.popleft() for _ in range(min(BATCH, len(listener.waiting)))]
-            await self._tellSome(listener, some)
-        listener.busy = False
-
-    async def _tellSome(self, listener: _Listener, some: list[dict[str, Any]]) -> None:
-        """Tell some events; if the middlebox is away they wait, if it can make nothing of one the others are told."""
-        told = listener.told
-        try:
-            told.news += await self._controller.call("tell", {"middlebox": listener.name, "events": some}, PATIENCE)
-            told.events, told.reason = told.events + len(some), ""
-        except OperationError as error:
-            told.reason = error.reason
-            if error.refusal in _AWAY:
-                listener.waiting.extendleft(reversed(some))
-                await self._pause(PAUSE)
-            elif len(some) == 1:
-                told.lost += 1
+            some = [listener.waiting.popleft() for _ in range(min(listener.most, len(listener.waiting)))]
+            try:
+                news = await self._controller.call("tell", {"middlebox": listener.name, "events": some}, PATIENCE)
+            except (OperationError, FrameTooLarge) as error:
+                isLater = isinstance(error, OperationError) and error.refusal in _LATER
+                listener.refused(some, str(error), isLater)
+                if isLater:
+                    await self._pause(PAUSE)
             else:
-                for event in some:
-                    await self._tellSome(listener, [event])
+                listener.accepted(some, news)
+        listener.busy = False

@@ -22,6 +22,14 @@ def originOf(name: str, incarnation: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\0" + incarnation).digest()[:16]
 
 
+def added(many: Iterable[NDArray[np.int64]], size: int) -> NDArray[np.int64]:
+    """The sum of counters that are not negative, C{int64[size]}; the largest number there is where it would be more."""
+    sums = np.zeros(size, np.int64)
+    for counts in many:
+        sums += np.minimum(counts, _MOST - sums)
+    return sums
+
+
 class Tallies:
     """
     Counters, kept apart by who counted.
@@ -51,10 +59,7 @@ class Tallies:
     @property
     def total(self) -> NDArray[np.int64]:
         """Over all origins, C{int64[size]}; never beyond what that holds, whatever others say they counted."""
-        sums = np.zeros(self._size, np.int64)
-        for counts in self.counts.values():
-            sums += np.minimum(counts, _MOST - sums)
-        return sums
+        return added(self.counts.values(), self._size)
 
     def claims(self, me: bytes, epoch: int) -> bool:
         """Does this say what C{me} counted in an epoch that it has not handed over?  Nobody else can know that."""

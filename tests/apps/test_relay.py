@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.apps.relay import BATCH, QUEUE_LIMIT, Relay
-from openmb.errors import OperationError, Refusal
+from openmb.errors import FrameTooLarge, OperationError, Refusal
 
 #: What a caller of the northbound interface is handed, line by line.
 OnNotice = Callable[[Mapping[str, Any]], None]
@@ -61,7 +61,7 @@ class Northbound:
     def answer(self, result: Any) -> tuple[str, list[int]]:
         """Answer the oldest request; what it was."""
         name, numbers, waiting = self.told.pop(0)
-        if isinstance(result, OperationError):
+        if isinstance(result, Exception):
             waiting.errback(result)
         else:
             waiting.callback(result)
@@ -122,6 +122,43 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(("b", [2]), self.northbound.answer(refusal))
         self.assertEqual(("b", [3]), self.northbound.answer(1))
         self.assertEqual((2, 1), (self.relay.told["b"].events, self.relay.told["b"].lost))
+
+    def test_tooLong(self) -> None:
+        """What does not go into one line goes into two; an event that is too long for any is lost, and counted."""
+        self.northbound.say("a", 0)
+        self.northbound.say("a", *range(1, 7))
+        self.northbound.answer(1)
+        tooLong = FrameTooLarge(2, 1)
+        self.assertEqual(("b", [1, 2, 3, 4, 5, 6]), self.northbound.answer(tooLong))
+        self.assertEqual(("b", [1, 2, 3]), self.northbound.answer(tooLong))
+        self.assertEqual(("b", [1]), self.northbound.answer(tooLong))
+        self.assertEqual(("b", [2]), self.northbound.answer(1))
+        self.assertEqual(("b", [3, 4]), self.northbound.answer(2))
+        self.assertEqual(("b", [5, 6]), self.northbound.answer(2))
+        self.assertEqual(
+            (6, 1, ""), (self.relay.told["b"].events, self.relay.told["b"].lost, self.relay.told["b"].reason)
+        )
+
+    def test_goneWhileSearching(self) -> None:
+        """A middlebox that goes while it is found out which event it refuses is told the rest later, in order."""
+        self.northbound.say("a", 0)
+        self.northbound.say("a", 1, 2, 3, 4)
+        self.northbound.answer(1)
+        self.northbound.answer(OperationError(Refusal.BAD_REQUEST, "no"))
+        self.assertEqual(("b", [1, 2]), self.northbound.answer(OperationError(Refusal.DISCONNECTED, "gone")))
+        self.northbound.say("a", 5)
+        self.pauses.pop().callback(None)
+        self.assertEqual(("b", [1, 2]), self.northbound.answer(2))
+        self.assertEqual(("b", [3, 4, 5]), self.northbound.answer(3))
+        self.assertEqual((6, 0), (self.relay.told["b"].events, self.relay.told["b"].lost))
+
+    def test_busy(self) -> None:
+        """Who has too much to do is told later."""
+        self.northbound.say("a", 1, 2)
+        self.northbound.answer(OperationError(Refusal.BUFFER_FULL, "full"))
+        self.pauses.pop().callback(None)
+        self.assertEqual(("b", [1, 2]), self.northbound.answer(1))
+        self.assertEqual((2, 0), (self.relay.told["b"].events, self.relay.told["b"].lost))
 
     def test_bounded(self) -> None:
         """The oldest are given up, and counted; so is what was lost on the way."""

@@ -156,7 +156,9 @@ class PradsAdapter(PradsCore):
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:
         """See C{IStateAdapter}."""
-        self._comingOf(operation).fold(parseShare(batch))
+        share = parseShare(batch)
+        self.shares.check(share)
+        self._comingOf(operation).fold(share)
 
     def commitShared(self, operation: int) -> int:
         """See C{IStateAdapter}."""

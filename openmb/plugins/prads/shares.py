@@ -17,13 +17,10 @@ from openmb.plugins.prads.records import COUNTERS, NUMBER
 from openmb.plugins.prads.statistics import SHOWN, Counter
 from openmb.state.flowkey import FLOW_KEY
 from openmb.state.layout import RecordLayout
-from openmb.state.origins import originOf
+from openmb.state.origins import LARGEST, Origin, added, originOf
 from openmb.state.records import RecordBatch, recordBytes
 from openmb.state.taxonomy import Cell
 
-#: Who counted: an instance, and how often it had handed its counters over before.
-Origin = tuple[bytes, int]
-_HUGE = 1 << 62
 _LAYOUTS = {layout.names: layout for layout in (COUNTERS, NUMBER)}
 
 
@@ -71,7 +68,12 @@ class Shares:
     @property
     def total(self) -> NDArray[np.int64]:
         """What is known to have been counted, C{int64[SHOWN]}."""
-        return self._counters[:SHOWN] + sum(self.others.counts.values(), np.zeros(SHOWN, np.int64))
+        return added([self._counters[:SHOWN], *self.others.counts.values()], SHOWN)
+
+    def check(self, share: Share) -> None:
+        """@raise OperationError: somebody says what only this instance can know."""
+        if any(origin == self._me and epoch >= self._epoch for origin, epoch in share.counts):
+            raise OperationError(Refusal.BAD_REQUEST, "not shared records of PRADS: counters of this instance's own")
 
     @property
     def whole(self) -> Share:
@@ -150,7 +152,7 @@ def exportShare(share: Share) -> tuple[RecordBatch, ...]:
             row["epoch"], row["counters"] = epoch, counts
         batches.append(_batch(COUNTERS, rows))
     if share.number:
-        rows = np.array([(share.number,)], NUMBER.dtype)
+        rows = np.array([(min(share.number, LARGEST),)], NUMBER.dtype)
         batches.append(_batch(NUMBER, rows))
     return tuple(batches)
 
@@ -174,7 +176,7 @@ def parseShare(batch: RecordBatch) -> Share:
     rows = layout.rows(batch.records)
     for row in rows:
         numbers = row["counters"] if layout is COUNTERS else row["number"]
-        if (numbers > _HUGE).any():
+        if (numbers > LARGEST).any():
             raise OperationError(Refusal.BAD_REQUEST, f"{layout.name}: a number out of range")
         if layout is COUNTERS:
             share.fold(Share({(bytes(row["origin"]), int(row["epoch"])): row["counters"].astype(np.int64)}))

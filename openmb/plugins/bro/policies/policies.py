@@ -101,7 +101,7 @@ class Policies:
             ledger.age(now, LATE, FACT_LIFETIME)
 
     def conclude(self, now: int) -> None:
-        """The input has ended, at C{now} or when the latest packet was counted elsewhere: the row of stats.log, once."""
+        """The input has ended, at C{now} or with the last packet that was counted: the row of stats.log, once."""
         total = self.own.counters.total
         if total.any():
             self.logs.totals(max(now, self.own.latest), total.tolist())
