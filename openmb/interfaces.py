@@ -361,6 +361,8 @@ class Route:
     @ivar priority: higher wins; at equal priority the rule added last.
     @ivar egress: for an in-line path, the port where packets leave after the last middlebox; None: copies that end
         there.
+    @ivar oneWay: only packets whose own source and destination are those of C{flows} match, not the answers to them.
+        For chains between hosts that both send, with a rule for each direction.
     """
 
     flows: HeaderFieldList
@@ -368,10 +370,15 @@ class Route:
     table: str = "monitor"
     priority: int = 100
     egress: str | None = None
+    oneWay: bool = False
 
     def replaces(self, other: Route) -> bool:
         """Would this rule take the place of C{other}?"""
-        return (self.table, self.priority, self.flows) == (other.table, other.priority, other.flows)
+        return self._place == other._place
+
+    @property
+    def _place(self) -> tuple[Any, ...]:
+        return self.table, self.priority, self.flows, self.oneWay
 
 
 class INetwork(Interface):
@@ -381,8 +388,8 @@ class INetwork(Interface):
 
     def route(route: Route) -> Deferred[Route | None]:
         """
-        Install C{route}, replacing the rule with the same table, priority and flows.  Fires with the replaced rule (or
-        None) when the change is in effect at the switch.
+        Install C{route}, replacing the rule with the same table, priority, flows and direction.  Fires with the
+        replaced rule (or None) when the change is in effect at the switch.
 
         @raise OperationError: C{ROUTE_FAILED}; nothing changed.
         """

@@ -73,7 +73,7 @@ class Field:
         self._start(CONTROLLER, self._deployment.controllerArguments())
         await self._children.until("the controller is ready", self._deployment.announce.exists)
         for name in NAMES:
-            self._start(name, self._deployment.middleboxArguments(name, self._logs[name]))
+            self._start(name, self._deployment.middleboxArguments(name, "--logs", str(self._logs[name])))
         await self._until("the Bros are ready", self._ready)
         await self.ask("route", route={"flows": "*", "path": [SOURCE], "table": "bench", "priority": 1, "egress": None})
         await connectPort(self._reactor, self._deployment.switch, INGRESS, self._feed.port)

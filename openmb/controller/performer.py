@@ -75,6 +75,8 @@ class MovePerformer(OperationPerformer):
         if route.flows != self.flows or self.request.destination.name not in route.path:
             ends = f"{self.request.flows} to {self.request.destination.name}"
             raise OperationError(Refusal.BAD_REQUEST, f"the route must take {ends}, not {route.flows} to {route.path}")
+        if route.oneWay:
+            raise OperationError(Refusal.BAD_REQUEST, "flows move in both directions: their route cannot be one-way")
 
     def abort(self, reason: str) -> None:
         """

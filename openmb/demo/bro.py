@@ -121,7 +121,7 @@ class BroScenario:
         await connectPort(self._reactor, self._deployment.switch, INGRESS, self._replay.port)
 
     def _start(self, name: str) -> None:
-        arguments = self._deployment.middleboxArguments(name, self._folders[name])
+        arguments = self._deployment.middleboxArguments(name, "--logs", str(self._folders[name]))
         self._boxes[name] = self.children.start(name, arguments)
 
     async def _ready(self, name: str) -> None:

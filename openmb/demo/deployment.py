@@ -76,11 +76,11 @@ class Deployment:
         own = ["--socket", str(self.socket), "--journal", str(self.journal), "--announce", str(self.announce)]
         return ["openmb", *files, "--port", "0", *own]
 
-    def middleboxArguments(self, name: str, logs: Path) -> list[str]:
-        """C{twistd} arguments of a middlebox that writes its logs to C{logs}."""
+    def middleboxArguments(self, name: str, *own: str) -> list[str]:
+        """C{twistd} arguments of a middlebox; C{own} are those of its kind."""
         files = ["--certificates", str(self.certificates), "--keys", str(self.keys), "--switch", str(self.switch)]
         ends = ["--name", name, "--controller", f"127.0.0.1:{self.controllerPort}", "--stamps", "capture"]
-        return ["openmb-middlebox", *ends, *files, self.kind, "--logs", str(logs)]
+        return ["openmb-middlebox", *ends, *files, self.kind, *own]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ def routeToPlain(route: Route) -> dict[str, Any]:
         "table": route.table,
         "priority": route.priority,
         "egress": route.egress,
+        "oneWay": route.oneWay,
     }
 
 
@@ -30,9 +31,12 @@ def routeFromPlain(plain: Any) -> Route:
     """
     match plain:
         case {"flows": str(flows), "path": [*path], "table": str(table), "priority": int(priority), "egress": egress}:
-            if all(isinstance(port, str) for port in path) and isinstance(egress, str | None):
-                return Route(_flows(flows), tuple(path), table, priority, egress)
-    raise OperationError(Refusal.BAD_REQUEST, "a route needs flows, path, table, priority and egress")
+            oneWay = plain.get("oneWay", False)
+            if all(isinstance(port, str) for port in path) and isinstance(egress, str | None) and type(oneWay) is bool:
+                return Route(_flows(flows), tuple(path), table, priority, egress, oneWay)
+    raise OperationError(
+        Refusal.BAD_REQUEST, "a route needs flows, path, table, priority and egress, and may have oneWay"
+    )
 
 
 def _flows(text: str) -> HeaderFieldList:

@@ -111,14 +111,16 @@ class HeaderFieldList:
         ports = (self.tpSrc, self.tpDst) if self.nwProto in ICMP_PROTOCOLS else (self.tpDst, self.tpSrc)
         return replace(self, nwSrc=self.nwDst, nwDst=self.nwSrc, tpSrc=ports[0], tpDst=ports[1])
 
-    def matchHeaders(self, headers: NDArray[Any]) -> NDArray[np.bool_]:
+    def matchHeaders(self, headers: NDArray[Any], oneWay: bool = False) -> NDArray[np.bool_]:
         """
         Which of the decoded C{headers[n]} (C{openmb.packets.headers.HEADERS}) belong to matching flows: C{bool[n]}.
 
         A fragment matches by addresses, protocol and VLAN alone; what is no packet of a flow never matches.
+
+        @param oneWay: the packet's own source and destination must be those of the list; else either end may be.
         """
         found = np.empty(len(headers), np.bool_)
-        headersMatch(self._packed, uniform(headers), found)
+        headersMatch(self._packed, uniform(headers), oneWay, found)
         return found
 
     def matchKeys(self, keys: NDArray[Any]) -> NDArray[np.bool_]:

@@ -81,8 +81,12 @@ def _addressesMatch(constraint: Any, aHigh: Any, aLow: Any, bHigh: Any, bLow: An
 
 
 @njit(cache=True)
-def headersMatch(constraint: Any, headers: Any, found: Any) -> None:
-    """C{found: bool[n]}: which of the decoded C{headers[n]} belong to matching flows."""
+def headersMatch(constraint: Any, headers: Any, oneWay: Any, found: Any) -> None:
+    """
+    C{found: bool[n]}: which of the decoded C{headers[n]} belong to matching flows.
+
+    @param oneWay: only as given, not with source and destination exchanged.
+    """
     for i in range(len(headers)):
         header = headers[i]
         kind, protocol = header["kind"], header["protocol"]
@@ -98,6 +102,7 @@ def headersMatch(constraint: Any, headers: Any, found: Any) -> None:
             header["destination_high"],
             header["destination_low"],
         )
+        turned = turned[0], turned[1] and not oneWay
         if not (turned[0] or turned[1]):
             continue
         if constraint[PORTED] == np.uint64(0):

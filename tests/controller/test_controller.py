@@ -206,8 +206,9 @@ class ControllerTests(SynchronousTestCase):
         self.assertEqual(1, len(closed))
 
     def test_routeOfOthers(self) -> None:
-        """A route that takes other flows, or takes them elsewhere, is refused before anything is asked."""
-        for route in (routeTo("b", flows="udp"), routeTo("c")):
+        """A route that takes other flows, elsewhere, or one way alone, is refused before anything is asked."""
+        oneWay = replace(routeTo("b", flows="tcp"), oneWay=True)
+        for route in (routeTo("b", flows="udp"), routeTo("c"), oneWay):
             with self.assertRaises(OperationError) as caught:
                 self.controller.startMove("a", "b", "tcp", route)
             self.assertEqual(Refusal.BAD_REQUEST, caught.exception.refusal)

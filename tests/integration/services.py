@@ -34,6 +34,7 @@ class RunningServices(TestCase):
     timeout = 900
     kind = "bro"
     names = ("bro1", "bro2")
+    ends: tuple[str, ...] = ("in",)
 
     async def begin(self) -> None:
         """Start everything; six UDP flows are at C{bro1}, each with two packets in each direction."""
@@ -54,7 +55,7 @@ class RunningServices(TestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(self.children.stopAll()))
         self.rpc = RPCClient(self.deployment.socket, LOOP)
         self.addCleanup(self.rpc.close)
-        self.children.start("switch", self.deployment.switchArguments(("in", *self.names)))
+        self.children.start("switch", self.deployment.switchArguments((*self.ends, *self.names)))
         self.startController()
         await self.until("the controller's port", self._announced)
         self.boxes = {name: self.middlebox(name) for name in self.names}
@@ -69,7 +70,11 @@ class RunningServices(TestCase):
         await self.children.until(what, holds, PATIENCE)
 
     def middlebox(self, name: str) -> Child:
-        return self.children.start(name, self.deployment.middleboxArguments(name, self.deployment.root / name))
+        return self.children.start(name, self.deployment.middleboxArguments(name, *self.own(name)))
+
+    def own(self, name: str) -> tuple[str, ...]:
+        """Hook: arguments of the kind."""
+        return "--logs", str(self.deployment.root / name)
 
     def _announced(self) -> bool:
         return self.deployment.announce.exists() and self.deployment.announce.read_text().endswith("\n")

@@ -11,8 +11,10 @@ from openmb.interfaces import Route
 from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.state.headers import HeaderFieldList
 
-ROUTE = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "b"), "chain", 7, "out")
-TEXT = '{"flows": "tcp,tp_dst=80", "path": ["a", "b"], "table": "chain", "priority": 7, "egress": "out"}'
+ROUTE = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "b"), "chain", 7, "out", True)
+TEXT = (
+    '{"flows": "tcp,tp_dst=80", "path": ["a", "b"], "table": "chain", "priority": 7, "egress": "out", "oneWay": true}'
+)
 
 
 class RouteTests(SynchronousTestCase):
@@ -26,13 +28,19 @@ class RouteTests(SynchronousTestCase):
         route = Route(HeaderFieldList.parse("*"), ())
         self.assertEqual(routeFromPlain(json.loads(json.dumps(routeToPlain(route)))), route)
 
+    def test_withoutDirection(self) -> None:
+        """Who does not know of directions means both."""
+        plain = {name: value for name, value in json.loads(TEXT).items() if name != "oneWay"}
+        self.assertFalse(routeFromPlain(plain).oneWay)
+
     def test_junk(self) -> None:
         """Each field missing, or of another kind."""
         plain = json.loads(TEXT)
-        strange = [
-            {**plain, field: value} for field in plain for value in ([1], {"a": 1}, 1.5, True) if field != "priority"
-        ]
-        missing = [{name: plain[name] for name in plain if name != field} for field in plain]
+        values = [1], {"a": 1}, 1.5, True
+        needed = [field for field in plain if field != "oneWay"]
+        strange = [{**plain, field: value} for field in needed for value in values if field != "priority"]
+        missing = [{name: plain[name] for name in plain if name != field} for field in needed]
+        missing += [{**plain, "oneWay": value} for value in (1, None, "true")]
         more = [{**plain, "flows": "tcp,nonsense"}, {**plain, "priority": "7"}, {**plain, "path": "ab"}]
         junk: object
         for junk in (None, 1, "x", [], {}, *missing, *strange, *more):

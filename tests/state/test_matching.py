@@ -39,6 +39,26 @@ class MatchHeadersTests(SynchronousTestCase):
         self.assertEqual(flows.turned.matchHeaders(packets).tolist(), found)
 
     @settings(deadline=None)
+    @given(fieldLists())
+    def test_oneWay(self, flows: HeaderFieldList) -> None:
+        """One way, and the other way round: together they are both."""
+        packets = UNIVERSE
+        there, back = flows.matchHeaders(packets, True), flows.turned.matchHeaders(packets, True)
+        isAnswered = np.isin(packets["protocol"], (1, 58)) & (flows.tpSrc is not None or flows.tpDst is not None)
+        self.assertTrue((there <= flows.matchHeaders(packets)).all())
+        either = (there | back)[~isAnswered]
+        self.assertEqual(flows.matchHeaders(packets)[~isAnswered].tolist(), either.tolist())
+
+    def test_oneWayExactly(self) -> None:
+        """Source and destination as the packet says; an ICMP type is the packet's own."""
+        flows = HeaderFieldList.parse("udp,nw_dst=10.0.0.1,tp_dst=53")
+        there, back = header("10.0.0.2", 999, "10.0.0.1", 53, 17), header("10.0.0.1", 53, "10.0.0.2", 999, 17)
+        self.assertEqual([True, False], [bool(flows.matchHeaders(each, True)[0]) for each in (there, back)])
+        echo = HeaderFieldList.parse("icmp,nw_src=10.0.0.1,icmp_type=8")
+        asks, answers = header("10.0.0.1", 8, "10.0.0.2", 0, 1), header("10.0.0.2", 0, "10.0.0.1", 0, 1)
+        self.assertEqual([True, False], [bool(echo.matchHeaders(each, True)[0]) for each in (asks, answers)])
+
+    @settings(deadline=None)
     @given(fieldLists(vlans=False))
     def test_asKeys(self, flows: HeaderFieldList) -> None:
         """A packet matches if and only if its key does."""

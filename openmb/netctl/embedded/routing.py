@@ -54,7 +54,7 @@ class RuleTables:
         """
         Add a rule; it is tried before others of its priority.
 
-        @return: the rule with the same table, priority and flows that it replaces.
+        @return: the rule with the same table, priority, flows and direction that it replaces.
         @raise OperationError: C{ROUTE_FAILED}: the path meets one port twice.
         """
         ports = visited(route)
@@ -70,7 +70,7 @@ class RuleTables:
         return replaced
 
     def remove(self, route: Route) -> Route | None:
-        """Remove the rule with the same table, priority and flows; the rule that was removed."""
+        """Remove the rule with the same table, priority, flows and direction; the rule that was removed."""
         removed = self._take(route)
         self._remember(removed)
         return removed
@@ -107,7 +107,7 @@ class RuleTables:
     def _take(self, route: Route) -> Route | None:
         rules = self._tables.get(route.table, [])
         for place, rule in enumerate(rules):
-            if rule.priority == route.priority and rule.flows == route.flows:
+            if route.replaces(rule):
                 return rules.pop(place)
         return None
 
@@ -145,7 +145,7 @@ def _shareOut(rules: Sequence[tuple[Route, str | None]], headers: NDArray[Any]) 
     """Each packet to the first rule that matches it."""
     left = np.ones(len(headers), np.bool_)
     for rule, hop in rules:
-        matching = rule.flows.matchHeaders(headers) & left
+        matching = rule.flows.matchHeaders(headers, rule.oneWay) & left
         if matching.any():
             yield _Share(rule, hop, np.flatnonzero(matching))
             left ^= matching

@@ -88,9 +88,17 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
     own = parseOptions(plugin, options)
+    _checkOutput(own.get("out"), captures)
     opened = [openCapture(capture) for capture in captures]
     whole = plugin.readsDatagrams
     decoder = Decoder(checksums=whole and not own.get("no-checksums", False), reassemble=whole)
     ran = runOffline(plugin.makeMiddlebox(own), decoder, opened, setAside=SetAside(kind, aside))
     report(ran)
     return 1 if ran.faults else 0
+
+
+def _checkOutput(out: str | None, captures: tuple[Path, ...]) -> None:
+    """@raise UsageError: what is written would destroy what is read."""
+    for capture in captures:
+        if out is not None and Path(out).exists() and capture.exists() and capture.samefile(out):
+            raise click.UsageError(f"--out {out} is the capture that is read: name another file")

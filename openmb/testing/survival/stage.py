@@ -97,7 +97,7 @@ class Stage:
 
     def startMiddlebox(self, name: str) -> None:
         """Start one; it goes on with the logs that are there."""
-        arguments = self.deployment.middleboxArguments(name, self.folders[name].directory)
+        arguments = self.deployment.middleboxArguments(name, "--logs", str(self.folders[name].directory))
         if self._patient:
             arguments[arguments.index("--controller") + 1] = f"127.0.0.1:{self.proxy.port}"
         self.parties[name] = self._nursery.start(name, arguments)

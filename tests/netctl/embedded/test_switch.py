@@ -20,9 +20,16 @@ REPLY = udp("10.0.0.2", "10.0.0.1", 80, 1000)
 NAME = udp("10.0.0.1", "10.0.0.2", 1000, 53)
 
 
-def route(text: str, *path: str, table: str = "monitor", priority: int = 100, egress: str | None = None) -> Route:
+def route(
+    text: str,
+    *path: str,
+    table: str = "monitor",
+    priority: int = 100,
+    egress: str | None = None,
+    oneWay: bool = False,
+) -> Route:
     """A route for the flows that C{text} describes."""
-    return Route(HeaderFieldList.parse(text), path, table, priority, egress)
+    return Route(HeaderFieldList.parse(text), path, table, priority, egress, oneWay)
 
 
 def outputs(switched: Switched) -> dict[str, list[bytes]]:
@@ -227,6 +234,31 @@ class ChainTests(SwitchTestCase):
         self.switch.route(route("", "b", egress="out"))
         self.assertEqual({"out": [WEB]}, self.forward(WEB, port="a"))
         self.assertEqual({"b": [WEB]}, self.forward(WEB))
+
+    def test_bothDirections(self) -> None:
+        """
+        A chain between two hosts that both send: there by one rule and back by another, through the same middleboxes in
+        the opposite order.
+        """
+        self.switch.route(route("nw_dst=10.0.0.2", "a", "b", egress="out", oneWay=True))
+        self.switch.route(route("nw_dst=10.0.0.1", "b", "a", egress="in", oneWay=True))
+        ways = {"in": {"a": [WEB]}, "a": {"b": [WEB]}, "b": {"out": [WEB]}}
+        back = {"out": {"b": [REPLY]}, "b": {"a": [REPLY]}, "a": {"in": [REPLY]}}
+        for port, expected in ways.items():
+            self.assertEqual(expected, self.forward(WEB, port=port), port)
+        for port, expected in back.items():
+            self.assertEqual(expected, self.forward(REPLY, port=port), port)
+
+    def test_oneWay(self) -> None:
+        """Answers do not match, and a rule for both directions is another rule."""
+        one, both = route("nw_dst=10.0.0.2", "a", oneWay=True), route("nw_dst=10.0.0.2", "b")
+        self.switch.route(one)
+        self.assertEqual({"a": [WEB]}, self.forward(WEB, REPLY))
+        self.assertIsNone(self.switch.route(both))
+        self.assertEqual({"b": [WEB, REPLY]}, self.forward(WEB, REPLY))
+        self.assertEqual(both, self.switch.unroute(both))
+        self.assertEqual({"a": [WEB]}, self.forward(WEB, REPLY))
+        self.assertEqual(one, self.switch.unroute(one))
 
     def test_wireOnly(self) -> None:
         """No middlebox at all: straight to the egress."""

@@ -44,6 +44,18 @@ class OfflineTests(SynchronousTestCase):
         self.assertEqual(self.run_("--role", "encoder", "--pcap", plain, "--out", encoded)[0], 0)
         self.assertEqual(contents(openCapture(encoded).batches()), [])
 
+    def test_notOntoItself(self) -> None:
+        """What is read is not overwritten, by whatever name it goes."""
+        plain, other = self.folder / "plain", self.folder / "other"
+        writeCapture(str(plain), [generate(1, 10)])
+        other.symlink_to("plain")
+        before = plain.read_bytes()
+        for name in (plain, other):
+            status, said = self.run_("--role", "encoder", "--pcap", str(plain), "--out", str(name))
+            self.assertEqual(2, status)
+            self.assertIn("is the capture that is read", said)
+            self.assertEqual(before, plain.read_bytes())
+
     def test_badOptions(self) -> None:
         plain = str(self.folder / "plain")
         writeCapture(plain, [])
