@@ -153,11 +153,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """From C{id} on C{cache} goes its own way; up to it, it is what C{origin} holds."""
+    """From C{id} on C{cache} goes its own way; below it, it is what C{origin} held in C{originEpoch}."""
 
     cache: int
     epoch: int
     origin: int
+    originEpoch: int
     id: int
 
 
@@ -166,7 +167,8 @@ class Forked:
     """
     The answer to L{Fork}.
 
-    @ivar newest: low half of the newest id that C{origin} had reached by then.
+    @ivar newest: low half of the newest id that C{origin} had reached by then; of one a whole ring below C{id}, if
+        nothing of it was there.
     """
 
     cache: int
@@ -192,7 +194,7 @@ _ANSWER = Struct(
     "payload" / Bytes(this.length),
     Terminated,
 ).compile()
-_FORK = Struct(*_HEAD, *_CACHE, "origin" / Int8ul, "id" / Int32ul, Terminated).compile()
+_FORK = Struct(*_HEAD, *_CACHE, "origin" / Int8ul, "originEpoch" / Int16ul, "id" / Int32ul, Terminated).compile()
 _FORKED = Struct(*_HEAD, *_CACHE, "origin" / Int8ul, "id" / Int32ul, "newest" / Int32ul, Terminated).compile()
 _FORMATS: dict[int, tuple[type, Construct]] = {
     Kind.ANNOUNCE: (Announce, _ANNOUNCE),
@@ -263,9 +265,11 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _check(message: Message) -> None:
-    """@raise ProtocolError: an epoch or a count that cannot be."""
+    """@raise ProtocolError: an epoch, a count or a fork that cannot be."""
     if not 1 <= message.epoch <= 0xFFFF:
         raise ProtocolError(f"no epoch {message.epoch}")
+    if isinstance(message, Fork) and (not 1 <= message.originEpoch <= 0xFFFF or message.cache == message.origin):
+        raise ProtocolError(f"a fork of cache {message.origin} in epoch {message.originEpoch}")
     if isinstance(message, Announce) and not 1 <= len(message.packets) <= MOST_ANNOUNCED:
         raise ProtocolError(f"an announcement of {len(message.packets)} packets")
 
