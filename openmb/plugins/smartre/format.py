@@ -94,6 +94,7 @@ ANNOUNCED_ROW = np.dtype([("id", "<u4"), ("length", "<u2"), ("hash", "<u8")])
 #: What every message begins with, and the bytes of an announcement before its packets.
 _CACHE = "cache" / Int8ul, "epoch" / Int16ul
 ANNOUNCE_HEAD_LENGTH = 7
+_ROW_LENGTH = ANNOUNCED_ROW.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,7 @@ class Forked:
 
 Message = Announce | Acknowledge | Refuse | Answer | Fork | Forked
 
-_ANNOUNCE = Struct(
-    *_HEAD, *_CACHE, "count" / Int8ul, "packets" / Bytes(this.count * ANNOUNCED_ROW.itemsize), Terminated
-).compile()
+_ANNOUNCE = Struct(*_HEAD, *_CACHE, "count" / Int8ul, "packets" / Bytes(this.count * _ROW_LENGTH), Terminated).compile()
 _ACKNOWLEDGE = Struct(*_HEAD, *_CACHE, "newest" / Int32ul, "held" / Bytes(HELD_LENGTH), Terminated).compile()
 _REFUSE = Struct(*_HEAD, *_CACHE, "reason" / Int8ul, "id" / Int32ul, "missing" / Int32ul, Terminated).compile()
 _ANSWER = Struct(
@@ -248,6 +247,10 @@ def parseMessage(data: bytes) -> Message:
         found = format_.parse(body)
     except (ConstructError, struct.error) as error:
         raise ProtocolError(f"a malformed {type_.__name__}: {error}") from error
+    # compiled formats take what is left for bytes, however little
+    sizes = {"held": HELD_LENGTH, "payload": found.get("length"), "packets": found.get("count", 0) * _ROW_LENGTH}
+    if any(name in found and len(found[name]) != size for name, size in sizes.items()):
+        raise ProtocolError(f"a {type_.__name__} is cut off")
     message: Message = type_(**{name: _value(name, found[name]) for name in type_.__slots__})  # type: ignore[attr-defined]
     _check(message)
     return message

@@ -93,6 +93,13 @@ class MessageTests(SynchronousTestCase):
         for damaged in (built[:place], built + b"\0", built[:place] + other + built[place + 1 :]):
             self.assertRaises(ProtocolError, wire.parseMessage, damaged)
 
+    @given(MESSAGES, st.data())
+    def test_cutOff(self, message: wire.Message, data: st.DataObject) -> None:
+        """Nor is a part of one with a check of its own."""
+        body = wire.buildMessage(message)[:-4]
+        part = body[: data.draw(st.integers(0, len(body) - 1))]
+        self.assertRaises(ProtocolError, wire.parseMessage, part + wire.checkOf(part))
+
     @given(st.binary(max_size=100))
     def test_junk(self, junk: bytes) -> None:
         self.assertRaises(ProtocolError, wire.parseMessage, junk)

@@ -30,6 +30,11 @@ class Acknowledging:
         self._isDue = False
         self._since = self._told = self._epoch = 0
 
+    @property
+    def newest(self) -> int:
+        """The newest id, absolute, that was told of."""
+        return self._told
+
     def noteStored(self, count: int, now: int) -> None:
         """So many packets more are in the store."""
         if count and not self.stored:

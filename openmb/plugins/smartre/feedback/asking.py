@@ -172,17 +172,16 @@ class Asking:
 
     def _complete(self, answer: Answer) -> list[bytes]:
         """The packets whose payload has come; it is stored, too."""
-        cache = self._caches.get(answer.cache)
-        if cache is None:
-            return []
-        store = cache.decoder.store
-        id = nearest(answer.id, store.next)
+        cache, told = self._caches.get(answer.cache), self._acknowledging.get(answer.cache)
+        # a merge may have taken the cache away meanwhile
+        newest = 0 if told is None else told.newest
+        id = nearest(answer.id, newest if cache is None else cache.decoder.store.next)
         seed = (answer.epoch << 48) % (1 << 64) ^ id
         if not answer.payload or hashOf(answer.payload, seed) & 0xFFFFFFFF != answer.checksum:
             return []
         packets = self.holding.answered(answer)
-        if packets and answer.epoch == cache.epoch and len(answer.payload) <= store.slotBytes:
-            store.insert(id, answer.payload)
+        if packets and cache is not None and answer.epoch == cache.epoch and _fits(answer, cache):
+            cache.decoder.store.insert(id, answer.payload)
             self.completed.append((answer.cache, id))
             self._acknowledging.setdefault(answer.cache, Acknowledging()).noteStored(1, self._now)
         self._row["recovered"] += len(packets)
@@ -191,3 +190,7 @@ class Asking:
 
     def _message(self, envelope: Envelope, message: Message) -> bytes:
         return envelope.reversed().around(buildMessage(message))
+
+
+def _fits(answer: Answer, cache: DecodingCache) -> bool:
+    return len(answer.payload) <= cache.decoder.store.slotBytes

@@ -142,11 +142,11 @@ class Fabric:
         self.decoders[1].commitShared(1)
         self.decoders[0].delShared(1)
 
-    def mergeBack(self) -> None:
+    def mergeBack(self, cells: Sequence[Cell] = BOTH) -> None:
         """Everything that decoder 1 has to decoder 0."""
         source, destination = self.decoders[1], self.decoders[0]
-        destination.prepareShared(2, BOTH)
-        for step in source.takeShared(2, BOTH, 3):
+        destination.prepareShared(2, cells)
+        for step in source.takeShared(2, cells, 3):
             for batch in step:
                 destination.putShared(2, batch)
         destination.commitShared(2)
