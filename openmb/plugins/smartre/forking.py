@@ -51,9 +51,9 @@ class Forking:
         """It was told."""
         self._due, self._wait = now + self._wait, min(2 * self._wait, LAST_AGAIN)
 
-    def isInherited(self, id: int) -> bool:
-        """Is this a packet from before?"""
-        return 0 < (self.id - id) % IDS < IDS // 2
+    def areInherited(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """C{bool[n]}, are these packets from before?"""
+        return np.uint64((self.id - 1) % IDS) - ids < np.uint64(IDS // 2)
 
     def confirm(self, newest: int, encoder: Encoder) -> None:
         """A decoder has the fork: C{newest}, absolute, is what its C{origin} had reached by then."""
@@ -81,5 +81,5 @@ class Forking:
 
     def before(self, store: PacketStore) -> NDArray[Any]:
         """C{bool[slots]}, the inherited packets that are still there."""
-        found: NDArray[np.bool_] = (store.ids != 0) & (np.uint64(self.id) - store.ids < np.uint64(IDS // 2))
+        found: NDArray[np.bool_] = (store.ids != 0) & self.areInherited(store.ids - np.uint64(1))
         return found

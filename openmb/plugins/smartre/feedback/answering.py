@@ -99,7 +99,11 @@ class Answering:
         if message.epoch != cache.epoch or not 0 < (store.next - newest) % IDS < IDS // 2:
             return
         held, others = idsOf(message, newest)
-        cache.encoder.mark(others[np.uint64(newest) - others >= LATE], State.LOST)
+        isLost = np.uint64(newest) - others >= LATE
+        if cache.fork is not None:
+            # what was there before the fork comes with it, or not at all
+            isLost = np.where(cache.fork.areInherited(others), cache.fork.isConfirmed, isLost)
+        cache.encoder.mark(others[isLost], State.LOST)
         cache.encoder.mark(held[held >= cache.first], State.USABLE)
         self._row["acknowledgements"] += 1
 
@@ -130,12 +134,12 @@ class Answering:
             self._raise(message.cache, _AHEAD, Why.DECODER_AHEAD)
             return
         if message.reason is Reason.MISSING:
-            source = nearest(message.missing, cache.encoder.store.next)
-            if cache.fork is not None and cache.fork.isInherited(source):
+            source = np.array([nearest(message.missing, cache.encoder.store.next)], np.uint64)
+            if cache.fork is not None and cache.fork.areInherited(source).any():
                 cache.fork.doubt(self._now, cache.encoder)
                 if not cache.fork.isConfirmed:
                     return
-            cache.encoder.mark(np.array([source], np.uint64), State.LOST)
+            cache.encoder.mark(source, State.LOST)
         if id not in refused:
             refused.append(id)
         if len(refused) == MOST_REFUSED and max(refused) - min(refused) < LAST:

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from openmb.plugins.smartre.format import Announce
+from openmb.plugins.smartre.plugin import SmartreDecoder
 from openmb.plugins.smartre.settings import SmartreSettings
-from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, TALKING, Fabric, traffic
+from tests.plugins.smartre.feedback.path import messageOf
+from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, SUPPORTING, TALKING, Fabric, traffic
 
 _PACKETS = traffic(1, 2400)
 _BEFORE, _AFTER, _BACK = _PACKETS[:1000], _PACKETS[1000:1700], _PACKETS[1700:]
@@ -132,6 +135,63 @@ class MigrationTests(SynchronousTestCase):
         self.assertEqual([2, 3, 4], epochs)
         self.assertEqual(0, fabric.count("refused"))
         self.check(fabric, _PACKETS[:2200])
+
+
+class PartTests(SynchronousTestCase):
+    """What the whole would hide."""
+
+    def test_oneBatch(self) -> None:
+        """A clone has all of a fork that comes in one batch with what it copies, and with announcements."""
+        for settings in (TALKING, SILENT):
+            fabric = Fabric(settings)
+            fabric.send(_BEFORE[:600])
+            fabric.beginClone()
+            sent = fabric._encoded(_BEFORE[600:650])
+            fabric.configure(NumCaches=[2], CacheFlows=PREFIXES)
+            sent += fabric._encoded(_BEFORE[650:850])
+            self.assertIn(Announce, {type(messageOf(packet)) for packet in sent})
+            fabric._decoded(0, sent)
+            fabric.finishClone()
+            stores = [[each.caches[number].decoder.store for number in sorted(each.caches)] for each in fabric.decoders]
+            self.assertEqual([2, 2], [len(each) for each in stores])
+            for one, other in zip(*stores, strict=True):
+                self.assertGreater(len(one.held()), 600)
+                self.assertEqual(one.held().tolist(), other.held().tolist())
+                self.assertEqual(
+                    [one.payload(int(id)) for id in one.held()], [other.payload(int(id)) for id in one.held()]
+                )
+
+    def test_holes(self) -> None:
+        """What only the old decoder got after the clone is not referred to, once the new one has the fork."""
+        fabric = Fabric()
+        fabric.send(_BEFORE[:200])
+        fabric.beginClone()
+        fabric.finishClone()
+        fabric.route(2, 1)
+        fabric.send(_BEFORE[200:])
+        fabric.configure(NumCaches=[2], CacheFlows=PREFIXES)
+        before = fabric.count("refused", 1)
+        fabric.send(_AFTER)
+        self.assertEqual(before, fabric.count("refused", 1))
+        self.assertGreater(fabric.count("decoded", 1), 200)
+        self.assertEqual((Counter(_BEFORE + _AFTER), 0), (fabric.came, fabric.count("undecodable_bytes")))
+
+    def test_keptByTheSource(self) -> None:
+        """A clone follows all that the source keeps, whatever the destination does."""
+        fabric = Fabric(replace(SILENT, caches=2, cacheFlows=PREFIXES))
+        fabric.beginClone()
+        other = SmartreDecoder(replace(fabric.decoders[1].settings, keeps=(0,)))
+        other.prepareShared(1, SUPPORTING)
+        fabric.decoders[1] = other
+        fabric.send(_BEFORE[:200])
+        fabric.finishClone()
+        self.assertEqual([0, 1], sorted(other.caches))
+        held = [
+            fabric.decoders[0].caches[1].decoder.store.held().tolist(),
+            other.caches[1].decoder.store.held().tolist(),
+        ]
+        self.assertEqual(*held)
+        self.assertGreater(len(held[0]), 50)
 
 
 class WithoutTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.plugins.smartre.feedback.holding import LONGEST_HELD
 from openmb.plugins.smartre.format import Fork
+from openmb.plugins.smartre.store import State
 from tests.plugins.smartre.feedback.path import Fault, messageOf
 from tests.plugins.smartre.forking.fabric import PREFIXES, SUPPORTING, TALKING, Fabric, traffic
 
@@ -51,6 +53,20 @@ def step(fabric: Fabric, name: str, isDrained: bool) -> None:
         fabric.configure(Gate=["true" if name == "gate" else "false"])
     elif name == "wait":
         fabric.wait(30_000_000)
+
+
+class ForkLosing(Fault):
+    """A network that loses forks, and notes when they were sent."""
+
+    def __init__(self, fabric: Fabric, told: list[int]) -> None:
+        super().__init__()
+        self.fabric, self.told = fabric, told
+
+    def carry(self, packets: list[bytes], chance: random.Random) -> list[bytes]:
+        """What arrives."""
+        forks = [packet for packet in packets if isinstance(messageOf(packet), Fork)]
+        self.told += [self.fabric._now] * len(forks)
+        return [packet for packet in packets if packet not in forks]
 
 
 class NetworkTests(SynchronousTestCase):
@@ -102,12 +118,7 @@ class NetworkTests(SynchronousTestCase):
         fabric.send(_PACKETS[:600])
         fabric.configure(NumCaches=[2], CacheFlows=PREFIXES)
         told: list[int] = []
-        carried = fabric.onward.carry
-        fabric.onward.carry = lambda packets, chance: [  # type: ignore[method-assign]
-            packet
-            for packet in carried(packets, chance)
-            if not isinstance(messageOf(packet), Fork) or told.append(fabric._now)  # type: ignore[func-returns-value]
-        ]
+        fabric.onward = ForkLosing(fabric, told)
         fabric.send(_PACKETS[600:1000], size=4)
         gaps = [after - before for before, after in pairwise(told)]
         self.assertGreater(len(gaps), 2)
@@ -116,10 +127,27 @@ class NetworkTests(SynchronousTestCase):
         assert fork is not None
         self.assertFalse(fork.isConfirmed)
         fabric.onward = Fault()
-        fabric.send(_PACKETS[1000:])
+        fabric.send(_PACKETS[1000:1200], step=1_000_000)
         self.assertTrue(fork.isConfirmed)
+        told.clear()
+        fabric.onward = ForkLosing(fabric, told)
+        fabric._now += 5_000_000_000
+        fabric.send(_PACKETS[1200:])
+        self.assertEqual([], told)
         self.assertEqual((1, Counter(_PACKETS)), (fabric.count("forks"), fabric.came))
         self.assertEqual(0, fabric.count("refused"))
+
+    def test_retold(self) -> None:
+        """What a decoder does not hold of a fork is not referred to, however far back and whatever it had said."""
+        fabric = Fabric()
+        fabric.send(_PACKETS[:1000])
+        fabric.decoders[0].caches[0].decoder.store.ids[::3] = 0
+        fabric.configure(NumCaches=[2], CacheFlows=PREFIXES)
+        fabric.send(_PACKETS[1000:1100])
+        store, held = fabric.encoder.caches[1].encoder.store, fabric.decoders[0].caches[1].decoder.store
+        usable = [int(id) for id in store.held() if store.states[int(id) % store.slots] == State.USABLE]
+        self.assertGreater(len(usable), 600)
+        self.assertEqual([], [id for id in usable if not held.holds(id)])
 
     def test_taken(self) -> None:
         """What waits for an answer while a merge takes the caches away is completed all the same."""
