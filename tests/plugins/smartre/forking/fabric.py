@@ -178,3 +178,9 @@ def write(end: SmartreEncoder | SmartreDecoder, entries: Mapping[str, Iterable[o
 def packetsOf(batch: PacketBatch | None) -> list[bytes]:
     """Its packets."""
     return [] if batch is None else [batch.packet(place) for place in range(len(batch))]
+
+
+def contentsOf(end: SmartreDecoder) -> dict[int, dict[int, bytes | None]]:
+    """Every packet in every cache."""
+    stores = {number: cache.decoder.store for number, cache in end.caches.items()}
+    return {number: {int(id): store.payload(int(id)) for id in store.held()} for number, store in stores.items()}

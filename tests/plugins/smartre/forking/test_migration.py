@@ -11,7 +11,7 @@ from openmb.plugins.smartre.format import Announce
 from openmb.plugins.smartre.plugin import SmartreDecoder
 from openmb.plugins.smartre.settings import SmartreSettings
 from tests.plugins.smartre.feedback.path import messageOf
-from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, SUPPORTING, TALKING, Fabric, traffic
+from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, SUPPORTING, TALKING, Fabric, contentsOf, traffic
 
 _PACKETS = traffic(1, 2400)
 _BEFORE, _AFTER, _BACK = _PACKETS[:1000], _PACKETS[1000:1700], _PACKETS[1700:]
@@ -152,14 +152,10 @@ class PartTests(SynchronousTestCase):
             self.assertIn(Announce, {type(messageOf(packet)) for packet in sent})
             fabric._decoded(0, sent)
             fabric.finishClone()
-            stores = [[each.caches[number].decoder.store for number in sorted(each.caches)] for each in fabric.decoders]
-            self.assertEqual([2, 2], [len(each) for each in stores])
-            for one, other in zip(*stores, strict=True):
-                self.assertGreater(len(one.held()), 600)
-                self.assertEqual(one.held().tolist(), other.held().tolist())
-                self.assertEqual(
-                    [one.payload(int(id)) for id in one.held()], [other.payload(int(id)) for id in one.held()]
-                )
+            one, other = map(contentsOf, fabric.decoders)
+            self.assertEqual([0, 1], sorted(one))
+            self.assertTrue(all(len(held) > 600 for held in one.values()))
+            self.assertEqual(one, other)
 
     def test_holes(self) -> None:
         """What only the old decoder got after the clone is not referred to, once the new one has the fork."""
@@ -186,12 +182,8 @@ class PartTests(SynchronousTestCase):
         fabric.send(_BEFORE[:200])
         fabric.finishClone()
         self.assertEqual([0, 1], sorted(other.caches))
-        held = [
-            fabric.decoders[0].caches[1].decoder.store.held().tolist(),
-            other.caches[1].decoder.store.held().tolist(),
-        ]
-        self.assertEqual(*held)
-        self.assertGreater(len(held[0]), 50)
+        self.assertEqual(contentsOf(fabric.decoders[0]), contentsOf(other))
+        self.assertGreater(len(contentsOf(other)[1]), 50)
 
 
 class WithoutTests(SynchronousTestCase):
