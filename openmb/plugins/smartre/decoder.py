@@ -79,17 +79,12 @@ class DecoderEnd(End):
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Decode a batch: what is sent on."""
         batch = packets.packets
-        if len(batch):
-            self.now = max(self.now, int(batch.stamps.max()))
         data, offsets, lengths, wire, _ = plainArrays(batch)
         found, items, bodies = self._find(packets)
         self.forks = forksIn(batch, found, self._kept)
         answers = [] if self.asking is None else self.asking.listen(batch, found)
         restored = self._decode(items, bodies)
-        if self.announcer.wantsMissed:
-            isMissing = restored.outcomes == Outcome.MISSING
-            stamps = batch.stamps[items["packet"][isMissing]]
-            self.announcer.missed(stamps, items[isMissing], restored.missing[isMissing])
+        self._announceMissed(batch, items, restored)
         self.worked = items, restored
         isDecoded = restored.outcomes == Outcome.DECODED
         total = int(lengths.sum(dtype=np.int64)) + int(items["length"][isDecoded].sum(dtype=np.int64))
@@ -107,6 +102,12 @@ class DecoderEnd(End):
         self._count(found, items, restored, isHeld, announcing)
         forward = sentBatch(batch, out, sent[:count])
         return forward if self.asking is None else self.asking.speak(forward, answers)
+
+    def _announceMissed(self, batch: PacketBatch, items: NDArray[Any], restored: Restored) -> None:
+        if self.announcer.wantsMissed:
+            isMissing = restored.outcomes == Outcome.MISSING
+            stamps = batch.stamps[items["packet"][isMissing]]
+            self.announcer.missed(stamps, items[isMissing], restored.missing[isMissing])
 
     def _find(self, packets: Decoded) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
         """What the packets are; the items among them; the bodies of these."""

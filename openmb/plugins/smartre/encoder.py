@@ -63,8 +63,6 @@ class EncoderEnd(End):
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Encode a batch: what is sent on."""
         batch = packets.packets
-        if len(batch):
-            self.now = max(self.now, int(batch.stamps.max()))
         if self._answering is not None:
             self._answering.expire(self.now)
         plan = np.zeros(len(batch), PLAN)

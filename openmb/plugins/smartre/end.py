@@ -48,7 +48,9 @@ class End:
     def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         """See C{IEngine}."""
         if len(packets):
-            self.announcer.coming(int(packets.packets.stamps.min()))
+            stamps = packets.packets.stamps
+            self.announcer.coming(int(stamps.min()))
+            self.now = max(self.now, int(stamps.max()))
         forward = self.forwarded(packets)
         row = self.statistics[0]
         row["packets_in"] += len(packets)
