@@ -4,6 +4,7 @@ The decoder's engine: batches of packets in, batches of packets out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from openmb.packets.batch import PacketBatch
 from openmb.packets.headers import Decoded
 from openmb.packets.loads import plain, plainArrays
+from openmb.plugins.smartre.announcing import Why
 from openmb.plugins.smartre.caches import DecodingCache, makeDecodingCache
 from openmb.plugins.smartre.decoding import Outcome
 from openmb.plugins.smartre.encoder import sentBatch
 from openmb.plugins.smartre.end import End
 from openmb.plugins.smartre.feedback.asking import STALE, Asking
+from openmb.plugins.smartre.forks import Told, forkId, forksIn, joinFork
 from openmb.plugins.smartre.format import SHIM_LENGTH, isNewer
 from openmb.plugins.smartre.hashing import hashAll
 from openmb.plugins.smartre.planning import PLAN
@@ -54,25 +57,34 @@ class DecoderEnd(End):
 
     @ivar caches: by number, made when the first packet of each comes.
     @ivar worked: the items of the last batch, and what became of them.
+    @ivar forks: the forks of the last batch.
     """
 
     def __init__(self, settings: SmartreSettings) -> None:
         super().__init__(settings)
         self.caches: dict[int, DecodingCache] = {}
         self._kept = np.zeros(256, np.bool_)
-        self._kept[list(settings.keeps) or slice(MOST_CACHES)] = True
+        self.keep(settings.keeps)
         self._stage = SecondStage(dictionaryOf(settings))
         self._memory = Memory.empty()
         self.asking = Asking(self.caches, self._kept, self.statistics) if settings.feedback else None
         self.worked: tuple[NDArray[Any], Restored] | None = None
+        self.forks: list[Told] = []
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Keep the caches of these numbers from now on; of none: all."""
+        self._kept[:] = False
+        self._kept[list(numbers) or slice(MOST_CACHES)] = True
 
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Decode a batch: what is sent on."""
         batch = packets.packets
         data, offsets, lengths, wire, _ = plainArrays(batch)
         found, items, bodies = self._find(packets)
+        self.forks = forksIn(batch, found, self._kept)
         answers = [] if self.asking is None else self.asking.listen(batch, found)
         restored = self._decode(items, bodies)
+        self._announceMissed(batch, items, restored)
         self.worked = items, restored
         isDecoded = restored.outcomes == Outcome.DECODED
         total = int(lengths.sum(dtype=np.int64)) + int(items["length"][isDecoded].sum(dtype=np.int64))
@@ -86,9 +98,16 @@ class DecoderEnd(End):
             self.asking.noteStored(batch, found, items, isDecoded)
             self.asking.remind(items, restored.outcomes)
         announcing = int(lengths[found["found"] == Found.ANNOUNCEMENT].sum(dtype=np.int64))
+        announcing += sum(int(lengths[fork.packet]) for fork in self.forks)
         self._count(found, items, restored, isHeld, announcing)
         forward = sentBatch(batch, out, sent[:count])
         return forward if self.asking is None else self.asking.speak(forward, answers)
+
+    def _announceMissed(self, batch: PacketBatch, items: NDArray[Any], restored: Restored) -> None:
+        if self.announcer.wantsMissed:
+            isMissing = restored.outcomes == Outcome.MISSING
+            stamps = batch.stamps[items["packet"][isMissing]]
+            self.announcer.missed(stamps, items[isMissing], restored.missing[isMissing])
 
     def _find(self, packets: Decoded) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
         """What the packets are; the items among them; the bodies of these."""
@@ -124,22 +143,53 @@ class DecoderEnd(End):
         return found, items[:count], self._stage.expand(items[:count], bodies[:size])
 
     def _decode(self, items: NDArray[Any], bodies: NDArray[np.uint8]) -> Restored:
-        """Hand the items to their caches, those of one cache and epoch together."""
+        """Hand the items to their caches, and take the forks where they come among them."""
         restored = Restored(
             np.full(len(items), STALE, np.uint8),
             np.zeros(len(items), np.uint64),
             np.empty(int(items["length"].sum(dtype=np.int64)), np.uint8),
             np.zeros(len(items), np.int64),
         )
-        end = 0
-        for number in np.unique(items["cache"]):
-            which = np.flatnonzero(items["cache"] == number)
+        end = begin = 0
+        for fork in self.forks:
+            until = int(np.searchsorted(items["packet"], fork.packet))
+            end = self._decodeSome(items, begin, until, bodies, restored, end)
+            self._join(fork)
+            begin = until
+        self._decodeSome(items, begin, len(items), bodies, restored, end)
+        return restored
+
+    def _decodeSome(
+        self,
+        items: NDArray[Any],
+        begin: int,
+        until: int,
+        bodies: NDArray[np.uint8],
+        restored: Restored,
+        end: int,
+    ) -> int:
+        """The items from C{begin} to before C{until}, those of one cache and epoch together."""
+        numbers = items["cache"][begin:until]
+        for number in np.unique(numbers):
+            which = np.flatnonzero(numbers == number) + begin
             cache = self.cacheOf(int(number))
             changes = np.flatnonzero(np.diff(items["epoch"][which].astype(np.int64))) + 1
             for run in np.split(which, changes):
-                if self._isCurrent(int(number), cache, int(items["epoch"][run[0]]), items[run[0]]):
+                if self._isCurrent(int(number), cache, int(items["epoch"][run[0]]), int(items["id"][run[0]])):
                     end = self._decodeRun(cache, items, run, bodies, restored, end)
-        return restored
+        return end
+
+    def _join(self, fork: Told) -> None:
+        """Take a fork, and say so."""
+        message = fork.message
+        cache, origin = self.cacheOf(message.cache), self.caches.get(message.origin)
+        id = forkId(message, origin)
+        isCurrent = self._isCurrent(message.cache, cache, message.epoch, id, Why.FORKED)
+        isNew = isCurrent and cache.forked is None
+        newest = fork.newest = joinFork(message, cache, origin, id) if isCurrent else None
+        self.statistics[0]["forks"] += isNew and cache.forked is not None
+        if self.asking is not None:
+            self.asking.noteFork(fork.envelope, message, newest)
 
     def cacheOf(self, number: int) -> DecodingCache:
         """The cache of this number, a new one perhaps."""
@@ -147,14 +197,16 @@ class DecoderEnd(End):
             self.caches[number] = makeDecodingCache(self.settings)
         return self.caches[number]
 
-    def _isCurrent(self, number: int, cache: DecodingCache, epoch: int, first: Any) -> bool:
-        """Is C{epoch} not over?  A newer one empties the cache."""
+    def _isCurrent(self, number: int, cache: DecodingCache, epoch: int, id: int, why: Why = Why.NEWER) -> bool:
+        """Is C{epoch} not over?  A newer one empties the cache, which begins anew with C{id}."""
         if cache.epoch == epoch:
             return True
         if cache.epoch and not isNewer(epoch, cache.epoch):
             return False
-        cache.decoder.store.clear(int(first["id"]))
-        cache.epoch = epoch
+        if not cache.epoch and why is Why.NEWER:
+            why = Why.FIRST
+        self.announcer.epoch(self.now, number, epoch, cache.epoch, why)
+        cache.begin(epoch, id)
         return True
 
     def _decodeRun(
@@ -187,6 +239,7 @@ class DecoderEnd(End):
         """See C{IEngine}: what has waited too long for an answer is given up."""
         if self.asking is not None:
             self.asking.expire(now)
+        super().advance(now)
 
     def finish(self) -> None:
         """See C{IEngine}."""

@@ -17,7 +17,8 @@ from openmb.plugins.smartre.caches import EncodingCache, makeEncodingCache, pars
 from openmb.plugins.smartre.encoding import Bodies
 from openmb.plugins.smartre.end import End
 from openmb.plugins.smartre.feedback.answering import Answering
-from openmb.plugins.smartre.feedback.packing import appended
+from openmb.plugins.smartre.feedback.packing import appended, envelopeOf, inserted
+from openmb.plugins.smartre.format import buildMessage
 from openmb.plugins.smartre.framing import PENDING, Tally, framePackets, roomFor
 from openmb.plugins.smartre.planning import FLOW, PLAN, Fate, planPackets
 from openmb.plugins.smartre.secondstage import SecondStage, dictionaryOf
@@ -55,13 +56,15 @@ class EncoderEnd(End):
         self.caches = [makeEncodingCache(settings) for _ in range(settings.caches)]
         self._rules = parseFlows(settings.cacheFlows)
         self._flows = np.zeros(FLOWS if settings.bypass else 1, FLOW)
-        self._answering = Answering(self.caches, self.statistics) if settings.feedback else None
+        self._answering = Answering(self.caches, self.statistics, self.announcer) if settings.feedback else None
         self._stage = SecondStage(dictionaryOf(settings)) if settings.secondStage else None
         self._pending = np.zeros(MOST_CACHES, PENDING)
 
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Encode a batch: what is sent on."""
         batch = packets.packets
+        if self._answering is not None:
+            self._answering.expire(self.now)
         plan = np.zeros(len(batch), PLAN)
         data, offsets, lengths, wire, _ = plainArrays(batch)
         headers = plain(packets.headers)
@@ -120,7 +123,25 @@ class EncoderEnd(End):
             tally,
         )
         self._count(plan, tally)
-        return sentBatch(batch, out, sent[:count])
+        return inserted(sentBatch(batch, out, sent[:count]), self._forksToTell(batch, plan, sent[:count, 3]))
+
+    def _forksToTell(
+        self, batch: PacketBatch, plan: NDArray[Any], sources: NDArray[np.int64]
+    ) -> list[tuple[int, bytes, int]]:
+        """Forks in front of the first packets of their caches: place, packet and stamp; C{sources}: of what is sent."""
+        told = []
+        for number, cache in enumerate(self.caches):
+            if cache.fork is None or not cache.fork.isDue(self.now):
+                continue
+            uses = np.flatnonzero((plan["fate"] == Fate.ENCODE) & (plan["cache"] == number))
+            if len(uses):
+                row, first = plan[uses[0]], int(uses[0])
+                envelope = envelopeOf(batch, first, int(row["network"]), int(row["header"]))
+                packet = envelope.around(buildMessage(cache.fork.message(number, cache.epoch)))
+                told.append((int(np.searchsorted(sources, first)), packet, int(batch.stamps[first])))
+                cache.fork.noteTold(self.now)
+                self.statistics[0]["payload_out"] += len(packet)
+        return told
 
     def _work(self, data: NDArray[np.uint8], plan: NDArray[Any]) -> Worked:
         """Encode the payloads that are to be, cache by cache."""

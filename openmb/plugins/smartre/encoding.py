@@ -218,6 +218,12 @@ class Encoder:
         self.store, self.keepOldest, self.gated, self.sampling = store, keepOldest, gated, sampling
         self.table = np.zeros(entries, np.uint64)
 
+    def copy(self) -> Encoder:
+        """One that goes on from here its own way."""
+        other = Encoder(self.store.copy(), 1, self.keepOldest, self.gated, self.sampling)
+        other.table = self.table.copy()
+        return other
+
     def encode(
         self, data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], epoch: int
     ) -> Bodies:

@@ -94,6 +94,7 @@ ANNOUNCED_ROW = np.dtype([("id", "<u4"), ("length", "<u2"), ("hash", "<u8")])
 #: What every message begins with, and the bytes of an announcement before its packets.
 _CACHE = "cache" / Int8ul, "epoch" / Int16ul
 ANNOUNCE_HEAD_LENGTH = 7
+_ROW_LENGTH = ANNOUNCED_ROW.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +154,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """From C{id} on C{cache} goes its own way; up to it, it is what C{origin} holds."""
+    """From C{id} on C{cache} goes its own way; below it, it is what C{origin} held in C{originEpoch}."""
 
     cache: int
     epoch: int
     origin: int
+    originEpoch: int
     id: int
 
 
@@ -166,7 +168,8 @@ class Forked:
     """
     The answer to L{Fork}.
 
-    @ivar newest: low half of the newest id that C{origin} had reached by then.
+    @ivar newest: low half of the newest id that C{origin} had reached by then; of one a whole ring below C{id}, if
+        nothing of it was there.
     """
 
     cache: int
@@ -178,9 +181,7 @@ class Forked:
 
 Message = Announce | Acknowledge | Refuse | Answer | Fork | Forked
 
-_ANNOUNCE = Struct(
-    *_HEAD, *_CACHE, "count" / Int8ul, "packets" / Bytes(this.count * ANNOUNCED_ROW.itemsize), Terminated
-).compile()
+_ANNOUNCE = Struct(*_HEAD, *_CACHE, "count" / Int8ul, "packets" / Bytes(this.count * _ROW_LENGTH), Terminated).compile()
 _ACKNOWLEDGE = Struct(*_HEAD, *_CACHE, "newest" / Int32ul, "held" / Bytes(HELD_LENGTH), Terminated).compile()
 _REFUSE = Struct(*_HEAD, *_CACHE, "reason" / Int8ul, "id" / Int32ul, "missing" / Int32ul, Terminated).compile()
 _ANSWER = Struct(
@@ -192,7 +193,7 @@ _ANSWER = Struct(
     "payload" / Bytes(this.length),
     Terminated,
 ).compile()
-_FORK = Struct(*_HEAD, *_CACHE, "origin" / Int8ul, "id" / Int32ul, Terminated).compile()
+_FORK = Struct(*_HEAD, *_CACHE, "origin" / Int8ul, "originEpoch" / Int16ul, "id" / Int32ul, Terminated).compile()
 _FORKED = Struct(*_HEAD, *_CACHE, "origin" / Int8ul, "id" / Int32ul, "newest" / Int32ul, Terminated).compile()
 _FORMATS: dict[int, tuple[type, Construct]] = {
     Kind.ANNOUNCE: (Announce, _ANNOUNCE),
@@ -246,6 +247,10 @@ def parseMessage(data: bytes) -> Message:
         found = format_.parse(body)
     except (ConstructError, struct.error) as error:
         raise ProtocolError(f"a malformed {type_.__name__}: {error}") from error
+    # compiled formats take what is left for bytes, however little
+    sizes = {"held": HELD_LENGTH, "payload": found.get("length"), "packets": found.get("count", 0) * _ROW_LENGTH}
+    if any(name in found and len(found[name]) != size for name, size in sizes.items()):
+        raise ProtocolError(f"a {type_.__name__} is cut off")
     message: Message = type_(**{name: _value(name, found[name]) for name in type_.__slots__})  # type: ignore[attr-defined]
     _check(message)
     return message
@@ -263,9 +268,11 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _check(message: Message) -> None:
-    """@raise ProtocolError: an epoch or a count that cannot be."""
+    """@raise ProtocolError: an epoch, a count or a fork that cannot be."""
     if not 1 <= message.epoch <= 0xFFFF:
         raise ProtocolError(f"no epoch {message.epoch}")
+    if isinstance(message, Fork) and (not 1 <= message.originEpoch <= 0xFFFF or message.cache == message.origin):
+        raise ProtocolError(f"a fork of cache {message.origin} in epoch {message.originEpoch}")
     if isinstance(message, Announce) and not 1 <= len(message.packets) <= MOST_ANNOUNCED:
         raise ProtocolError(f"an announcement of {len(message.packets)} packets")
 

@@ -142,8 +142,7 @@ def unpack(pack: Pack, cache: DecodingCache) -> None:
     if pack.epoch != cache.epoch:
         if not pack.epoch or (cache.epoch and not isNewer(pack.epoch, cache.epoch)):
             return
-        store.clear(int(pack.ids[0]) if len(pack.ids) else pack.next)
-        cache.epoch = pack.epoch
+        cache.begin(pack.epoch, int(pack.ids[0]) if len(pack.ids) else pack.next)
     starts = np.cumsum(pack.lengths) - pack.lengths
     store.insertAll(pack.ids, pack.data, starts, pack.lengths)
     store.reached(pack.next)

@@ -10,21 +10,20 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from openmb.interfaces import IMiddlebox, IMiddleboxPlugin
+from openmb.plugins.smartre.configuring import ConfiguredDecoder, ConfiguredEncoder
 from openmb.plugins.smartre.core import SmartreCore
-from openmb.plugins.smartre.encoder import EncoderEnd
 from openmb.plugins.smartre.options import SmartreOptions, settingsOf
 from openmb.plugins.smartre.settings import Role
-from openmb.plugins.smartre.sharing import SharedDecoder
 from openmb.plugins.smartre.warming import warmUp
 
 
 @implementer(IMiddlebox)
-class SmartreEncoder(EncoderEnd, SmartreCore):
+class SmartreEncoder(ConfiguredEncoder, SmartreCore):
     """A running encoder."""
 
 
 @implementer(IMiddlebox)
-class SmartreDecoder(SharedDecoder, SmartreCore):  # type: ignore[misc]
+class SmartreDecoder(ConfiguredDecoder, SmartreCore):  # type: ignore[misc]
     """A running decoder."""
 
 

@@ -40,5 +40,5 @@ PACK = RecordLayout(
     PackRecord,
     GreedyBytes * "zstd: ids, 8 bytes each; lengths, 2 bytes each; the payloads, one after the other",
 )
-COUNTERS = RecordLayout(Cell.REPORTING_SHARED, 2, 1, "Counters", CountersRecord)
+COUNTERS = RecordLayout(Cell.REPORTING_SHARED, 2, 2, "Counters", CountersRecord)
 SHARED = (PACK, COUNTERS)

@@ -26,6 +26,8 @@ class SmartreSettings:
 
     @ivar caches: how many there are.
     @ivar cacheFlows: which packets go to each: see C{caches.parseFlows}; none: all to the first.
+    @ivar forkOf: for each cache, from 0 on, of which one it is a duplicate when it is made while the encoder runs;
+        None: of none; where nothing is said, of cache 0.
     @ivar keeps: the caches of a decoder; none: all.
     @ivar slots: packets in a cache, a power of two; at a decoder at least as many as at the encoder.
     @ivar slotBytes: the longest payload.
@@ -39,12 +41,14 @@ class SmartreSettings:
     @ivar mtu: bytes of the longest IP packet on the path.
     @ivar secondStage: compress what is left.
     @ivar dictionary: of the second stage; None: none.
+    @ivar savingInterval: nanoseconds of packet time after which it is announced what was saved.
     @ivar out: a capture to be written; None: packets are only handed on.
     """
 
     role: Role
     caches: int = 1
     cacheFlows: tuple[str, ...] = ()
+    forkOf: tuple[int | None, ...] = ()
     keeps: tuple[int, ...] = ()
     slots: int = 1 << 16
     slotBytes: int = 1536
@@ -58,6 +62,7 @@ class SmartreSettings:
     mtu: int = 1500
     secondStage: bool = False
     dictionary: Path | None = None
+    savingInterval: int = 10_000_000_000
     out: Path | None = None
 
     @property

@@ -3,7 +3,8 @@ Clones and merges of a decoder's caches, and merges of counters.
 
 A clone follows by packets: one that was decoded says, with the cache alone, what is stored.  An announcement does not,
 since the plain packets that came before are not part of the state, nor does an answer, since what waits for it is not;
-so of a batch in which there was one of these, all that was stored is told as records, in order.
+so of a batch in which there was one of these, all that was stored is told as records, in order.  Forks go as packets
+always: they copy what is there already.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import CellUsage, Processed
 from openmb.packets.headers import Decoded
+from openmb.plugins.smartre.announcing import Why
 from openmb.plugins.smartre.caches import DecodingCache
 from openmb.plugins.smartre.decoder import DecoderEnd, absolute
 from openmb.plugins.smartre.decoding import Outcome
@@ -86,16 +88,30 @@ class SharedDecoder(DecoderEnd):
         items, restored = self.worked
         stored = items[restored.outcomes == Outcome.DECODED]
         completed = [] if self.asking is None else self.asking.completed
+        changed = np.zeros(len(packets), np.bool_)
+        changed[[fork.packet for fork in self.forks if fork.newest is not None]] = True
         if not (stored["announced"].any() or completed):
-            changed = np.zeros(len(packets), np.bool_)
             changed[stored["packet"]] = True
-            return replace(processed, shared=changed)
+        else:
+            self._noteStored(stored, completed)
+        return replace(processed, shared=changed)
+
+    def _noteStored(self, stored: NDArray[Any], completed: list[tuple[int, int]]) -> None:
+        """All of this goes as records: what a fork of the same batch copied of it, too."""
         for number in np.unique(stored["cache"]):
             ids = absolute(stored["id"][stored["cache"] == number], self.caches[int(number)].decoder.store.next)
-            self._note(int(number), ids)
-        for cache, id in completed:
-            self._note(cache, np.array([id], np.uint64))
-        return processed
+            for cache in (int(number), *self._heirs(int(number))):
+                self._note(cache, ids)
+        for number, id in completed:
+            self._note(number, np.array([id], np.uint64))
+
+    def _heirs(self, number: int) -> list[int]:
+        """
+        The caches that this batch's forks have made of a cache.
+
+        Their own packets have other ids, or are told of anyway.
+        """
+        return [fork.message.cache for fork in self.forks if fork.message.origin == number and fork.newest is not None]
 
     def _note(self, number: int, ids: NDArray[np.uint64]) -> None:
         for watch in self._watches.values():
@@ -135,8 +151,10 @@ class SharedDecoder(DecoderEnd):
             self.caches.clear()
         if Cell.REPORTING_SHARED in cells:
             taken.tallies.fold(self.tallies.counts.items())
+            self.announcer.settle(self.now)
             self._others, self._times = Tallies(COUNTS), self._times + 1
             self.statistics[:] = np.zeros(1, self.statistics.dtype)
+            self.announcer.restart()
         yield from _steps({number: (each.epoch, each.decoder.store) for number, each in taken.caches.items()}, limit)
         if len(taken.tallies):
             yield (countersBatch(taken.tallies),)
@@ -158,7 +176,9 @@ class SharedDecoder(DecoderEnd):
     def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
         """See C{IStateAdapter}."""
         if operation not in self._coming:
-            self._coming[operation] = Coming(DecoderEnd(replace(self.settings, out=None, feedback=False)))
+            # whatever the source keeps: it may be what another cache comes of
+            plain = replace(self.settings, out=None, feedback=False, keeps=())
+            self._coming[operation] = Coming(DecoderEnd(plain))
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:
         """See C{IStateAdapter}."""
@@ -193,10 +213,13 @@ class SharedDecoder(DecoderEnd):
         records = len(tallies)
         for number, cache in caches.items():
             records += _packs(cache)
+            before = self.caches[number].epoch if number in self.caches else 0
             own = self.caches.setdefault(number, cache)
             if own is not cache:
                 for pack in packsOf(number, cache.epoch, cache.decoder.store):
                     unpack(pack, own)
+            if own.epoch != before:
+                self.announcer.epoch(self.now, number, own.epoch, before, Why.MERGED)
             self._note(number, own.decoder.store.held())
         self._others.fold(tallies.counts.items())
         return records

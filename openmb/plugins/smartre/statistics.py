@@ -42,6 +42,7 @@ STATISTICS = np.dtype(
         ("answered", "<u8"),
         ("unanswered", "<u8"),  # encoder: the packet was not held any more
         ("epochs", "<u8"),  # encoder: that were ended for what was refused
+        ("forks", "<u8"),  # encoder: caches made as duplicates; decoder: forks taken
         ("passed", "<u8", (len(Fate),)),  # encoder: packets, by their fate
     ]
 )

@@ -172,6 +172,12 @@ class PacketStore:
         """The same packets in a store of its own."""
         return copy.deepcopy(self)
 
+    def forget(self, first: int) -> None:
+        """Hold nothing from C{first} on any more; that id comes next."""
+        ahead = self.ids - np.uint64((first + 1) % IDS)
+        self.ids[(self.ids != 0) & (ahead < np.uint64(IDS // 2))] = 0
+        self.next = first % IDS
+
     def clear(self, first: int | None = None) -> None:
         """Hold nothing any more; ids go on, or begin at C{first}."""
         self.ids[:] = 0

@@ -112,6 +112,7 @@ def makeTargets(folder: Path) -> dict[str, Target]:
         *packettargets.analyzers(),
         packettargets.dumps(),
         smartretargets.bodies(),
+        smartretargets.messages(),
     ]
     needing: Sequence[Callable[[Path], Target]] = (
         texttargets.keyrings,

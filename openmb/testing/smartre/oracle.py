@@ -6,8 +6,9 @@ Nothing of it is shared with the kernels but the names of states and outcomes.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openmb.plugins.smartre.decoding import Outcome
 from openmb.plugins.smartre.store import State
@@ -46,6 +47,25 @@ def checksumOf(payload: bytes, epoch: int, id: int) -> int:
     return hashOf(payload, (epoch << 48 & _ALL) ^ id) & 0xFFFFFFFF
 
 
+def forkMessage(cache: int, epoch: int, origin: int, originEpoch: int, id: int) -> bytes:
+    """Message 6, from its magic to its check."""
+    return _checked(struct.pack("<HBBHBHI", 0x4552, 6, cache, epoch, origin, originEpoch, id & 0xFFFFFFFF))
+
+
+def forkedMessage(cache: int, epoch: int, origin: int, id: int, newest: int) -> bytes:
+    """Message 7."""
+    return _checked(struct.pack("<HBBHBII", 0x4552, 7, cache, epoch, origin, id & 0xFFFFFFFF, newest & 0xFFFFFFFF))
+
+
+def _checked(body: bytes) -> bytes:
+    return body + (hashOf(body) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def isBelow(id: int, other: int) -> bool:
+    """Is C{id} before C{other}?"""
+    return 0 < (other - id) & _ALL < 1 << 63
+
+
 @dataclass
 class Stored:
     """One slot."""
@@ -69,6 +89,13 @@ class OracleStore:
             self.ring[id % self.slots] = Stored(id, payload)
         if (id + 1 - self.next) & _ALL < 1 << 63:
             self.next = (id + 1) & _ALL
+
+    def fork(self, id: int | None = None) -> OracleStore:
+        """Another one that holds what this one holds below C{id}, or all of it."""
+        other = OracleStore(self.slots, self.slotBytes, self.next if id is None else id)
+        before = {slot: held for slot, held in self.ring.items() if isBelow(held.id, other.next)}
+        other.ring = {slot: replace(held) for slot, held in before.items()}
+        return other
 
     def find(self, id: int) -> Stored | None:
         """The packet of exactly this id."""
@@ -155,6 +182,25 @@ class OracleEncoder:
             if held:
                 held.state = state
 
+    def fork(self) -> OracleEncoder:
+        """One that goes on from here its own way; with the gate it refers to nothing that was there before."""
+        other = OracleEncoder(self.store.fork(), self.entries, self.keepOldest, self.gated, self.sampling)
+        other.table = dict(self.table)
+        for held in other.store.ring.values():
+            if self.gated and held.state == State.USABLE:
+                held.state = State.SENT
+        return other
+
+    def confirm(self, before: OracleEncoder, id: int, newest: int) -> None:
+        """A decoder has what C{before} held below C{id}; C{newest} is how far it had come."""
+        for held in self.store.ring.values():
+            if isBelow(held.id, id):
+                old = before.store.find(held.id)
+                if (newest - held.id) & _ALL >= self.store.slots:
+                    held.state = State.LOST
+                elif held.state == State.SENT and old and old.state == State.USABLE:
+                    held.state = State.USABLE
+
     def rebuild(self) -> None:
         """Make the table anew."""
         self.table.clear()
@@ -237,6 +283,14 @@ class OracleDecoder:
 
     def __init__(self, store: OracleStore) -> None:
         self.store = store
+
+    def takeOver(self, origin: OracleStore, id: int) -> None:
+        """Have what C{origin} holds below C{id}; what is here already stays."""
+        own, self.store = self.store, origin.fork(id)
+        for held in own.ring.values():
+            self.store.insert(held.id, held.payload)
+        if isBelow(self.store.next, own.next):
+            self.store.next = own.next
 
     def decode(self, body: Body, length: int, epoch: int) -> Restored:
         """One body of a payload of C{length} bytes."""

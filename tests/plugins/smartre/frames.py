@@ -21,13 +21,18 @@ def tcp(payload: bytes, flags: int = 0x18) -> bytes:
 
 
 def four(
-    payload: bytes, protocol: int | None = None, options: bytes = b"", fragment: int = 0, number: int = 7
+    payload: bytes,
+    protocol: int | None = None,
+    options: bytes = b"",
+    fragment: int = 0,
+    number: int = 7,
+    to: tuple[int, ...] = (10, 0, 0, 2),
 ) -> bytes:
-    """An IPv4 packet; the protocol is that of C{payload} unless given, C{number} its id."""
+    """An IPv4 packet; the protocol is that of C{payload} unless given, C{number} its id, C{to} its destination."""
     size = 20 + len(options)
     told = _protocolOf(payload) if protocol is None else protocol
     start = struct.pack(">BBHHHBB", 0x40 | size >> 2, 0, size + len(payload), number, fragment, 64, told)
-    rest = bytes([10, 0, 0, 1, 10, 0, 0, 2]) + options
+    rest = bytes([10, 0, 0, 1, *to]) + options
     total = sum(struct.unpack(f">{size // 2 - 1}H", start + rest))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)

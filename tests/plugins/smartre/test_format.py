@@ -22,7 +22,7 @@ MESSAGES = st.one_of(
     st.builds(wire.Acknowledge, _CACHES, _EPOCHS, _LONG, st.binary(min_size=64, max_size=64)),
     st.builds(wire.Refuse, _CACHES, _EPOCHS, st.sampled_from(wire.Reason), _LONG, _LONG),
     st.builds(wire.Answer, _CACHES, _EPOCHS, _LONG, _LONG, st.binary(max_size=2048)),
-    st.builds(wire.Fork, _CACHES, _EPOCHS, _CACHES, _LONG),
+    st.builds(wire.Fork, st.integers(0, 127), _EPOCHS, st.integers(128, 255), _EPOCHS, _LONG),
     st.builds(wire.Forked, _CACHES, _EPOCHS, _CACHES, _LONG, _LONG),
 )
 #: One message of each kind, and its bytes as docs/smartre.md has them; the last four are the check.
@@ -34,7 +34,7 @@ VECTORS = (
     (wire.Acknowledge(1, 0x1234, 9, b"\x07" + bytes(63)), "4552 03 01 3412 09000000 07" + "00" * 63),
     (wire.Refuse(1, 2, wire.Reason.STALE_EPOCH, 3, 4), "4552 04 01 0200 03 03000000 04000000"),
     (wire.Answer(0, 1, 0x01020304, 5, b"hello"), "4552 05 00 0100 04030201 0500 05000000 68656c6c6f"),
-    (wire.Fork(1, 1, 0, 0xFFFFFFFF), "4552 06 01 0100 00 ffffffff"),
+    (wire.Fork(1, 0x0203, 0, 1, 0xFFFFFFFF), "4552 06 01 0302 00 0100 ffffffff"),
     (wire.Forked(1, 1, 0, 100, 99), "4552 07 01 0100 00 64000000 63000000"),
 )
 
@@ -93,6 +93,13 @@ class MessageTests(SynchronousTestCase):
         for damaged in (built[:place], built + b"\0", built[:place] + other + built[place + 1 :]):
             self.assertRaises(ProtocolError, wire.parseMessage, damaged)
 
+    @given(MESSAGES, st.data())
+    def test_cutOff(self, message: wire.Message, data: st.DataObject) -> None:
+        """Nor is a part of one with a check of its own."""
+        body = wire.buildMessage(message)[:-4]
+        part = body[: data.draw(st.integers(0, len(body) - 1))]
+        self.assertRaises(ProtocolError, wire.parseMessage, part + wire.checkOf(part))
+
     @given(st.binary(max_size=100))
     def test_junk(self, junk: bytes) -> None:
         self.assertRaises(ProtocolError, wire.parseMessage, junk)
@@ -100,13 +107,27 @@ class MessageTests(SynchronousTestCase):
 
     def test_checkedJunk(self) -> None:
         """A right check does not make a message."""
-        for text in ("04 01 0200 07 03000000 04000000", "02 02 0300 00", "06 01 0000 00 ffffffff", "03 01 0100", "01"):
+        for text in (
+            "04 01 0200 07 03000000 04000000",
+            "02 02 0300 00",
+            "06 01 0000 00 0100 ffffffff",
+            "06 01 0100 00 0000 01000000",
+            "06 01 0100 01 0100 01000000",
+            "03 01 0100",
+            "01",
+        ):
             body = bytesOf("4552" + text)
             self.assertRaises(ProtocolError, wire.parseMessage, body + wire.checkOf(body))
 
     def test_cannotBeBuilt(self) -> None:
         rows = np.zeros(65, wire.ANNOUNCED_ROW)
-        for message in (wire.Announce(1, 1, rows), wire.Fork(1, 0, 1, 1), wire.Fork(256, 1, 1, 1)):
+        for message in (
+            wire.Announce(1, 1, rows),
+            wire.Fork(1, 0, 2, 1, 1),
+            wire.Fork(1, 1, 2, 0, 1),
+            wire.Fork(1, 1, 1, 1, 1),
+            wire.Fork(256, 1, 1, 1, 1),
+        ):
             self.assertRaises(ProtocolError, wire.buildMessage, message)
 
 

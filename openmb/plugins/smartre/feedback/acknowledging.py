@@ -14,6 +14,8 @@ from openmb.plugins.smartre.store import IDS, PacketStore
 TOLD = 8 * HELD_LENGTH
 #: Packets stored until they are acknowledged; or nanoseconds of packet time.
 MOST_STORED, LONGEST_WAIT = 32, 5_000_000
+#: Acknowledgements that follow a fork.
+RETOLD = 16
 
 
 class Acknowledging:
@@ -28,6 +30,11 @@ class Acknowledging:
         self._isDue = False
         self._since = self._told = self._epoch = 0
 
+    @property
+    def newest(self) -> int:
+        """The newest id, absolute, that was told of."""
+        return self._told
+
     def noteStored(self, count: int, now: int) -> None:
         """So many packets more are in the store."""
         if count and not self.stored:
@@ -37,6 +44,11 @@ class Acknowledging:
     def remind(self) -> None:
         """The encoder does not know the epoch: tell it at once."""
         self._isDue = True
+
+    def retell(self, epoch: int, store: PacketStore) -> None:
+        """The cache has taken over what another one held: tell of the newest of it at once."""
+        self._isDue, self._epoch = True, epoch
+        self._told = (store.next - RETOLD * TOLD) % IDS
 
     def due(self, cache: int, epoch: int, store: PacketStore, now: int) -> list[Acknowledge]:
         """What is to be said now: acknowledgements that together tell of every packet stored since the last."""

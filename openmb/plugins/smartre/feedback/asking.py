@@ -16,7 +16,17 @@ from openmb.plugins.smartre.envelope import Envelope
 from openmb.plugins.smartre.feedback.acknowledging import Acknowledging
 from openmb.plugins.smartre.feedback.holding import Held, Holding
 from openmb.plugins.smartre.feedback.packing import appended, envelopeOf, messageAt
-from openmb.plugins.smartre.format import SHIM_LENGTH, Answer, Message, Reason, Refuse, buildMessage, nearest
+from openmb.plugins.smartre.format import (
+    SHIM_LENGTH,
+    Answer,
+    Fork,
+    Forked,
+    Message,
+    Reason,
+    Refuse,
+    buildMessage,
+    nearest,
+)
 from openmb.plugins.smartre.hashing import hashOf
 from openmb.plugins.smartre.unframing import Found
 
@@ -41,6 +51,7 @@ class Asking:
         self._caches, self._kept, self._row = caches, kept, statistics[0]
         self._acknowledging: dict[int, Acknowledging] = {}
         self._envelopes: dict[int, Envelope] = {}
+        self._forked: list[Forked] = []
         self._now = 0
         self.holding = Holding()
         self.completed: list[tuple[int, int]] = []
@@ -52,7 +63,7 @@ class Asking:
             message = messageAt(batch, int(found["start"][index]), int(found["length"][index]))
             if isinstance(message, Answer) and self._kept[message.cache]:
                 answers.append(message)
-            else:
+            elif not (isinstance(message, Fork) and self._kept[message.cache]):
                 found["found"][index] = Found.FOREIGN
         return answers
 
@@ -104,11 +115,27 @@ class Asking:
         for cache in np.unique(items["cache"][(items["announced"] == 1) & (outcomes == STALE)]):
             self._acknowledging[int(cache)].remind()
 
+    def noteFork(self, envelope: Envelope, fork: Fork, newest: int | None) -> None:
+        """
+        A fork has come in C{envelope}.
+
+        @param newest: absolute, how far its origin had come; None: the cache has a newer epoch.
+        """
+        self._envelopes[fork.cache] = envelope
+        acknowledging = self._acknowledging.setdefault(fork.cache, Acknowledging())
+        if newest is None:
+            acknowledging.remind()
+            return
+        self._forked.append(Forked(fork.cache, fork.epoch, fork.origin, fork.id, newest & 0xFFFFFFFF))
+        acknowledging.retell(fork.epoch, self._caches[fork.cache].decoder.store)
+
     def speak(self, sent: PacketBatch, answers: list[Answer]) -> PacketBatch:
         """What is sent on, with the packets that C{answers} complete, and with messages to the encoder."""
         if not self._envelopes:
             return sent
         packets = [packet for answer in answers for packet in self._complete(answer)]
+        packets += [self._message(self._envelopes[forked.cache], forked) for forked in self._forked]
+        self._forked = []
         self._expire(self._now)
         for held in self.holding.due(self._now):
             packets.append(self._message(held.envelope, held.refusal))
@@ -145,17 +172,16 @@ class Asking:
 
     def _complete(self, answer: Answer) -> list[bytes]:
         """The packets whose payload has come; it is stored, too."""
-        cache = self._caches.get(answer.cache)
-        if cache is None:
-            return []
-        store = cache.decoder.store
-        id = nearest(answer.id, store.next)
+        cache, told = self._caches.get(answer.cache), self._acknowledging.get(answer.cache)
+        # a merge may have taken the cache away meanwhile
+        newest = 0 if told is None else told.newest
+        id = nearest(answer.id, newest if cache is None else cache.decoder.store.next)
         seed = (answer.epoch << 48) % (1 << 64) ^ id
         if not answer.payload or hashOf(answer.payload, seed) & 0xFFFFFFFF != answer.checksum:
             return []
         packets = self.holding.answered(answer)
-        if packets and answer.epoch == cache.epoch and len(answer.payload) <= store.slotBytes:
-            store.insert(id, answer.payload)
+        if packets and cache is not None and answer.epoch == cache.epoch and _fits(answer, cache):
+            cache.decoder.store.insert(id, answer.payload)
             self.completed.append((answer.cache, id))
             self._acknowledging.setdefault(answer.cache, Acknowledging()).noteStored(1, self._now)
         self._row["recovered"] += len(packets)
@@ -164,3 +190,7 @@ class Asking:
 
     def _message(self, envelope: Envelope, message: Message) -> bytes:
         return envelope.reversed().around(buildMessage(message))
+
+
+def _fits(answer: Answer, cache: DecodingCache) -> bool:
+    return len(answer.payload) <= cache.decoder.store.slotBytes

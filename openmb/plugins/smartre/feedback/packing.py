@@ -24,6 +24,17 @@ def messageAt(batch: PacketBatch, start: int, length: int) -> Message | None:
         return None
 
 
+def inserted(batch: PacketBatch, more: list[tuple[int, bytes, int]]) -> PacketBatch:
+    """The batch, with packets in front of those at some places: place, packet, stamp."""
+    if not more:
+        return batch
+    parts, begin = [], 0
+    for place, packet, stamp in sorted(more):
+        parts += [batch.select(slice(begin, place)), packetBatch([packet], [stamp], link=batch.link)]
+        begin = place
+    return joinBatches([*parts, batch.select(slice(begin, len(batch)))])
+
+
 def appended(batch: PacketBatch, packets: list[bytes], stamp: int) -> PacketBatch:
     """The batch, and then C{packets}."""
     if not packets:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from openmb.packets.batch import PacketBatch, emptyBatch, packetBatch
 from openmb.plugins.smartre.decoder import DecoderEnd
 from openmb.plugins.smartre.encoder import EncoderEnd
-from openmb.plugins.smartre.format import PROTOCOL, Acknowledge, Message, Refuse, parseMessage
+from openmb.plugins.smartre.format import PROTOCOL, Acknowledge, Forked, Message, Refuse, parseMessage
 from openmb.plugins.smartre.settings import Role, SmartreSettings
 from openmb.plugins.smartre.statistics import undecodable
 from tests.plugins.smartre.ends import through
@@ -91,7 +91,7 @@ class Path:
 
 def isToEncoder(packet: bytes) -> bool:
     """Is this a message of a decoder?"""
-    return isinstance(messageOf(packet), Acknowledge | Refuse)
+    return isinstance(messageOf(packet), Acknowledge | Refuse | Forked)
 
 
 def messageOf(packet: bytes) -> Message | None:
