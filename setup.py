@@ -69,7 +69,7 @@ setup(
         "twisted.plugins": ["openmb_plugin.py"],
     },
     install_requires=RUNTIME,
-    extras_require={"test": TEST, "plots": ["matplotlib>=3.10"]},
+    extras_require={"test": TEST, "bench": ["lz4>=4.4.5"], "plots": ["matplotlib>=3.10"]},
     entry_points={"console_scripts": ["openmb = openmb.northbound.cli:run"]},
     zip_safe=False,
 )

@@ -1,5 +1,5 @@
 """
-The deployment that is measured: switch, controller and two Bros, each a process of its own, and TLS between them.
+The deployment that is measured: switch, controller, two middleboxes, each a process of its own, and TLS between them.
 """
 
 from __future__ import annotations
@@ -48,9 +48,14 @@ class Field:
     Everything that runs.
 
     @param logs: for each Bro the directory of its logs.
+    @cvar names: of the middleboxes; everything goes to the first.  C{ends}: further ports of the switch.
     @param runners: for some processes the interpreter's arguments, when it is not C{twisted} that is to run them.
     @ivar controller: asks the controller.
     """
+
+    names: tuple[str, ...] = NAMES
+    ends: tuple[str, ...] = ()
+    egress: str | None = None
 
     def __init__(
         self,
@@ -68,15 +73,20 @@ class Field:
         self._running: dict[str, Child] = {}
 
     async def start(self) -> None:
-        """Start all processes; everything goes to the first Bro."""
-        self._start(SWITCH, self._deployment.switchArguments([INGRESS, *NAMES]))
+        """Start all processes; everything goes to the first middlebox."""
+        self._start(SWITCH, self._deployment.switchArguments([INGRESS, *self.ends, *self.names]))
         self._start(CONTROLLER, self._deployment.controllerArguments())
         await self._children.until("the controller is ready", self._deployment.announce.exists)
-        for name in NAMES:
-            self._start(name, self._deployment.middleboxArguments(name, "--logs", str(self._logs[name])))
-        await self._until("the Bros are ready", self._ready)
-        await self.ask("route", route={"flows": "*", "path": [SOURCE], "table": "bench", "priority": 1, "egress": None})
+        for name in self.names:
+            self._start(name, self._deployment.middleboxArguments(name, *self.own(name)))
+        await self._until("the middleboxes are ready", self._ready)
+        rule = {"table": "bench", "priority": 1, "egress": self.egress}
+        await self.ask("route", route={"flows": "*", "path": [self.names[0]], **rule})
         await connectPort(self._reactor, self._deployment.switch, INGRESS, self._feed.port)
+
+    def own(self, name: str) -> tuple[str, ...]:
+        """A middlebox's arguments of its kind."""
+        return "--logs", str(self._logs[name])
 
     def _start(self, name: str, arguments: list[str]) -> None:
         self._running[name] = self._children.start(name, arguments, self._runners.get(name, ("-m", "twisted")))
@@ -88,7 +98,7 @@ class Field:
     async def _ready(self) -> bool:
         registered = {each["name"] for each in await self.ask("middleboxes")}
         ports = {port["name"] for port in await self._network.ports() if port["connected"]}
-        return set(NAMES) <= registered & ports
+        return set(self.names) <= registered & ports
 
     async def quiet(self) -> None:
         """Wait until everything sent has left the switch."""
@@ -120,7 +130,7 @@ class Field:
         """Let every Bro read its last packet, then end everything; the Bros write what they have left."""
         await self.quiet()
         await self._children.stop(self._running[SWITCH])
-        for name in NAMES:
+        for name in self.names:
             await self._meetsEnd(self._running[name])
         await self.stop()
 

@@ -75,7 +75,7 @@ def measureLatency(flows: int, rate: float, turns: int, results: Path) -> Latenc
     stamps, taken = np.load(place)
     place.unlink()
     gets = tuple((end - begin) / 1e9 for begin, end in busy)
-    return LatencyResult(flows, rate, gets, _within(stamps, taken, quiet), _within(stamps, taken, busy))
+    return LatencyResult(flows, rate, gets, within(stamps, taken, quiet), within(stamps, taken, busy))
 
 
 async def _play(field: Field, feed: Feed, traffic: Traffic, rate: float, turns: int, quiet: Spans, busy: Spans) -> None:
@@ -110,7 +110,7 @@ def _endless(traffic: Traffic) -> Iterator[PacketBatch]:
     return chain.from_iterable(traffic.round() for _ in count())
 
 
-def _within(stamps: NDArray[np.int64], taken: NDArray[np.int64], spans: Spans) -> Latencies:
+def within(stamps: NDArray[np.int64], taken: NDArray[np.int64], spans: Spans) -> Latencies:
     """The latencies of the packets that were written within C{spans}."""
     inside = np.zeros(len(stamps), np.bool_)
     for begin, end in spans:

@@ -12,6 +12,7 @@ from typing import Any
 
 from openmb.bench.assets import AssetsResult, Side
 from openmb.bench.engine import EngineResult
+from openmb.bench.goals import goalText
 from openmb.bench.latency import Latencies, LatencyResult
 from openmb.bench.move import MoveResult
 
@@ -64,7 +65,8 @@ def engineText(title: str, result: EngineResult) -> Iterator[str]:
     low, high = result.rates[0], result.rates[-1]
     yield f"engine, {title}: {result.packets:,} packets, {len(result.rates)} runs"
     yield f"  {result.median:,.0f} packets per CPU second of the whole process (from {low:,.0f} to {high:,.0f})"
-    yield f"  goal {ENGINE_GOAL:,}: {_goal(result.median, ENGINE_GOAL)}; memory at most {result.memory / 1024:,.0f} MiB"
+    memory = f"memory at most {result.memory / 1024:,.0f} MiB"
+    yield f"  goal {ENGINE_GOAL:,}: {goalText(result.median, ENGINE_GOAL)}; {memory}"
     yield from profileText("where the CPU time goes (one more run)", result.profile)
 
 
@@ -79,7 +81,7 @@ def assetsText(result: AssetsResult) -> Iterator[str]:
     yield from (_sideLine(name, side) for name, side in (("real", result.real), ("ours", result.ours)))
     low, high = result.ratios[0], result.ratios[-1]
     yield f"  {result.ratio:.2f} times as fast (from {low:.2f} to {high:.2f})"
-    yield f"  goal {ASSETS_GOAL:g}: {_goal(result.ratio, ASSETS_GOAL)}"
+    yield f"  goal {ASSETS_GOAL:g}: {goalText(result.ratio, ASSETS_GOAL)}"
     yield f"  files: {'DIFFERENT: ' + ', '.join(result.different) if result.different else 'equal'}"
 
 
@@ -104,7 +106,7 @@ def moveText(result: MoveResult) -> Iterator[str]:
     counts, verdict = result.counts, result.verdict
     yield f"move: {result.flows:,} flows, {result.sent / result.seconds:,.0f} packets/s to them all the while"
     yield f"  {result.rate:,.0f} flows/s: {result.seconds:.3f} s from the request to the source's DELETED"
-    yield f"  goal {MOVE_GOAL:,}: {_goal(result.rate, MOVE_GOAL)}"
+    yield f"  goal {MOVE_GOAL:,}: {goalText(result.rate, MOVE_GOAL)}"
     yield "  stages: " + ", ".join(f"{name} {seconds:.3f} s" for name, seconds in result.stages.items())
     yield "  counts: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
     yield "  CPU seconds in that time: " + ", ".join(f"{name} {each:.2f}" for name, each in result.processor.items())
@@ -122,18 +124,18 @@ def latencyText(result: LatencyResult) -> Iterator[str]:
     """Lines about latencies."""
     yield f"latency: {result.flows:,} flows, {result.rate:,.0f} packets/s, {len(result.gets)} alternations"
     yield f"  gets took {min(result.gets):.3f} to {max(result.gets):.3f} s"
-    yield f"  {'microseconds':14} {'packets':>10} {'mean':>10} {'p50':>10} {'p99':>10}"
-    yield _latencyLine("without a get", result.without)
-    yield _latencyLine("during a get", result.during)
-    yield f"  {'ratio':14} {'':10} " + " ".join(
-        f"{getattr(result.during, name) / (getattr(result.without, name) or 1.0):10.2f}"
-        for name in ("mean", "p50", "p99")
+    yield from latencyLines(result.without, result.during, "get")
+
+
+def latencyLines(without: Latencies, during: Latencies, what: str) -> Iterator[str]:
+    """Latencies without and during something, and their ratios."""
+    yield f"  {'microseconds':16} {'packets':>10} {'mean':>10} {'p50':>10} {'p99':>10}"
+    yield _latencyLine(f"without a {what}", without)
+    yield _latencyLine(f"during a {what}", during)
+    yield f"  {'ratio':16} {'':10} " + " ".join(
+        f"{getattr(during, name) / (getattr(without, name) or 1.0):10.2f}" for name in ("mean", "p50", "p99")
     )
 
 
 def _latencyLine(title: str, found: Latencies) -> str:
-    return f"  {title:14} {found.packets:10,} {found.mean:10,.0f} {found.p50:10,.0f} {found.p99:10,.0f}"
-
-
-def _goal(value: float, goal: float) -> str:
-    return f"reached, {value / goal:.2f} times" if value >= goal else f"not reached, {value / goal:.2f} of it"
+    return f"  {title:16} {found.packets:10,} {found.mean:10,.0f} {found.p50:10,.0f} {found.p99:10,.0f}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -122,24 +122,29 @@ def demoReactor() -> IDemoReactor:
     return cast(IDemoReactor, cast(Any, reactor))
 
 
-class Runnable(Protocol):
+#: What came of a scenario.
+_Came = TypeVar("_Came", covariant=True)
+_Result = TypeVar("_Result")
+
+
+class Runnable(Protocol[_Came]):
     """What L{runScenario} runs."""
 
-    async def run(self) -> Outcome:
+    async def run(self) -> _Came:
         """All of it."""
 
     async def stop(self) -> None:
         """End every child."""
 
 
-def runScenario(scenario: Runnable, tick: Callable[[], None]) -> Outcome | None:
+def runScenario(scenario: Runnable[_Result], tick: Callable[[], None]) -> _Result | None:
     """Run C{scenario} on the reactor, which stops afterwards; None when it was interrupted."""
     loop: Any = demoReactor()
-    ended: list[Outcome | Failure] = []
+    ended: list[_Result | Failure] = []
     stopping: list[bool] = []
     ticking = LoopingCall(tick)
 
-    def end(result: Outcome | Failure) -> None:
+    def end(result: _Result | Failure) -> None:
         ended.append(result)
         if not stopping:
             loop.stop()
@@ -157,4 +162,4 @@ def runScenario(scenario: Runnable, tick: Callable[[], None]) -> Outcome | None:
     loop.run()
     if ended and isinstance(ended[0], Failure):
         ended[0].raiseException()
-    return cast(Outcome, ended[0]) if ended else None
+    return cast(_Result, ended[0]) if ended else None

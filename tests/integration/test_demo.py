@@ -57,6 +57,23 @@ class DemoTests(TestCase):
             self.assertEqual((0, ""), (told["lost"], told["reason"]), name)
         self.assertIs(measured["asRealProgram"], None if shutil.which("prads") is None else True)
 
+    async def test_smartre(self) -> None:
+        """Half of the receivers move to another decoder and back, and every packet arrives once, as it was."""
+        results = Path(self.mktemp())
+        arguments = ["-m", "openmb.northbound.cli", "demo", "smartre", "--speed", SPEED, "--results", str(results)]
+        out, error, status = await getProcessOutputAndValue(sys.executable, arguments, env=None)
+        self.assertEqual(status, 0, (out + error).decode(errors="replace"))
+        measured = json.loads((results / "results.json").read_text())
+        self.assertEqual(12_000, measured["sent"])
+        self.assertEqual((12_000, 0, 0), tuple(measured[name] for name in ("arrived", "missing", "surplus")))
+        self.assertEqual((0, True), (measured["undecodable"], measured["good"]))
+        self.assertGreater(measured["saved"], 0.3)
+        clone, merge = measured["reports"]
+        self.assertGreater(clone["records"], 50)
+        self.assertGreater(merge["records"], 50)
+        steps = [step for step, _ in measured["steps"]]
+        self.assertEqual(2, steps.count("changing the route"))
+
     def checkCounts(self, measured: dict[str, Any]) -> None:
         """Two moves, each with records, events, and requests that waited for their replies."""
         self.assertTrue(measured["equal"])

@@ -24,13 +24,35 @@ from openmb.bench.report import (
     moveText,
     moveToPlain,
 )
+from openmb.bench.smartre.clone import RATE as CLONE_RATE
+from openmb.bench.smartre.clone import measureClone
+from openmb.bench.smartre.measure import PACKETS, measureSmartre
+from openmb.bench.smartre.migration import Outcome, measureMigration
+from openmb.bench.smartre.report import (
+    cloneText,
+    cloneToPlain,
+    migrationText,
+    migrationToPlain,
+    smartreText,
+    smartreToPlain,
+)
+from openmb.bench.smartre.sets import ofCapture
 from openmb.bench.traffic import writeCapture
 from openmb.bench.web.measure import measureWeb
 from openmb.bench.web.mixture import CONNECTIONS
 from openmb.bench.web.report import webText, webToPlain
+from openmb.demo.smartre.traffic import frames
 
+#: What can be measured; the first four together: all.
+WHAT = ("engine", "web", "move", "latency", "prads", "smartre", "clone", "migration", "all")
 #: Flows of the engine's own traffic, and flows that are moved, unless told otherwise.
-ENGINE_FLOWS, MOVED_FLOWS = 20_000, 100_000
+ENGINE_FLOWS, MOVED_FLOWS, OWN_PACKETS = 20_000, 100_000, 1_000_000
+#: Packets a second, and slots of the cache that is cloned: 96 MiB.
+LOAD, SLOTS = 25_000, 1 << 16
+#: Packets of the migration.
+MIGRATED = 8000
+_RATE = f"Packets per second of load.  [default: clone {CLONE_RATE:.0f}, else {LOAD}]"
+_PACKETS = f"Of own traffic.  [default: smartre {PACKETS}, migration {MIGRATED}, else {OWN_PACKETS}]"
 _FLOWS = f"[default: engine {ENGINE_FLOWS}, web {CONNECTIONS}, else {MOVED_FLOWS}]"
 
 
@@ -69,13 +91,31 @@ def benchAssets(results: Path, capture: Path | None, packets: int, flows: int, r
         own.unlink()
 
 
+def benchMigration(capture: Path | None, packets: int) -> list[Outcome]:
+    """Over payloads of C{capture}, or over the pages of the demonstration."""
+    if capture is not None:
+        return measureMigration(ofCapture(capture).payloads)
+    return measureMigration([frame[54:] for frame in frames(1, packets)])
+
+
 @click.command("bench")
-@click.argument("what", type=click.Choice(["engine", "web", "move", "latency", "prads", "all"]), default="all")
+@click.argument(
+    "what",
+    type=click.Choice(["engine", "web", "move", "latency", "prads", "smartre", "clone", "migration", "all"]),
+    default="all",
+)
 @click.option("--results", type=click.Path(path_type=Path, file_okay=False), default=Path("bench"), show_default=True)
-@click.option("--capture", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="For engine and prads.")
-@click.option("--packets", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of own traffic.")
+@click.option(
+    "--capture",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="For all but web, move, latency, clone.",
+)
+@click.option(
+    "--training", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of dictionaries (smartre)."
+)
+@click.option("--packets", type=click.IntRange(1), help=_PACKETS)
 @click.option("--flows", type=click.IntRange(1), help=_FLOWS)
-@click.option("--rate", type=click.IntRange(1), default=25_000, show_default=True, help="Packets per second of load.")
+@click.option("--rate", type=click.IntRange(1), help=_RATE)
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of the engine.")
 @click.option("--turns", type=click.IntRange(1), default=20, show_default=True, help="Alternations for the latency.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the mostly-HTTP capture (web).")
@@ -84,9 +124,10 @@ def command(
     what: str,
     results: Path,
     capture: Path | None,
-    packets: int,
+    training: Path | None,
+    packets: int | None,
     flows: int | None,
-    rate: int,
+    rate: int | None,
     runs: int,
     turns: int,
     seed: int,
@@ -95,28 +136,41 @@ def command(
     """
     Measure, print, and write bench.json.
 
-    Exit status 1 when the logs after the move differ from a single instance's, those of web from what they must be, or
-    those of prads, which runs when it is asked for only, from the real program's.
+    Exit status 1 when the logs after the move differ from a single instance's, those of web from what they must be,
+    those of prads from the real program's, or what comes out of smartre or migration from what went in.  The last four
+    and clone run when they are asked for only.
     """
     results.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = {"machine": machineToPlain()}
     equal = True
     if what in ("engine", "all"):
-        document["engine"] = benchEngine(results, capture, packets, flows or ENGINE_FLOWS, runs)
+        document["engine"] = benchEngine(results, capture, packets or OWN_PACKETS, flows or ENGINE_FLOWS, runs)
     if what in ("web", "all"):
         web = measureWeb(flows or CONNECTIONS, seed, runs)
         say(webText(web))
         document["web"], equal = webToPlain(web), web.isRight
     if what == "prads":
-        assets = benchAssets(results, capture, packets, flows or ENGINE_FLOWS, runs)
+        assets = benchAssets(results, capture, packets or OWN_PACKETS, flows or ENGINE_FLOWS, runs)
         say(assetsText(assets))
         document["prads"], equal = assetsToPlain(assets), not assets.different
+    if what == "smartre":
+        smartre = measureSmartre(capture, training, runs, results / "smartre", packets or PACKETS)
+        say(smartreText(smartre))
+        document["smartre"], equal = smartreToPlain(smartre), smartre.isRight
+    if what == "clone":
+        cloned = measureClone(rate or CLONE_RATE, turns, SLOTS)
+        say(cloneText(cloned))
+        document["clone"] = cloneToPlain(cloned)
+    if what == "migration":
+        found = benchMigration(capture, packets or MIGRATED)
+        say(migrationText(found))
+        document["migration"], equal = migrationToPlain(found), not any(each.wrong for each in found)
     if what in ("move", "all"):
-        moved = measureMove(flows or MOVED_FLOWS, rate, results.absolute(), profile)
+        moved = measureMove(flows or MOVED_FLOWS, rate or LOAD, results.absolute(), profile)
         say(moveText(moved))
         document["move"], equal = moveToPlain(moved), equal and moved.verdict.equal
     if what in ("latency", "all"):
-        late = measureLatency(flows or MOVED_FLOWS, rate, turns, results.absolute())
+        late = measureLatency(flows or MOVED_FLOWS, rate or LOAD, turns, results.absolute())
         say(latencyText(late))
         document["latency"] = latencyToPlain(late)
     (results / "bench.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

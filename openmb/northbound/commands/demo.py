@@ -14,6 +14,7 @@ from openmb.demo.pradsrunner import demonstratePrads, showAssets
 from openmb.demo.report import show
 from openmb.demo.runner import Progress as OnProgress
 from openmb.demo.runner import Shown, demonstrate
+from openmb.demo.smartre.runner import demonstrateSmartre, showMigration
 
 
 @contextmanager
@@ -41,8 +42,18 @@ def _prads(pcap: Path | None, speed: float, results: Path) -> int:
     return 0 if shown.good else 1
 
 
+def _smartre(speed: float, results: Path) -> int:
+    with progressBar(Console(stderr=True)) as progress:
+        outcome = demonstrateSmartre(speed, results, progress)
+    if outcome is None:
+        raise click.Abort
+    showMigration(Console(), outcome)
+    click.echo(f"results.json is in {results}")
+    return 0 if outcome.good else 1
+
+
 @click.command("demo")
-@click.argument("scenario", type=click.Choice(["bro", "prads"]), default="bro")
+@click.argument("scenario", type=click.Choice(["bro", "prads", "smartre"]), default="bro")
 @click.option("--pcap", type=click.Path(path_type=Path, dir_okay=False), help="Another capture to replay.")
 @click.option(
     "--speed",
@@ -69,9 +80,17 @@ def command(scenario: str, pcap: Path | None, speed: float, results: Path) -> in
 
     prads: soon after the beginning the flows of one server move to a second PRADS; near the end they come back, and
     what flows share is merged. Twice: without and with a relay that tells each instance what the other has logged.
+
+    smartre: a server's pages go through an encoder and a decoder to 16 receivers; half of these move to a second
+    decoder, with a copy of the first one's cache that follows every change, and come back. Exit status 1 unless every
+    packet arrives once, byte for byte.
     """
     if scenario == "prads":
         return _prads(pcap, speed, results)
+    if scenario == "smartre":
+        if pcap is not None:
+            raise click.UsageError("smartre makes its own packets: no --pcap")
+        return _smartre(speed, results)
     with progressBar(Console(stderr=True)) as progress:
         shown = demonstrate(pcap, speed, results, progress)
     if shown is None:

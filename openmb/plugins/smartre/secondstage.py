@@ -25,6 +25,8 @@ from openmb.plugins.smartre.words import copyBytes, load64
 
 #: Literals shorter than this are not compressed; bytes of a word.
 SHORTEST, _WORD = 24, 8
+#: Of zstd, and bytes of a dictionary, chosen by what they save (docs/performance.md).
+LEVEL, DICTIONARY = 3, 256 << 10
 _SECOND_STAGE = int(Flag.SECOND_STAGE)
 
 
@@ -70,7 +72,7 @@ class SecondStage:
     @param dictionary: what L{train} made, the same at both ends; empty: none.
     """
 
-    def __init__(self, dictionary: bytes = b"", level: int = 1) -> None:
+    def __init__(self, dictionary: bytes = b"", level: int = LEVEL) -> None:
         known = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
         form = zstandard.FORMAT_ZSTD1_MAGICLESS
         less = {"write_content_size": 0, "write_checksum": 0, "write_dict_id": 0}
@@ -155,7 +157,7 @@ def dictionaryOf(settings: SmartreSettings) -> bytes:
         raise ConfigurationError(f"cannot read {settings.dictionary}: {error.strerror}") from error
 
 
-def train(payloads: Sequence[bytes], size: int = 112_640) -> bytes:
+def train(payloads: Sequence[bytes], size: int = DICTIONARY) -> bytes:
     """
     A dictionary for traffic like C{payloads}.
 

@@ -1,3 +1,3 @@
 """
-The codec of redundancy elimination in plain Python, to hold the kernels against.
+Redundancy elimination held against other things: its codec in plain Python, its ends over networks that lose packets.
 """

@@ -11,7 +11,8 @@ from openmb.errors import OperationError
 from openmb.plugins.smartre.announcing import ANNOUNCEMENTS
 from openmb.plugins.smartre.plugin import SmartreDecoder, SmartreEncoder
 from openmb.state.announcements import Announced, documentAnnouncements
-from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, TALKING, Fabric, traffic, write
+from openmb.testing.smartre.fabric import PREFIXES, SILENT, TALKING, Fabric, write
+from tests.plugins.smartre.forking.traffic import traffic
 
 _PACKETS = traffic(5, 900)
 _EVERYTHING = frozenset(each.name for each in ANNOUNCEMENTS)

@@ -19,8 +19,9 @@ from openmb.plugins.smartre.planning import Fate
 from openmb.plugins.smartre.plugin import SmartreDecoder, SmartreEncoder, SmartrePlugin
 from openmb.plugins.smartre.settings import Role, SmartreSettings
 from openmb.plugins.smartre.store import State
-from tests.plugins.smartre.feedback.path import messageOf
-from tests.plugins.smartre.forking.fabric import PREFIXES, TALKING, Fabric, traffic, write
+from openmb.testing.smartre.fabric import PREFIXES, TALKING, Fabric, write
+from openmb.testing.smartre.network import messageOf
+from tests.plugins.smartre.forking.traffic import traffic
 from tests.plugins.smartre.frames import ethernet, four, udp
 
 _PACKETS = traffic(3, 1200)

@@ -16,7 +16,8 @@ from numba.core.registry import CPUDispatcher
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.plugins.smartre.warming import warmUp
-from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, TALKING, Fabric, traffic
+from openmb.testing.smartre.fabric import PREFIXES, SILENT, TALKING, Fabric
+from tests.plugins.smartre.forking.traffic import traffic
 
 
 def compiled() -> dict[str, int]:

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openmb.packets.batch import PacketBatch, emptyBatch, packetBatch
 from openmb.plugins.smartre.decoder import DecoderEnd
 from openmb.plugins.smartre.encoder import EncoderEnd
-from openmb.plugins.smartre.format import PROTOCOL, Acknowledge, Forked, Message, Refuse, parseMessage
 from openmb.plugins.smartre.settings import Role, SmartreSettings
 from openmb.plugins.smartre.statistics import undecodable
+from openmb.testing.smartre.network import Fault, isToEncoder
 from tests.plugins.smartre.ends import through
 
 #: Small ends that talk to each other.
 TALKING = SmartreSettings(Role.ENCODER, slots=1024, entries=1 << 14, feedback=True, mtu=65535, bypass=False)
-
-
-@dataclass
-class Fault:
-    """Chances, each from 0 to 1, and how far a packet may fall behind."""
-
-    loss: float = 0.0
-    doubling: float = 0.0
-    disorder: float = 0.0
-    behind: int = 0
-
-    def carry(self, packets: list[bytes], chance: random.Random) -> list[bytes]:
-        """What arrives."""
-        places = []
-        for place, packet in enumerate(packets):
-            if chance.random() < self.loss:
-                continue
-            for _ in range(1 + (chance.random() < self.doubling)):
-                late = chance.randrange(self.behind + 1) if chance.random() < self.disorder else 0
-                places.append((place + late, packet))
-        return [packet for _, packet in sorted(places, key=lambda pair: pair[0])]
 
 
 class Path:
@@ -87,19 +66,6 @@ class Path:
         assert self.decoder.asking is not None
         known = int(row["decoded"]) + int(row["recovered"]) + undecodable(row) + len(self.decoder.asking.holding)
         return int(row["encoded"]) + int(row["malformed"]), known
-
-
-def isToEncoder(packet: bytes) -> bool:
-    """Is this a message of a decoder?"""
-    return isinstance(messageOf(packet), Acknowledge | Refuse | Forked)
-
-
-def messageOf(packet: bytes) -> Message | None:
-    """The message in a packet; None: there is none."""
-    isSix = packet[12:14] == b"\x86\xdd"
-    if len(packet) < 37 or packet[20 if isSix else 23] != PROTOCOL or packet[54 if isSix else 34 :][2:3] == b"\1":
-        return None
-    return parseMessage(packet[54 if isSix else 34 :])
 
 
 def packetsOf(batch: PacketBatch) -> list[bytes]:

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.plugins.smartre.feedback.holding import LONGEST_HELD
 from openmb.plugins.smartre.statistics import undecodable
 from openmb.plugins.smartre.store import State
-from tests.plugins.smartre.feedback.path import TALKING, Fault, Path, packetsOf
+from openmb.testing.smartre.network import Fault
+from tests.plugins.smartre.feedback.path import TALKING, Path, packetsOf
 from tests.plugins.smartre.frames import generate
 
 _CHANCE = st.floats(0.0, 0.3)

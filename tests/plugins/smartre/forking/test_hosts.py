@@ -16,10 +16,11 @@ from openmb.packets.batch import packetBatch
 from openmb.plugins.smartre.plugin import SmartreDecoder, SmartreEncoder
 from openmb.plugins.smartre.settings import Role
 from openmb.state.keyring import Keyring
+from openmb.testing.smartre.fabric import PREFIXES, SILENT, TALKING, contentsOf, packetsOf
 from openmb.wire import messages as m
 from tests.middlebox.rig import OP, End, peer
 from tests.middlebox.sharedrig import SharedPair
-from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, TALKING, contentsOf, packetsOf, traffic
+from tests.plugins.smartre.forking.traffic import traffic
 
 _PACKETS = traffic(21, 900)
 _KEYRING = Keyring("smartre", {1: bytes(range(32))}, 1)

@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.plugins.smartre.format import Announce
 from openmb.plugins.smartre.plugin import SmartreDecoder
 from openmb.plugins.smartre.settings import SmartreSettings
-from tests.plugins.smartre.feedback.path import messageOf
-from tests.plugins.smartre.forking.fabric import PREFIXES, SILENT, SUPPORTING, TALKING, Fabric, contentsOf, traffic
+from openmb.testing.smartre.fabric import PREFIXES, SILENT, SUPPORTING, TALKING, Fabric, contentsOf
+from openmb.testing.smartre.network import messageOf
+from tests.plugins.smartre.forking.traffic import traffic
 
 _PACKETS = traffic(1, 2400)
 _BEFORE, _AFTER, _BACK = _PACKETS[:1000], _PACKETS[1000:1700], _PACKETS[1700:]

@@ -14,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.plugins.smartre.feedback.holding import LONGEST_HELD
 from openmb.plugins.smartre.format import Fork
 from openmb.plugins.smartre.store import State
-from tests.plugins.smartre.feedback.path import Fault, messageOf
-from tests.plugins.smartre.forking.fabric import PREFIXES, SUPPORTING, TALKING, Fabric, traffic
+from openmb.testing.smartre.fabric import PREFIXES, SUPPORTING, TALKING, Fabric
+from openmb.testing.smartre.network import Fault, messageOf
+from tests.plugins.smartre.forking.traffic import traffic
 
 _PACKETS = traffic(11, 1500)
 _CHANCE = st.floats(0.0, 0.3)

@@ -16,8 +16,7 @@ from openmb.plugins.smartre.plugin import SmartreDecoder, SmartreEncoder
 from openmb.plugins.smartre.settings import Role, SmartreSettings
 from openmb.plugins.smartre.statistics import undecodable
 from openmb.state.taxonomy import Cell
-from tests.plugins.smartre.feedback.path import Fault, isToEncoder
-from tests.plugins.smartre.frames import ethernet, four, udp
+from openmb.testing.smartre.network import Fault, isToEncoder
 
 SUPPORTING, BOTH = (Cell.SUPPORTING_SHARED,), (Cell.SUPPORTING_SHARED, Cell.REPORTING_SHARED)
 #: Ends that talk to each other; ends that do not.
@@ -25,24 +24,6 @@ TALKING = SmartreSettings(Role.ENCODER, slots=1024, entries=1 << 14, feedback=Tr
 SILENT = replace(TALKING, gated=False, feedback=False)
 #: What goes where: destinations 10.0.1.x and 10.0.2.x.
 PREFIXES = "10.0.1.0/24", "10.0.2.0/24"
-
-
-def traffic(seed: int, packets: int) -> list[bytes]:
-    """Packets to both prefixes; what was sent to one comes again to either."""
-    chance = random.Random(seed)
-    recent: list[bytes] = [chance.randbytes(1200)]
-    made = []
-    for number in range(packets):
-        parts = []
-        for _ in range(chance.randrange(1, 4)):
-            source = chance.choice(recent[-200:])
-            begin = chance.randrange(len(source))
-            parts.append(source[begin : begin + chance.randrange(64, 700)] + chance.randbytes(chance.randrange(120)))
-        payload = b"".join(parts)[:1200]
-        recent.append(payload)
-        packet = four(udp(payload), number=number & 0xFFFF, to=(10, 0, chance.choice((1, 2)), 9))
-        made.append(ethernet(packet))
-    return made
 
 
 class Fabric:
