@@ -109,8 +109,8 @@ def _measureSet(data: DataSet, training: DataSet, runs: int, folder: Path) -> Se
     if lz4 is not None:
         makes[LZ4] = partial(lz4Each, lz4)
     for make in makes.values():  # to warm up
-        _turn(make(), data)
-    turns = [{name: _turn(make(), data) for name, make in makes.items()} for _ in range(runs)]
+        runTurn(make(), data)
+    turns = [{name: runTurn(make(), data) for name, make in makes.items()} for _ in range(runs)]
     rates = tuple(_rates(name, [turn[name] for turn in turns], data.size) for name in makes)
     ratios = sorted(turn[STREAM].encode / turn[CODEC].encode for turn in turns)
     absent = () if lz4 is not None else (LZ4,)
@@ -118,7 +118,7 @@ def _measureSet(data: DataSet, training: DataSet, runs: int, folder: Path) -> Se
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class Turn:
     """Seconds of CPU time, bytes that travelled, and whether it was right."""
 
     encode: float
@@ -127,16 +127,16 @@ class _Turn:
     isRight: bool
 
 
-def _turn(codec: Codec, data: DataSet) -> _Turn:
+def runTurn(codec: Codec, data: DataSet) -> Turn:
     codec.prepare(data.payloads)
     encode, decode = Stopwatch(), Stopwatch()
     codec.encode(encode)
     codec.decode(decode)
     isRight = tuple(codec.decoded()) == data.payloads
-    return _Turn(encode.seconds, decode.seconds, codec.carried, isRight)
+    return Turn(encode.seconds, decode.seconds, codec.carried, isRight)
 
 
-def _rates(name: str, turns: list[_Turn], size: int) -> Rates:
+def _rates(name: str, turns: list[Turn], size: int) -> Rates:
     encode, decode = ([size / 1e6 / getattr(turn, way) for turn in turns] for way in ("encode", "decode"))
     saved = 1 - turns[0].carried / size
     return Rates(name, tuple(sorted(encode)), tuple(sorted(decode)), saved, all(turn.isRight for turn in turns))

@@ -1,0 +1,1 @@
+`openmb bench smartre`, `bench clone` and `bench migration`: redundancy elimination beside zstd and lz4, what a clone of a full cache costs the packets, and what becomes of packets that go to another decoder with it and without. `openmb dictionary` trains a dictionary for the second stage, which now compresses at level 3.
