@@ -33,6 +33,8 @@ OUT = "out"
 _KIND = 14 + 20 + 2
 #: Packets that are encoded again and again, and packets a second.
 CYCLE, RATE = 20_000, 4000.0
+#: Seconds for the last packets to come out.
+LATE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ def measureClone(rate: float, turns: int, slots: int) -> CloneResult:
                 await field.idle()
             feed.stop()
             await load
+            await _settle(sink, expected)
             await field.finish()
 
         runOnReactor(play(), field.stop)
@@ -152,6 +155,13 @@ def measureClone(rate: float, turns: int, slots: int) -> CloneResult:
     last = reports[-1]
     spans = within(stamps, taken, quiet), within(stamps, taken, busy)
     return CloneResult(rate, slots, last["records"], last["bytes"], clones, *spans, expected.count - sink.came)
+
+
+async def _settle(sink: Sink, expected: Expected) -> None:
+    """What is under way comes out, unless it is lost."""
+    deadline = time.monotonic() + LATE
+    while sink.came < expected.count and time.monotonic() < deadline:
+        await pause(theReactor(), 0.05)
 
 
 async def _clone(field: Field, reports: list[dict[str, int]]) -> tuple[int, int]:
