@@ -60,20 +60,26 @@ def look(
     slotBytes: Number,
     gated: Number,
 ) -> Number:
-    """Where in the store an entry points to, or that it is to be replaced or kept."""
-    if entry == np.uint64(0) or (entry ^ finger) >> np.uint64(TAG):
-        return REPLACE
+    """
+    Where in the store an entry points to, or that it is to be replaced or kept.
+
+    Every slot that an entry may name is there, so all is read first and decided then without a branch: which entries
+    hold is chance, and would be guessed wrong every other time, which took a third of the encoder's time.
+    """
     delta = minus(number, entry) & np.uint64(0xFFFFFFFF)
     source = minus(number, delta)
     slot = np.int64(source & np.uint64(len(ids) - 1))
     offset = np.int64((entry >> np.uint64(OFFSET)) & np.uint64(2047))
-    if delta == np.uint64(0) or delta >> np.uint64(31) or ids[slot] != plus(source, np.uint64(1)):
-        return REPLACE
-    if ids[slot] == np.uint64(0) or states[slot] == _LOST or offset + WINDOW > min(np.int64(lengths[slot]), slotBytes):
-        return REPLACE
-    if gated and states[slot] != _USABLE:
-        return KEEP
-    return slot * slotBytes + offset
+    after, state = ids[slot], states[slot]
+    isOther = np.int64(entry == np.uint64(0)) | np.int64((entry ^ finger) >> np.uint64(TAG) != np.uint64(0))
+    isFar = np.int64(delta == np.uint64(0)) | np.int64(delta >> np.uint64(31) != np.uint64(0))
+    isGone = np.int64(after != plus(source, np.uint64(1))) | np.int64(after == np.uint64(0)) | np.int64(state == _LOST)
+    isShort = np.int64(offset + WINDOW > min(np.int64(lengths[slot]), slotBytes))
+    isReplaced = isOther | isFar | isGone | isShort
+    isKept = np.int64(gated != 0) & np.int64(state != _USABLE)
+    place = slot * slotBytes + offset
+    place += isKept * (KEEP - place)
+    return place + isReplaced * (REPLACE - place)
 
 
 @njit(cache=True)
