@@ -39,6 +39,7 @@ TEST = [
     "dpkt>=1.9.8",
     "hypothesis>=6.150",
     "import-linter>=2.9",
+    "lz4>=4.4.5",
     "mypy>=1.19",
     "mypy-zope>=1.0.14",
     "ruff==0.17.6",

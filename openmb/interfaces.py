@@ -328,7 +328,7 @@ class IMiddleboxPlugin(Interface):
     kind: str = Attribute("the kind's name, as in certificates and on the command line")
     summary: str = Attribute("one line for help texts")
     readsDatagrams: bool = Attribute(
-        "over captures packets are put together from fragments and their checksums verified; else each comes as it is"
+        "packets are put together from fragments and their checksums verified; else each comes as it is"
     )
 
     def warmUp() -> None:

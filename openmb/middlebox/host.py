@@ -44,6 +44,7 @@ class MiddleboxHost:
     @param send: takes each message for the controller.
     @param now: monotonic time in seconds.
     @param setAside: directory for captures of packets on which the engine threw; None: they are only counted.
+    @param reassemble: hand the engine whole datagrams; else fragments as they come, as C{IMiddleboxPlugin} says.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MiddleboxHost:
         settings: HostSettings | None = None,
         checksums: bool = True,
         setAside: Path | None = None,
+        reassemble: bool = True,
     ) -> None:
         self.name, self.kind, self.incarnation = name, kind, incarnation
         self.engine, self.keyring, self.send, self.now = engine, keyring, send, now
@@ -66,7 +68,7 @@ class MiddleboxHost:
         self.counts = HostCounts()
         self.setAside = SetAside(name, setAside)
         self.forward: Callable[[PacketBatch], None] = lambda packets: None
-        self._decoder = Decoder(checksums=checksums)
+        self._decoder = Decoder(checksums=checksums, reassemble=reassemble)
         # events carry whole datagrams: nothing to put together, and the live decoder's memory must not be touched
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}

@@ -135,7 +135,7 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"openmb-middlebox: the keyring {options['keys']} is for {keys.value.kind}, not {kind}")
     prepareKernels(plugin)
     service = MiddleboxService(credentials, keys, placesOf(options), loop)
-    checksums = not options.subOptions.get("no-checksums")
+    checksums = plugin.readsDatagrams and not options.subOptions.get("no-checksums")
     host = MiddleboxHost(
         options["name"],
         kind,
@@ -147,6 +147,7 @@ def makeService(options: Options) -> IService:
         settingsOf(options),
         checksums,
         Path(options["set-aside"]).absolute(),
+        plugin.readsDatagrams,
     )
     service.agent = Agent(host, loop, wallTime=options["stamps"] == "arrival")
     onHangup(reactor, service.examine)

@@ -101,6 +101,9 @@ class ChainTests(RunningServices):
         rng = np.random.default_rng(4)
         texts = [rng.bytes(1400) for _ in range(40)]
         frames = [ethernet(four(tcp(texts[each % 40]), number=each)) for each in range(600)]
+        whole = tcp(texts[0])  # in two fragments, which nobody puts together
+        frames[302] = ethernet(four(whole[:800], 6, fragment=0x2000, number=9000))
+        frames[303] = ethernet(four(whole[800:], 6, fragment=100, number=9000))
         back = [turned(frame) for frame in frames[::7]]
         arrived: dict[str, list[bytes]] = {"left": [], "right": []}
         ports = {}

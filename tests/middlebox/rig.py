@@ -33,6 +33,8 @@ def peer(name: str) -> m.Peer:
 class End:
     """One host; C{sent} is what it sent, C{rows} what it put out."""
 
+    reassemble = True
+
     def __init__(self, name: str, clock: Clock | None = None, **settings: Any) -> None:
         self.name, self.clock = name, clock or Clock()
         self.sent: list[Any] = []
@@ -50,6 +52,7 @@ class End:
             self._send,
             self.clock.seconds,
             HostSettings(**settings),
+            reassemble=self.reassemble,
         )
 
     def _send(self, message: m.Message) -> None:

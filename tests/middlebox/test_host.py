@@ -12,8 +12,16 @@ from openmb.testing.adapters import START, manyFlows
 from openmb.testing.counter import COUNTER
 from openmb.wire import messages as m
 from tests.middlebox.rig import OP, TOKEN, End, Pair, operation, peer, single
+from tests.netctl.embedded.frames import packetsOf
+from tests.packets.build import ethernet, ip4, udp
 
 LATER = START + 100_000_000
+
+
+class _AsTheyCome(End):
+    """Nothing is put together."""
+
+    reassemble = False
 
 
 class HostTests(SynchronousTestCase):
@@ -30,6 +38,21 @@ class HostTests(SynchronousTestCase):
             (OP, m.Side.SOURCE, "tapping", -1), (status.operation, status.side, status.state, status.received)
         )
         self.assertEqual(status.sent, pair.b.host.hello().operations[0].received)
+
+    def test_fragments(self) -> None:
+        """An engine that takes packets as they come is handed fragments, and sends them on as they came."""
+        datagram = udp(bytes(1400))
+        cut = ((datagram[:800], 0x2000), (datagram[800:], 100))
+        pieces = [ethernet(ip4(piece, 17, fragment=field)) for piece, field in cut]
+        self.assertEqual(pieces, self._sentOn(_AsTheyCome("a"), pieces))
+        self.assertNotEqual(pieces, self._sentOn(End("a"), pieces))
+
+    def _sentOn(self, end: End, packets: list[bytes]) -> list[bytes]:
+        sent: list[bytes] = []
+        end.engine.inline = True
+        end.host.forward = lambda batch: sent.extend(packetsOf(batch))
+        end.feed(packetBatch(packets, [START + place for place in range(len(packets))]))
+        return sent
 
     def test_unknownOperation(self) -> None:
         """Requests for an operation that is not known are refused with what they were."""

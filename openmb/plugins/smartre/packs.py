@@ -21,13 +21,12 @@ from openmb.plugins.smartre.records import COUNTERS, COUNTS, PACK, PACKED
 from openmb.plugins.smartre.settings import MOST_CACHES
 from openmb.plugins.smartre.store import PacketStore
 from openmb.state.flowkey import FLOW_KEY
-from openmb.state.origins import Tallies
+from openmb.state.origins import LARGEST, Tallies
 from openmb.state.records import RecordBatch, recordBytes
 
 #: zstd's level: fast, and payloads are mostly text or mostly noise.
 LEVEL = 1
 _ID, _LENGTH = 8, 2
-_HUGE = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def parseCounters(batch: RecordBatch) -> Tallies:
     _accept(batch.records.ndim == 2 and batch.records.shape[1] == COUNTERS.size, "records of another size")
     _accept(len(batch.keys) == len(batch) and not batch.keys.any(), "shared records with keys")
     rows = COUNTERS.rows(batch.records)
-    _accept(bool((rows["counts"] <= _HUGE).all()) and not rows["spare"].any(), "a number out of range")
+    _accept(bool((rows["counts"] <= LARGEST).all()) and not rows["spare"].any(), "a number out of range")
     tallies = Tallies(COUNTS)
     tallies.fold(((bytes(row["origin"]), int(row["epoch"])), row["counts"].astype(np.int64)) for row in rows)
     return tallies

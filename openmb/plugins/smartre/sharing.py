@@ -190,7 +190,11 @@ class SharedDecoder(DecoderEnd):
             for pack in parsePacks(batch, shape):
                 unpack(pack, coming.end.cacheOf(pack.cache))
         elif names == COUNTERS.names:
-            coming.tallies.fold(parseCounters(batch).counts.items())
+            tallies = parseCounters(batch)
+            if tallies.claims(self._me, self._times):
+                reason = "not shared records of SmartRE: counters of this instance's own"
+                raise OperationError(Refusal.BAD_REQUEST, reason)
+            coming.tallies.fold(tallies.counts.items())
         else:
             raise OperationError(Refusal.INCOMPATIBLE_RECORDS, f"no shared layout {batch.layout} in {batch.cell!r}")
 

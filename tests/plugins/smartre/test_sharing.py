@@ -17,11 +17,13 @@ from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.smartre.decoder import DecoderEnd
 from openmb.plugins.smartre.encoder import EncoderEnd
+from openmb.plugins.smartre.packs import countersBatch
 from openmb.plugins.smartre.plugin import SmartreDecoder
-from openmb.plugins.smartre.records import COUNTERS, PACK, PACKED
+from openmb.plugins.smartre.records import COUNTERS, COUNTS, PACK, PACKED
 from openmb.plugins.smartre.settings import Role, SmartreSettings
 from openmb.plugins.smartre.statistics import undecodable
 from openmb.state.headers import EVERYTHING
+from openmb.state.origins import Tallies, originOf
 from openmb.state.records import RecordBatch, recordBytes
 from openmb.state.taxonomy import Cell
 from tests.plugins.smartre.ends import contents, makeEnds, pieces, through
@@ -348,6 +350,20 @@ class RecordTests(SynchronousTestCase):
                 end.putShared(1, change(good[place]))
             self.assertIn(caught.exception.refusal, (Refusal.BAD_REQUEST, Refusal.INCOMPATIBLE_RECORDS))
         self.assertEqual(0, end.commitShared(1))
+
+    def test_ownCounters(self) -> None:
+        """Nobody else knows what this decoder is counting; what it handed over may come back."""
+        end, tallies = decoder(), Tallies(COUNTS)
+        end.identify("me", bytes(16))
+        tallies.of((originOf("me", bytes(16)), 0))[:] = 3
+        end.prepareShared(1, BOTH)
+        with self.assertRaises(OperationError) as caught:
+            end.putShared(1, countersBatch(tallies))
+        self.assertIs(Refusal.BAD_REQUEST, caught.exception.refusal)
+        list(end.takeShared(2, BOTH, 9))
+        end.delShared(2)
+        end.putShared(1, countersBatch(tallies))
+        self.assertEqual(1, end.commitShared(1))
 
     @given(some.binary(min_size=PACK.size, max_size=PACK.size), some.binary(max_size=80), some.booleans())
     @settings(max_examples=150)
