@@ -1,8 +1,8 @@
 """
 Moves some receivers of a redundancy-eliminating path to another decoder, and back: nothing becomes undecodable.
 
-The steps are those of the original's use case, with the route last: the copy of the decoder's cache follows every
-change until it is the other decoder's own, and in that moment the route changes.
+The steps are those of the original's use case: the copy of the decoder's cache follows every change until it is the
+other decoder's own, and in that moment the route changes and the encoder uses a second cache.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.python.failure import Failure
 
 from openmb.apps.relay import Northbound
+from openmb.errors import OperationError, Refusal
 
 #: Seconds that a question, and that a clone or merge, may take.
 ANSWER, PATIENCE = 15.0, 120.0
+_CACHES, _FLOWS = "NumCaches", "CacheFlows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class Plan:
     What moves where.
 
     @ivar encoder: its name; C{old}, C{new}: the decoders'.
-    @ivar staying: destinations of the packets that stay with the old decoder, as C{CacheFlows} has them; C{moving}: of
-        those that go to the new one.
+    @ivar staying: destinations of the packets that stay with the old decoder, as C{CacheFlows} has them
+        (C{0.0.0.0/0,::/0}: all others); C{moving}: of those that go to the new one.
     @ivar routes: rules that take the latter past the new decoder, one for each direction; without them they take the
         way of all others.
     """
@@ -49,23 +52,36 @@ class Migration:
 
     def __init__(self, controller: Northbound, plan: Plan, watch: Callable[[str], None]) -> None:
         self._controller, self.plan, self._watch = controller, plan, watch
+        self._before: dict[str, Any] = {}
+        self._clone: str | None = None
+        self._routed = False
 
     async def migrate(self) -> dict[str, Any]:
         """
         The receivers that move get a cache and a decoder of their own.
 
         @return: the report of the clone.
-        @raise OperationError: something was refused; what was done so far stays, and L{undo} takes it back.
+        @raise OperationError: something was refused; what was done is taken back.
         """
+        try:
+            return await self._migrate()
+        except OperationError:
+            await self._takeBack()
+            raise
+
+    async def _migrate(self) -> dict[str, Any]:
         plan = self.plan
         self._watch("copying the configuration")
+        found = await self._ask("readConfig", middlebox=plan.encoder, key="*")
+        if found[_CACHES] != ["1"]:
+            raise OperationError(Refusal.WRONG_STATE, f"{plan.encoder} has several caches: {_CACHES} must be 1")
         tree = await self._ask("readConfig", middlebox=plan.old, key="*")
         await self._ask("writeConfig", middlebox=plan.new, key="*", tree=tree)
-        operation = await self._clone(plan.old, plan.new)
+        await self._begin(plan.old, plan.new)
+        self._before = {name: found[name] for name in (_CACHES, _FLOWS)}
         self._watch("a second cache at the encoder")
-        await self._ask("writeConfig", middlebox=plan.encoder, key="NumCaches", values=["2"])
-        await self._ask("writeConfig", middlebox=plan.encoder, key="CacheFlows", values=[plan.staying, plan.moving])
-        return await self._handOver(operation, "route")
+        await self._configure({_CACHES: ["2"]})
+        return await self._handOver("route", {_FLOWS: [plan.staying, plan.moving]})
 
     async def undo(self) -> dict[str, Any]:
         """
@@ -75,44 +91,79 @@ class Migration:
         back, the route is changed, and what is left is merged: the same packets are the same, whichever way they come.
 
         @return: the report of the merge.
-        @raise OperationError: something was refused.
+        @raise OperationError: something was refused; it may be tried again.
         """
         plan = self.plan
-        await self._handOver(await self._clone(plan.new, plan.old), "unroute")
+        try:
+            await self._begin(plan.new, plan.old)
+            await self._handOver("unroute", {})
+        finally:
+            await self._abort()
         self._watch("merging what is left")
         ends = {"source": plan.new, "destination": plan.old}
         report: dict[str, Any] = await self._controller.call("mergeInternal", ends, PATIENCE)
-        self._watch("one cache at the encoder")
-        # at one stroke: no cache may be left without its flows in between
-        tree = {"CacheFlows": [f"{plan.staying},{plan.moving}"], "NumCaches": ["1"]}
-        await self._ask("writeConfig", middlebox=plan.encoder, key="*", tree=tree)
+        self._watch("the encoder as it was")
+        await self._configure(self._before)
         return report
 
-    async def _clone(self, source: str, destination: str) -> str:
-        """Copy the caches and keep the copy current; the operation."""
+    async def _begin(self, source: str, destination: str) -> None:
+        """Copy the caches and keep the copy current."""
         self._watch(f"cloning the caches of {source}")
         ends = {"source": source, "destination": destination, "finish": False}
         report = await self._controller.call("cloneSupport", ends, PATIENCE)
-        return str(report["operation"])
+        self._clone = str(report["operation"])
 
-    async def _handOver(self, operation: str, verb: str) -> dict[str, Any]:
-        """End the clone, and change the route in the moment in which the copy is the destination's own."""
+    async def _handOver(self, verb: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+        """End the clone; in the moment in which the copy is the destination's own everything else changes, at once."""
         self._watch("ending the clone")
-        changing: list[Deferred[None]] = []
+        changing: list[Deferred[Any]] = []
 
         def noticed(report: Mapping[str, Any]) -> None:
             if report.get("stage") == "merged" and not changing:
-                changing.append(Deferred.fromCoroutine(self._change(verb)))
+                changing.append(self._change(verb, entries))
 
-        what = {"operation": operation}
-        report: dict[str, Any] = await self._controller.call("finishClone", what, PATIENCE, noticed)
-        await (changing[0] if changing else self._change(verb))
+        what = {"operation": self._clone}
+        try:
+            report: dict[str, Any] = await self._controller.call("finishClone", what, PATIENCE, noticed)
+            self._clone = None
+        finally:
+            if changing:
+                await changing[0]
+        if not changing:
+            await self._change(verb, entries)
         return report
 
-    async def _change(self, verb: str) -> None:
+    def _change(self, verb: str, entries: Mapping[str, Any]) -> Deferred[Any]:
         self._watch("changing the route")
-        for route in self.plan.routes:
-            await self._ask(verb, route=route)
+        self._routed = True
+        calls = [self._ask(verb, route=route) for route in self.plan.routes]
+        if entries:
+            calls.append(self._configure(entries))
+        asked = gatherResults([Deferred.fromCoroutine(call) for call in calls], consumeErrors=True)
+        return asked.addErrback(_firstOf)
+
+    async def _takeBack(self) -> None:
+        """After a failure: no clone goes on, the old route is in effect, and the encoder is as it was."""
+        self._watch("taking back what was done")
+        await self._abort()
+        if self._routed:
+            for route in self.plan.routes:
+                await self._ask("unroute", route=route)
+        if self._before:
+            await self._configure(self._before)
+
+    async def _abort(self) -> None:
+        operation, self._clone = self._clone, None
+        if operation is not None:
+            await self._ask("abort", operation=operation)
+
+    async def _configure(self, entries: Mapping[str, Any]) -> None:
+        await self._ask("writeConfig", middlebox=self.plan.encoder, key="*", tree=dict(entries))
 
     async def _ask(self, verb: str, **arguments: Any) -> Any:
         return await self._controller.call(verb, arguments, ANSWER)
+
+
+def _firstOf(failure: Failure) -> Failure:
+    """What failed first of several requests."""
+    return failure.value.subFailure if isinstance(failure.value, FirstError) else failure

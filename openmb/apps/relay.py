@@ -23,8 +23,10 @@ QUEUE_LIMIT = 65_536
 BATCH, PATIENCE = 256, 15.0
 #: Telling failed: seconds until the next attempt.
 PAUSE = 1.0
-#: A middlebox that is told later: it is away, or has too much to do.
-_LATER = frozenset((Refusal.DISCONNECTED, Refusal.DEADLINE, Refusal.UNKNOWN_MIDDLEBOX, Refusal.BUFFER_FULL))
+#: A middlebox that is told later.
+_AWAY = frozenset((Refusal.DISCONNECTED, Refusal.DEADLINE, Refusal.UNKNOWN_MIDDLEBOX))
+#: One that has too much to do is told later, too, but if so many attempts change nothing it cannot take these.
+TRIES = 30
 
 
 class Northbound(Protocol):
@@ -69,6 +71,7 @@ class _Listener:
         self.waiting: deque[dict[str, Any]] = deque()
         self.busy = False
         self.most = BATCH
+        self._full = 0
 
     def add(self, event: dict[str, Any]) -> None:
         """One more."""
@@ -77,11 +80,16 @@ class _Listener:
             self.waiting.popleft()
             self.told.lost += 1
 
+    def isLater(self, refusal: Refusal) -> bool:
+        """Is it to be told the same again?"""
+        self._full += refusal is Refusal.BUFFER_FULL
+        return refusal in _AWAY or (refusal is Refusal.BUFFER_FULL and self._full <= TRIES)
+
     def accepted(self, some: list[dict[str, Any]], news: int) -> None:
         """It was told these."""
         self.told.news += news
         self.told.events, self.told.reason = self.told.events + len(some), ""
-        self.most = min(2 * self.most, BATCH)
+        self.most, self._full = min(2 * self.most, BATCH), 0
 
     def refused(self, some: list[dict[str, Any]], reason: str, isLater: bool) -> None:
         """
@@ -193,7 +201,7 @@ class Relay:
             try:
                 news = await self._controller.call("tell", {"middlebox": listener.name, "events": some}, PATIENCE)
             except (OperationError, FrameTooLarge) as error:
-                isLater = isinstance(error, OperationError) and error.refusal in _LATER
+                isLater = isinstance(error, OperationError) and listener.isLater(error.refusal)
                 listener.refused(some, str(error), isLater)
                 if isLater:
                     await self._pause(PAUSE)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from openmb.apps.relay import BATCH, QUEUE_LIMIT, Relay
+from openmb.apps.relay import BATCH, QUEUE_LIMIT, TRIES, Relay
 from openmb.errors import FrameTooLarge, OperationError, Refusal
 
 #: What a caller of the northbound interface is handed, line by line.
@@ -159,6 +159,19 @@ class RelayTests(SynchronousTestCase):
         self.pauses.pop().callback(None)
         self.assertEqual(("b", [1, 2]), self.northbound.answer(1))
         self.assertEqual((2, 0), (self.relay.told["b"].events, self.relay.told["b"].lost))
+
+    def test_fullForEver(self) -> None:
+        """Who cannot take something, however often it is asked, gets what it can take, and the rest is counted."""
+        self.northbound.say("a", 1, 2)
+        full = OperationError(Refusal.BUFFER_FULL, "full")
+        for _ in range(TRIES):
+            self.northbound.answer(full)
+            self.pauses.pop().callback(None)
+        self.assertEqual(("b", [1, 2]), self.northbound.answer(full))
+        self.assertEqual(("b", [1]), self.northbound.answer(full))
+        self.assertEqual(("b", [2]), self.northbound.answer(1))
+        self.assertEqual(([], []), (self.northbound.told, self.pauses))
+        self.assertEqual((1, 1), (self.relay.told["b"].events, self.relay.told["b"].lost))
 
     def test_bounded(self) -> None:
         """The oldest are given up, and counted; so is what was lost on the way."""

@@ -45,11 +45,11 @@ class CountingTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """Nothing may be missing, too many or undecodable, and something must be saved."""
-        good = Outcome(payload=10, carried=9)
+        good = Outcome(payload=10, carried=9, second=1)
         self.assertTrue(good.good)
         for bad in (replace(good, missing=1), replace(good, surplus=1), replace(good, undecodable=1)):
             self.assertFalse(bad.good)
-        self.assertFalse(replace(good, carried=10).good)
+        self.assertFalse(replace(good, carried=10).good or replace(good, second=0).good)
 
     def test_routes(self) -> None:
         """There and back, through the same three in the opposite order."""

@@ -64,8 +64,10 @@ class DemoTests(TestCase):
         out, error, status = await getProcessOutputAndValue(sys.executable, arguments, env=None)
         self.assertEqual(status, 0, (out + error).decode(errors="replace"))
         measured = json.loads((results / "results.json").read_text())
-        self.assertEqual(12_000, measured["sent"])
-        self.assertEqual((12_000, 0, 0), tuple(measured[name] for name in ("arrived", "missing", "surplus")))
+        sent = measured["sent"]
+        self.assertGreaterEqual(sent, 9000)
+        self.assertEqual((sent, 0, 0), tuple(measured[name] for name in ("arrived", "missing", "surplus")))
+        self.assertGreater(measured["second"], 500)
         self.assertEqual((0, True), (measured["undecodable"], measured["good"]))
         self.assertGreater(measured["saved"], 0.3)
         clone, merge = measured["reports"]
@@ -73,6 +75,10 @@ class DemoTests(TestCase):
         self.assertGreater(merge["records"], 50)
         steps = [step for step, _ in measured["steps"]]
         self.assertEqual(2, steps.count("changing the route"))
+        # packets came all the while
+        places = [place for _, place in measured["steps"][:-1]]
+        self.assertLess(steps.index("two decoders"), steps.index("one decoder again"))
+        self.assertGreaterEqual(sent - places[-1], 3000)
 
     def checkCounts(self, measured: dict[str, Any]) -> None:
         """Two moves, each with records, events, and requests that waited for their replies."""

@@ -14,6 +14,7 @@ from openmb.bench.engine import Spent, runProcess
 from openmb.bench.smartre.codecs import Codec, Make, Ours, Stopwatch, Stream, lz4Each, lz4Module, zstdEach
 from openmb.bench.smartre.path import InLine
 from openmb.bench.smartre.sets import DataSet, ofCapture, synthetic
+from openmb.errors import OperationError, Refusal
 from openmb.packets.stream import writeCapture
 from openmb.plugins.smartre.secondstage import DICTIONARY, train
 from openmb.plugins.smartre.settings import Role
@@ -83,18 +84,21 @@ def measureSmartre(capture: Path | None, training: Path | None, runs: int, folde
     Measure over the synthetic set, and over C{capture}, with dictionaries trained on C{training}.
 
     @raise CaptureError: one of them cannot be read.
-    @raise ValueError: no dictionary comes of C{training}.
+    @raise OperationError: no dictionary comes of C{training}.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = [(synthetic(packets), synthetic(packets, 2, "training"))]
     if capture is not None:
-        pairs.append((ofCapture(capture), ofCapture(training or capture)))
+        pairs.append((ofCapture(capture), ofCapture(training if training is not None else capture)))
     sets = tuple(_measureSet(data, other, runs, folder) for data, other in pairs)
     return SmartreResult(sets, _memory(), _starts(folder))
 
 
 def _measureSet(data: DataSet, training: DataSet, runs: int, folder: Path) -> SetResult:
-    dictionary, place = train(training.payloads, DICTIONARY), folder / "dictionary"
+    try:
+        dictionary, place = train(training.payloads, DICTIONARY), folder / "dictionary"
+    except ValueError as error:
+        raise OperationError(Refusal.BAD_REQUEST, f"{training.name}: {error}") from error
     place.write_bytes(dictionary)
     lz4 = lz4Module()
     makes: dict[str, Make] = {

@@ -61,6 +61,12 @@ def measureMigration(payloads: Sequence[bytes]) -> list[Outcome]:
     return [migrate(frames, way, settings, loss) for settings in (TALKING, SILENT) for way in Way for loss in LOSSES]
 
 
+def areRight(outcomes: Sequence[Outcome]) -> bool:
+    """Nothing wrong came out, and with messages a clone with events lost nothing."""
+    lost = any(each.undecodable for each in outcomes if each.talking and each.way is Way.CLONE)
+    return not lost and not any(each.wrong for each in outcomes)
+
+
 def migrate(frames: Sequence[bytes], way: Way, settings: SmartreSettings, loss: float, seed: int = 1) -> Outcome:
     """One run; in the second half of C{frames} every second packet goes to the second decoder."""
     fabric = Fabric(replace(settings, slots=_SLOTS, entries=_ENTRIES), seed)

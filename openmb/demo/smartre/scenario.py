@@ -16,6 +16,7 @@ from openmb.apps.migration import ANSWER, Migration, Plan
 from openmb.demo.deployment import Deployment
 from openmb.demo.processes import Children, IDemoReactor, pause
 from openmb.demo.smartre.traffic import MOVING, SERVERS, STAYING
+from openmb.errors import OperationError, Refusal
 from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.netctl.embedded.port import PortClient, connectPort
 from openmb.packets.batch import PacketBatch, packetBatch
@@ -40,6 +41,7 @@ class Outcome:
         that came twice; C{disordered}: that came behind a later one of the same receiver.
     @ivar payload: bytes of IP packets that were sent; C{carried}: on the link, in both directions.
     @ivar undecodable: packets that decoders dropped; C{missed}: that they had to ask for.
+    @ivar second: packets that the second decoder got.
     @ivar steps: what was done, and how many packets had been sent by then.
     @ivar reports: of the clone and of the merge.
     """
@@ -53,13 +55,15 @@ class Outcome:
     carried: int = 0
     undecodable: int = 0
     missed: int = 0
+    second: int = 0
     steps: list[tuple[str, int]] = field(default_factory=list)
     reports: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
-        """Everything arrived once, as it was, and in fewer bytes."""
-        return not (self.missing or self.surplus or self.undecodable) and self.carried < self.payload
+        """Everything arrived once, as it was, in fewer bytes, and some of it by the second decoder."""
+        lost = self.missing or self.surplus or self.undecodable
+        return not lost and self.carried < self.payload and self.second > 0
 
 
 def route(flows: str, path: Sequence[str], egress: str, priority: int) -> dict[str, Any]:
@@ -79,13 +83,18 @@ class SmartreScenario:
     """
     Runs the demonstration.
 
-    @param frames: what the server sends; they move after a third and come back after two.
+    @param frames: what the server may send.
+    @param phase: packets before receivers move, while they are away, and after they are back, at least; more are sent
+        meanwhile.
     @param rate: packets a second.
     @ivar stage: what is going on, in words.
     """
 
-    def __init__(self, reactor: IDemoReactor, deployment: Deployment, frames: Sequence[bytes], rate: float) -> None:
+    def __init__(
+        self, reactor: IDemoReactor, deployment: Deployment, frames: Sequence[bytes], phase: int, rate: float
+    ) -> None:
         self._reactor, self._deployment, self._frames, self._rate = reactor, deployment, frames, rate
+        self._phase, self._isOver = phase, False
         self.children = Children(reactor, deployment.root)
         self._controller = RPCClient(deployment.socket, reactor)
         self._network = EmbeddedNetwork(deployment.switch / "control.sock", reactor)
@@ -147,6 +156,7 @@ class SmartreScenario:
             self.outcome.missed += 1
         elif notice.get("event") == _UNDECODABLE:
             self.outcome.undecodable += int(notice["fields"]["undecodable"])
+            self.outcome.second += int(notice["fields"]["packets"]) if notice["middlebox"] == SECOND else 0
 
     async def _ask(self, verb: str, **arguments: Any) -> Any:
         return await self._controller.call(verb, arguments, ANSWER)
@@ -158,26 +168,31 @@ class SmartreScenario:
         plan = Plan(ENCODER, FIRST, SECOND, STAYING, MOVING, moved)
         migration = Migration(self._controller, plan, self._step)
         sending = Deferred.fromCoroutine(self._send())
-        await self._until(1 / 3)
+        await self._more()
         self.outcome.reports.append(await migration.migrate())
         self._step("two decoders")
-        await self._until(2 / 3)
+        await self._more()
         self.outcome.reports.append(await migration.undo())
         self._step("one decoder again")
+        await self._more()
+        self._isOver = True
         await sending
 
     def _step(self, what: str) -> None:
         self.stage = what
         self.outcome.steps.append((what, self.outcome.sent))
 
-    async def _until(self, share: float) -> None:
-        enough = share * len(self._frames)
+    async def _more(self) -> None:
+        """Wait until another phase's packets are sent."""
+        enough = self.outcome.sent + self._phase
         await self.children.until("packets are sent", lambda: self.outcome.sent >= enough, 600.0)
 
     async def _send(self) -> None:
         self._step("one decoder")
         began = self._reactor.seconds()
-        while self.outcome.sent < len(self._frames):
+        while not self._isOver:
+            if self.outcome.sent >= len(self._frames):
+                raise OperationError(Refusal.DEADLINE, f"not over after {len(self._frames):,} packets")
             due = int((self._reactor.seconds() - began) * self._rate)
             if self._left.writable and self.outcome.sent < due:
                 some = self._frames[self.outcome.sent : self.outcome.sent + min(BURST, due - self.outcome.sent)]
@@ -199,12 +214,13 @@ class SmartreScenario:
         """Wait for the last packets, then hold what came against what was sent."""
         self._step("waiting for the last packets")
         deadline = self._reactor.seconds() + PATIENCE
-        while len(self._came) < len(self._frames) and self._reactor.seconds() < deadline:
+        while len(self._came) < self.outcome.sent and self._reactor.seconds() < deadline:
             await pause(self._reactor, 0.05)
-        sent, came = Counter(self._frames), Counter(self._came)
+        frames = self._frames[: self.outcome.sent]
+        sent, came = Counter(frames), Counter(self._came)
         self.outcome.missing, self.outcome.surplus = (sent - came).total(), (came - sent).total()
         self.outcome.arrived = (sent & came).total()
-        self.outcome.disordered = disordered(self._frames, self._came)
+        self.outcome.disordered = disordered(frames, self._came)
 
 
 def disordered(sent: Sequence[bytes], came: Sequence[bytes]) -> int:

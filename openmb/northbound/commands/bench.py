@@ -27,7 +27,7 @@ from openmb.bench.report import (
 from openmb.bench.smartre.clone import RATE as CLONE_RATE
 from openmb.bench.smartre.clone import measureClone
 from openmb.bench.smartre.measure import PACKETS, measureSmartre
-from openmb.bench.smartre.migration import Outcome, measureMigration
+from openmb.bench.smartre.migration import Outcome, areRight, measureMigration
 from openmb.bench.smartre.report import (
     cloneText,
     cloneToPlain,
@@ -113,7 +113,7 @@ def benchMigration(capture: Path | None, packets: int) -> list[Outcome]:
 @click.option(
     "--training", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of dictionaries (smartre)."
 )
-@click.option("--packets", type=click.IntRange(1), help=_PACKETS)
+@click.option("--packets", type=click.IntRange(100), help=_PACKETS)
 @click.option("--flows", type=click.IntRange(1), help=_FLOWS)
 @click.option("--rate", type=click.IntRange(1), help=_RATE)
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of the engine.")
@@ -137,8 +137,8 @@ def command(
     Measure, print, and write bench.json.
 
     Exit status 1 when the logs after the move differ from a single instance's, those of web from what they must be,
-    those of prads from the real program's, or what comes out of smartre or migration from what went in.  The last four
-    and clone run when they are asked for only.
+    those of prads from the real program's, or what comes out of smartre, clone or migration from what must.  These four
+    run when they are asked for only.
     """
     results.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = {"machine": machineToPlain()}
@@ -154,17 +154,19 @@ def command(
         say(assetsText(assets))
         document["prads"], equal = assetsToPlain(assets), not assets.different
     if what == "smartre":
+        if (capture is None) != (training is None):
+            raise click.UsageError("smartre takes --capture and --training together, two different captures")
         smartre = measureSmartre(capture, training, runs, results / "smartre", packets or PACKETS)
         say(smartreText(smartre))
         document["smartre"], equal = smartreToPlain(smartre), smartre.isRight
     if what == "clone":
         cloned = measureClone(rate or CLONE_RATE, turns, SLOTS)
         say(cloneText(cloned))
-        document["clone"] = cloneToPlain(cloned)
+        document["clone"], equal = cloneToPlain(cloned), not cloned.missing
     if what == "migration":
         found = benchMigration(capture, packets or MIGRATED)
         say(migrationText(found))
-        document["migration"], equal = migrationToPlain(found), not any(each.wrong for each in found)
+        document["migration"], equal = migrationToPlain(found), areRight(found)
     if what in ("move", "all"):
         moved = measureMove(flows or MOVED_FLOWS, rate or LOAD, results.absolute(), profile)
         say(moveText(moved))

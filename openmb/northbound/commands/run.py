@@ -88,7 +88,7 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
     own = parseOptions(plugin, options)
-    _checkOutput(own.get("out"), captures)
+    _checkOutput(own.get("out"), captures, own.get("dictionary"))
     opened = [openCapture(capture) for capture in captures]
     whole = plugin.readsDatagrams
     decoder = Decoder(checksums=whole and not own.get("no-checksums", False), reassemble=whole)
@@ -97,8 +97,11 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
     return 1 if ran.faults else 0
 
 
-def _checkOutput(out: str | None, captures: tuple[Path, ...]) -> None:
+def _checkOutput(out: str | None, captures: tuple[Path, ...], dictionary: str | None) -> None:
     """@raise UsageError: what is written would destroy what is read."""
-    for capture in captures:
-        if out is not None and Path(out).exists() and capture.exists() and capture.samefile(out):
-            raise click.UsageError(f"--out {out} is the capture that is read: name another file")
+    reads = dict.fromkeys(captures, "capture")
+    if dictionary is not None:
+        reads[Path(dictionary)] = "dictionary"
+    for path, what in reads.items():
+        if out is not None and Path(out).exists() and path.exists() and path.samefile(out):
+            raise click.UsageError(f"--out {out} is the {what} that is read: name another file")

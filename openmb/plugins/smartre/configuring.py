@@ -38,12 +38,16 @@ class ConfiguredEncoder(EncoderEnd):
         isShaped = (after.slots, after.slotBytes) == (before.slots, before.slotBytes)
         if not isShaped:
             _refuseUnlessEmpty([cache.encoder.store for cache in self.caches])
-        if after.cacheFlows != before.cacheFlows or after.caches > len(self.caches):
+        waiting, states = self._pending.copy(), [cache.encoder.store.states.copy() for cache in self.caches]
+        if after.cacheFlows != before.cacheFlows or after.caches > len(self.caches) or after.mtu < before.mtu:
             self._forgetPending()
         try:
             caches = self._cachesAfter(after) if isShaped else self._emptyCaches(after)
             tables = [np.zeros(after.entries, np.uint64) for _ in caches] if after.entries != before.entries else []
         except MemoryError as error:
+            self._pending = waiting
+            for cache, former in zip(self.caches, states, strict=True):
+                cache.encoder.store.states[:] = former
             raise OperationError(Refusal.BUFFER_FULL, "there is no memory for these caches") from error
         self._replaceCaches(caches)
         self.settings, self._rules, self.configuration.tree = after, rules, tree
@@ -84,10 +88,14 @@ class ConfiguredEncoder(EncoderEnd):
         return caches
 
     def _makeCache(self, number: int, others: list[EncodingCache], after: SmartreSettings) -> EncodingCache:
-        """A duplicate of one of the others, or an empty one."""
+        """
+        A duplicate of one of the others, or an empty one.
+
+        Of ids that need more than 32 bits a decoder without the origin would know the lower half only: begin anew then.
+        """
         epoch = nextEpoch(self._epochOf(number) or after.epoch)
         origin = after.forkOf[number] if number < len(after.forkOf) else 0
-        if origin is not None and others:
+        if origin is not None and others and not others[origin].encoder.store.next >> 32:
             return others[origin].duplicate(origin, epoch)
         cache = makeEncodingCache(after)
         cache.epoch = epoch

@@ -60,6 +60,12 @@ class EncoderEnd(End):
         self._stage = SecondStage(dictionaryOf(settings)) if settings.secondStage else None
         self._pending = np.zeros(MOST_CACHES, PENDING)
 
+    def advance(self, now: int) -> None:
+        """See C{IEngine}: caches that were dropped are freed."""
+        super().advance(now)
+        if self._answering is not None:
+            self._answering.expire(self.now)
+
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Encode a batch: what is sent on."""
         batch = packets.packets

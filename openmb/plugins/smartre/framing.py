@@ -71,7 +71,8 @@ _T_ENCODED, _T_RAW, _T_ESCAPED, _T_TOO_LONG, _T_ANNOUNCEMENTS, _T_SAVED, _T_MATC
 _NOT_STORED = int(Flag.NOT_STORED)
 _KIND_ENCODED, _KIND_ANNOUNCE = int(Kind.ENCODED), int(Kind.ANNOUNCE)
 _ROW = ANNOUNCED_ROW.itemsize
-_ROOM = LONGEST_HEAD + ANNOUNCE_HEAD_LENGTH + CHECK_LENGTH
+_AROUND = ANNOUNCE_HEAD_LENGTH + CHECK_LENGTH
+_ROOM = LONGEST_HEAD + _AROUND
 
 
 @njit(cache=True)
@@ -264,7 +265,7 @@ def framePackets(
                 _remember(source, base, row, number, stamps[index], link, data, waiting)
             at = _note(sent, count, began, at, at - began, index)
             count += 1
-            if waiting["count"] == MOST_ANNOUNCED:
+            if waiting["count"] >= min(MOST_ANNOUNCED, (mtu - header - _AROUND) // _ROW):
                 after = _putAnnouncement(out, target, at, source, base, network, header, cache, epochs[cache], waiting)
                 at = _note(sent, count, at, after, after - at, index)
                 tally[_T_ANNOUNCEMENTS] += 1

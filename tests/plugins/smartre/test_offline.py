@@ -56,6 +56,16 @@ class OfflineTests(SynchronousTestCase):
             self.assertIn("is the capture that is read", said)
             self.assertEqual(before, plain.read_bytes())
 
+    def test_notOntoTheDictionary(self) -> None:
+        """Neither is the dictionary."""
+        plain, other = self.folder / "plain", self.folder / "other"
+        writeCapture(str(plain), [generate(1, 10)])
+        other.write_bytes(b"some")
+        words = "--role", "encoder", "--pcap", str(plain), "--out", str(other), "--dictionary", str(other)
+        status, said = self.run_(*words, "--second-stage")
+        self.assertEqual((2, b"some"), (status, other.read_bytes()))
+        self.assertIn("is the dictionary that is read", said)
+
     def test_badOptions(self) -> None:
         plain = str(self.folder / "plain")
         writeCapture(plain, [])
