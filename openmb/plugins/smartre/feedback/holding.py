@@ -12,7 +12,7 @@ from openmb.plugins.smartre.envelope import Envelope
 from openmb.plugins.smartre.format import Answer, Reason, Refuse
 
 #: Packets held at most, and for how long, nanoseconds of packet time: longer than queues of a busy path may be.
-MOST_HELD, LONGEST_HELD = 4096, 5_000_000_000
+MOST_HELD, LONGEST_HELD = 2048, 5_000_000_000
 #: A packet is asked for again after so long, nanoseconds of packet time, and then after twice as long each time.
 ASK_AGAIN = 20_000_000
 
