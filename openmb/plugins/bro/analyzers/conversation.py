@@ -44,7 +44,7 @@ UNTOLD = (-1, -1)
 MOST_ANALYZERS = 16
 
 #: Analysers that have nothing more to say once they have confirmed and a violation no longer counts.
-_SETTLED = frozenset((Service.SSL, Service.DTLS, Service.DHCP, Service.NTP, Service.SNMP))
+_SETTLED = frozenset((Service.SSL, Service.DTLS, Service.DHCP, Service.SNMP))
 
 _DTLS_RECORD = b"\x16"
 

@@ -13,11 +13,13 @@ from openmb.plugins.bro.tracking.history import addLetter, addOnce, wasSeen
 from openmb.plugins.bro.tracking.numbers import INNER, ORIGINATOR, ZERO, Number, Truth, constants
 from openmb.plugins.bro.tracking.pieces import PIECE_DATAGRAM
 from openmb.plugins.bro.tracking.states import LETTER_DATA, LETTER_LIMIT, NEVER, SERVICE_DNS, SERVICE_NTP
+from openmb.plugins.bro.tracking.urgency import URGENT_OWN
 from openmb.plugins.bro.tracking.work import addPiece
 
 _D, _X = constants(b"DX")
 _DNS_HEADER = 12
 _NTP_LEAST = 48
+_NTP_CLIENT, _NTP_SERVER = constants((3, 4))
 _NETBIOS = 137
 
 #: Signatures are looked for until both sides together have sent so many bytes.
@@ -64,14 +66,9 @@ def _readDNS(row: Any, side: Number, first: Number, second: Number, isToGroup: T
 
 
 @njit(**INNER)
-def _readNTP(row: Any, side: Number, first: Number) -> None:
-    """The first byte of an NTP message: one that only a server sends turns the roles when it comes first."""
-    if row["messageSeen"]:
-        return
-    row["messageSeen"] = 1
-    mode = first & 7
-    if side == 0 and (mode == 2 or mode == 4 or mode == 5):
-        turnRoles(row)
+def _mayTurn(side: Number, first: Number) -> Truth:
+    """Is this the first byte of an NTP message that only the other side sends: then the roles may turn?"""
+    return first & 7 == (_NTP_SERVER if side == 0 else _NTP_CLIENT)
 
 
 @njit(**INNER)
@@ -147,7 +144,9 @@ def takeDatagram(
             isNamed = header["source_port"] == _NETBIOS or header["destination_port"] == _NETBIOS
             _readDNS(row, side, np.int64(data[place + 2]), np.int64(data[place + 3]), isToGroup, isNamed)
     elif row["analyzer"] == SERVICE_NTP and present >= _NTP_LEAST:
-        _readNTP(row, side, np.int64(data[place]))
+        if _mayTurn(side, np.int64(data[place])):
+            # the analyser decides, and it must have done so before this connection's next packet is counted
+            row["urgent"] = URGENT_OWN
     if present > 0:
         # what was sent by whom is counted as it stood before the roles turned
         talker = side if row["swapped"] == swapped else 1 - side

@@ -162,5 +162,9 @@ def flipRoles(row: Any) -> None:
 
 @njit(cache=True)
 def turnSlot(rows: Any, slot: Number) -> None:
-    """L{flipRoles} for the connection in C{slot}: its data says so."""
-    flipRoles(rows[slot])
+    """The roles of the connection in C{slot} turn: its data says so."""
+    row = rows[slot]
+    if row["tcp"]:
+        flipRoles(row)
+    else:
+        turnRoles(row)
