@@ -1,6 +1,6 @@
 """
-NTP: every datagram that parses as its mode says confirms; a server's message from the originator, or a client's from the
-responder, turns the roles, whichever message it is.
+NTP: every datagram that parses as its mode says confirms; a server's message from the originator, or a client's from
+the responder, turns the roles, whichever message it is.
 
 Source: RFC 5905; RFC 5906 for the extension fields; RFC 1305's appendix B for mode 6; Zeek's analyser for how strictly
 they are read.

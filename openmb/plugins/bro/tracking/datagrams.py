@@ -143,10 +143,9 @@ def takeDatagram(
             isToGroup = isMulticast(header["destination_high"], header["destination_low"])
             isNamed = header["source_port"] == _NETBIOS or header["destination_port"] == _NETBIOS
             _readDNS(row, side, np.int64(data[place + 2]), np.int64(data[place + 3]), isToGroup, isNamed)
-    elif row["analyzer"] == SERVICE_NTP and present >= _NTP_LEAST:
-        if _mayTurn(side, np.int64(data[place])):
-            # the analyser decides, and it must have done so before this connection's next packet is counted
-            row["urgent"] = URGENT_OWN
+    elif row["analyzer"] == SERVICE_NTP and present >= _NTP_LEAST and _mayTurn(side, np.int64(data[place])):
+        # the analyser decides, and it must have done so before this connection's next packet is counted
+        row["urgent"] = URGENT_OWN
     if present > 0:
         # what was sent by whom is counted as it stood before the roles turned
         talker = side if row["swapped"] == swapped else 1 - side
