@@ -17,6 +17,9 @@ from openmb.packets.fragments import FragmentLimits, Reassembler, Whole
 from openmb.packets.headers import HEADERS, Decoded, Kind, Status
 from openmb.packets.loads import plainArrays
 
+#: Before all stamps.
+_NEVER = np.iinfo(np.int64).min
+
 _fillHeaders: Any = kernel.fillHeaders
 
 
@@ -59,17 +62,30 @@ class Decoder:
     """
     Decodes batches of packets and puts datagrams together from their fragments.
 
+    Network time never goes back: a packet's C{clock} is the latest stamp up to it. The stamps of a switch never go back
+    either, and there each packet's own stamp is the clock, whatever else this decoder has seen: so a packet has the
+    same clock at every instance that meets it.
+
     @param checksums: verify the IPv4 header checksum and the transport checksums.
     @param reassemble: put datagrams together; otherwise fragments stay fragments.
     @param limits: what the reassembly may keep, and how long.
+    @param ordered: the stamps of the source never go back; False for a capture, whose stamps may.
     """
 
-    def __init__(self, checksums: bool = True, reassemble: bool = True, limits: FragmentLimits | None = None) -> None:
+    def __init__(
+        self,
+        checksums: bool = True,
+        reassemble: bool = True,
+        limits: FragmentLimits | None = None,
+        ordered: bool = True,
+    ) -> None:
         self._checksums = checksums
         self._reassembler = Reassembler(limits or FragmentLimits()) if reassemble else None
         self._tally = np.zeros(kernel.TALLY_LENGTH, np.int64)
         self._packets = 0
         self._fragments = 0
+        self._ordered = ordered
+        self._latest = _NEVER
 
     def decode(self, batch: PacketBatch) -> Decoded:
         """
@@ -86,7 +102,15 @@ class Decoder:
         self._fragments += fragments
         if fragments and self._reassembler is not None:
             batch = self._reassemble(self._reassembler, batch, headers)
+        headers["clock"] = headers["stamp"] if self._ordered else self._networkTime(headers["stamp"])
         return Decoded(batch, headers)
+
+    def _networkTime(self, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each packet the latest stamp up to it, that of earlier batches included."""
+        clock: NDArray[np.int64] = np.maximum(np.maximum.accumulate(stamps), self._latest)
+        if len(clock):
+            self._latest = int(clock[-1])
+        return clock
 
     def _fill(self, batch: PacketBatch, headers: NDArray[Any], tally: NDArray[np.int64]) -> int:
         return int(_fillHeaders(*plainArrays(batch), int(batch.link), self._checksums, headers, tally))

@@ -42,7 +42,8 @@ class Status(enum.IntFlag):
     TUNNELLED = 64  # out of a tunnel: all but stamp and VLANs is of the packet inside
 
 
-#: One decoded packet.  C{total}: bytes of the IP packet, header included (by its length field); C{network},
+#: One decoded packet.  C{clock}: network time when it came, nanoseconds; see L{openmb.packets.decode.Decoder}.
+#: C{total}: bytes of the IP packet, header included (by its length field); C{network},
 #: C{transport}, C{payload}: offsets from the start of the captured bytes; C{length}: bytes of transport payload
 #: by the IP total length; C{captured}: how many of these were captured.  ICMP: C{source_port} is the type,
 #: C{destination_port} the code, C{payload} begins after the 8-byte header.  UDP: C{window} is the length field.
@@ -54,6 +55,7 @@ class Status(enum.IntFlag):
 HEADERS = np.dtype(
     [
         ("stamp", "<i8"),
+        ("clock", "<i8"),
         ("source_high", "<u8"),
         ("source_low", "<u8"),
         ("destination_high", "<u8"),

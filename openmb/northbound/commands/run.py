@@ -91,7 +91,7 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
     _checkOutput(own.get("out"), captures, own.get("dictionary"))
     opened = [openCapture(capture) for capture in captures]
     whole = plugin.readsDatagrams
-    decoder = Decoder(checksums=whole and not own.get("no-checksums", False), reassemble=whole)
+    decoder = Decoder(checksums=whole and not own.get("no-checksums", False), reassemble=whole, ordered=False)
     ran = runOffline(plugin.makeMiddlebox(own), decoder, opened, setAside=SetAside(kind, aside))
     report(ran)
     return 1 if ran.faults else 0

@@ -29,7 +29,7 @@ class BroEngine(BroCore):
         """See C{IEngine}."""
         marks = self._own.process(packets, births, self._makeRoom)
         if len(packets):
-            self.advance(int(packets.packets.stamps.max()))
+            self.advance(int(packets.headers["clock"].max()))
         return Processed(marks, failed=self._own.takeFailed())
 
     def reprocess(self, operation: int, packets: Decoded) -> None:

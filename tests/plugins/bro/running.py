@@ -47,14 +47,14 @@ def end(middlebox: BroMiddlebox) -> None:
 def runBatch(folder: Path, batch: PacketBatch, checksums: bool = True) -> list[Row]:
     """conn.log of one middlebox that saw the whole batch."""
     middlebox = makeBro(folder)
-    middlebox.process(Decoder(checksums=checksums).decode(batch), None)
+    middlebox.process(Decoder(checksums=checksums, ordered=False).decode(batch), None)
     end(middlebox)
     return readLog(folder / "conn.log")
 
 
 def decodeCapture(path: Path, checksums: bool = False, limit: int = 4096) -> list[Decoded]:
     """All packets of a capture."""
-    decoder = Decoder(checksums=checksums)
+    decoder = Decoder(checksums=checksums, ordered=False)
     return [decoder.decode(batch) for batch in openCapture(path).batches(limit)]
 
 

@@ -298,8 +298,9 @@ def trackPackets(
         captured = np.int64(lengths[i])
         if _makesNoRecord(header, captured):
             continue
-        stamp = np.int64(header["stamp"])
-        now = stamp // 1000
+        now = np.int64(header["stamp"]) // 1000
+        # records end by network time, which never goes back, though stamps may
+        clock = np.int64(header["clock"])
         key[0], key[1], key[2], key[3], key[4], isA = flowWords(
             header["source_high"],
             header["source_low"],
@@ -312,7 +313,7 @@ def trackPackets(
         slot = findSlot(table, key)
         if slot >= 0:
             row = rows[slot]
-            ended = isExpired(row, now)
+            ended = isExpired(row, clock // 1000)
             hasTime = row["urgent"] == URGENT_LINES or row["urgent"] == URGENT_PACKETS
             if cursors[WAITING] and (ended or not hasTime) and isWaiting(work, slot):
                 return i
@@ -333,7 +334,7 @@ def trackPackets(
             row["tunnelled"] = 1
         marks[i] = table.marks[slot]
         cursors[SLOT] = slot
-        cursors[STAMP] = stamp
+        cursors[STAMP] = clock
         cursors[PACKET] = i
         if mayBeExpected:
             row["urgent"] = URGENT_ANY

@@ -251,7 +251,7 @@ class Talks:
         originator, responder = endpoints(self._keyOf(piece), piece.swapped)
         conversation = self.conversations[piece.slot] = Conversation(_around(originator, responder, bool(piece.tcp)))
         isExpected = piece.kind == PIECE_BORN and self.agreements.knows(
-            originator[:2], responder[:2], responder[2], piece.start
+            originator[:2], responder[:2], responder[2], piece.stamp // 1000
         )
         conversation.begin(piece.analyzer, isExpected)
         return conversation
