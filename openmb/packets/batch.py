@@ -19,8 +19,14 @@ class LinkType(enum.IntEnum):
 
     NULL = 0
     ETHERNET = 1
+    PPP = 9
+    FDDI = 10
+    PPP_SERIAL = 50
     RAW = 101
+    IEEE802_11 = 105
     LINUX_SLL = 113
+    IEEE802_11_RADIOTAP = 127
+    NFLOG = 239
     LINUX_SLL2 = 276
 
 

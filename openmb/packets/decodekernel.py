@@ -71,7 +71,7 @@ def _decodePacket(
     if end - base == MARKER_LENGTH and load16(source, base + 12) == MARKER_TYPE and load32(source, base + 14) == _MAGIC:
         record["kind"] = _MARKER
         return False
-    network = findNetwork(source, base, end, link, record)
+    network, end = findNetwork(source, base, end, link, record)
     if network < 0:
         record["kind"] = _IGNORED if network == NOT_IP else _MALFORMED
         return False

@@ -39,6 +39,7 @@ class Status(enum.IntFlag):
     REASSEMBLED = 8  # put together from fragments
     IPV6 = 16
     NO_CHECKSUM = 32  # UDP over IPv4 with checksum 0
+    NO_LENGTH = 128  # IPv4 total length 0 (segmentation offload), taken for all that was captured
     TUNNELLED = 64  # out of a tunnel: all but stamp and VLANs is of the packet inside
 
 

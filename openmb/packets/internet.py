@@ -23,6 +23,7 @@ NO_SUCH_VERSION = -3
 
 _FRAGMENT = int(Kind.FRAGMENT)
 _SIX = int(Status.IPV6)
+_NO_LENGTH = int(Status.NO_LENGTH)
 _MAPPED = 0xFFFF00000000
 
 _HOP_BY_HOP = 0
@@ -30,6 +31,10 @@ _ROUTING = 43
 _FRAGMENT_HEADER = 44
 _AUTHENTICATION = 51
 _DESTINATION_OPTIONS = 60
+PROTOCOL_ESP = 50
+PROTOCOL_MOBILITY = 135
+
+_PADDING, _HOME_ADDRESS = 0, 201
 
 
 @njit(cache=True)
@@ -41,6 +46,7 @@ def _decodeFour(
     total = load16(source, start + 2)
     if total == 0 and not checksums:
         total = end - start  # segmentation offload: the card would have filled it in
+        record["status"] = _NO_LENGTH
     header = (load8(source, start) & 15) << 2
     if header < 20 or header > total or header > end - start or total > wireEnd - start:
         return np.int64(BAD_HEADER)
@@ -60,29 +66,75 @@ def _decodeFour(
 
 
 @njit(cache=True)
-def _takeFinalDestination(source: Source, place: np.int64, size: np.int64, record: Any) -> None:
-    """From a routing header with segments left: types 0 and 2 end with the final destination, type 4 begins with it."""
+def _takeHomeAddress(source: Source, place: np.int64, size: np.int64, record: Any) -> bool:
+    """From destination options: Mobile IPv6's home address is the sender (RFC 6275, section 6.3); is there one?"""
+    end = place + size
+    place += 2
+    while place < end:
+        kind = load8(source, place)
+        if kind == _PADDING:
+            place += 1
+            continue
+        if place + 2 > end or place + 2 + load8(source, place + 1) > end:
+            return False
+        length = load8(source, place + 1)
+        if kind == _HOME_ADDRESS and length == 16:
+            record["source_high"] = load64(source, place + 2)
+            record["source_low"] = load64(source, place + 10)
+            return True
+        place += 2 + length
+    return False
+
+
+@njit(cache=True)
+def _takeFinalDestination(source: Source, place: np.int64, size: np.int64, record: Any) -> bool:
+    """
+    From a routing header with segments left: types 0 and 2 end with the final destination, type 4 begins with it; is
+    there one?
+    """
     if load8(source, place + 3) == 0 or size < 24:
-        return
+        return False
     kind = load8(source, place + 2)
     if kind == 4:
         final = place + 8
     elif (kind == 0 and size & 15 == 8) or (kind == 2 and size == 24):
         final = place + size - 16
     else:
-        return
+        return False
     record["destination_high"] = load64(source, final)
     record["destination_low"] = load64(source, final + 8)
+    return True
+
+
+@njit(cache=True)
+def _isExtension(protocol: np.int64) -> bool:
+    return protocol in (_HOP_BY_HOP, _ROUTING, _FRAGMENT_HEADER, _AUTHENTICATION, _DESTINATION_OPTIONS)
+
+
+@njit(cache=True)
+def _extensionLength(source: Source, place: np.int64, protocol: np.int64) -> np.int64:
+    """Bytes of the extension header at C{place}, of which two are there."""
+    if protocol == _FRAGMENT_HEADER:
+        return np.int64(8)
+    words = load8(source, place + 1)
+    return (words + 2) << 2 if protocol == _AUTHENTICATION else (words + 1) << 3
 
 
 @njit(cache=True)
 def _walkExtensions(source: Source, start: np.int64, end: np.int64, record: Any) -> np.int64:
-    """Over the extension headers of the IPv6 packet in C{source[start:end]}, up to a fragment header at most."""
+    """
+    Over the extension headers of the IPv6 packet in C{source[start:end]}, up to a fragment header at most.
+
+    One that is cut off or longer than the packet is not gone over: the packet is one of its protocol, which nobody
+    speaks.  The first home address and the first final destination count.
+    """
     protocol = load8(source, start + 6)
     place = start + 40
-    while protocol in (_HOP_BY_HOP, _ROUTING, _FRAGMENT_HEADER, _AUTHENTICATION, _DESTINATION_OPTIONS):
-        if place + 8 > end:
-            return np.int64(BAD_HEADER)
+    atHome = isRouted = False
+    while _isExtension(protocol) and place + 2 <= end:
+        size = _extensionLength(source, place, protocol)
+        if place + size > end:
+            break
         following = load8(source, place)
         if protocol == _FRAGMENT_HEADER:
             record["kind"] = _FRAGMENT
@@ -91,12 +143,10 @@ def _walkExtensions(source: Source, start: np.int64, end: np.int64, record: Any)
             record["more_fragments"] = load8(source, place + 3) & 1
             record["protocol"] = following
             return place + 8
-        words = load8(source, place + 1)
-        size = (words + 2) << 2 if protocol == _AUTHENTICATION else (words + 1) << 3
-        if place + size > end:
-            return np.int64(BAD_HEADER)
-        if protocol == _ROUTING:
-            _takeFinalDestination(source, place, size, record)
+        if protocol == _ROUTING and not isRouted:
+            isRouted = _takeFinalDestination(source, place, size, record)
+        elif protocol == _DESTINATION_OPTIONS and not atHome:
+            atHome = _takeHomeAddress(source, place, size, record)
         protocol = following
         place += size
     record["protocol"] = protocol

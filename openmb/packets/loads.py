@@ -88,6 +88,10 @@ def _twin64(source: NDArray[np.uint8], offset: int) -> np.uint64:
     return value
 
 
+def _twinLittle16(source: NDArray[np.uint8], offset: int) -> np.int64:
+    return (np.int64(source[offset + 1]) << np.int64(8)) | np.int64(source[offset])
+
+
 def _twinLittle32(source: NDArray[np.uint8], offset: int) -> np.int64:
     value = np.int64(0)
     for place in range(offset + 3, offset - 1, -1):
@@ -105,12 +109,13 @@ def _twinLittle64(source: NDArray[np.uint8], offset: int) -> np.int64:
 if _CHECKED:
     #: What the loads take, of an array.
     sourceOf: Callable[[NDArray[np.uint8]], Source] = njit(_twinSource)
-    #: One byte, big-endian 16 and 32 bits (as C{int64}) and 64 bits (as C{uint64}), and little-endian 32 and 64 bits
-    #: (as C{int64}).
+    #: One byte, big-endian 16 and 32 bits (as C{int64}) and 64 bits (as C{uint64}), and little-endian 16, 32
+    #: and 64 bits (as C{int64}).
     load8 = _typed(njit(_twin8))
     load16 = _typed(njit(_twin16))
     load32 = _typed(njit(_twin32))
     load64 = _typed(njit(_twin64))
+    loadLittle16 = _typed(njit(_twinLittle16))
     loadLittle32 = _typed(njit(_twinLittle32))
     loadLittle64 = _typed(njit(_twinLittle64))
 else:
@@ -119,6 +124,7 @@ else:
     load16 = _makeLoad(16, types.int64, True)
     load32 = _makeLoad(32, types.int64, True)
     load64 = _makeLoad(64, types.uint64, True)
+    loadLittle16 = _makeLoad(16, types.int64, False)
     loadLittle32 = _makeLoad(32, types.int64, False)
     loadLittle64 = _makeLoad(64, types.int64, False)
 

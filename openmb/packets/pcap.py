@@ -1,7 +1,9 @@
 """
 The pcap format: the file header, and kernels that find and write record headers.
 
-Both byte orders, microseconds and nanoseconds.  Source: draft-ietf-opsawg-pcap.
+Both byte orders, microseconds and nanoseconds, and the modified format of Alexey Kuznetzov's libpcap, whose record
+headers are eight bytes longer.  As libpcap does, a record is cut to the capture length that the file header names.
+Source: draft-ietf-opsawg-pcap; libpcap's reader.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ from openmb.packets.loads import load32, loadLittle32, plain, sourceOf
 
 HEADER_LENGTH = 24
 RECORD_LENGTH = 16
+MODIFIED_RECORD_LENGTH = 24
 #: The longest packet that tcpdump captures; libpcap refuses longer records too.
 LARGEST_PACKET = 262144
 
 _MICROSECONDS = 0xA1B2C3D4
 _NANOSECONDS = 0xA1B23C4D
+_MODIFIED = 0xA1B2CD34
+_MAGICS = (_MICROSECONDS, _NANOSECONDS, _MODIFIED)
+_LARGEST_SIGNED = 0x7FFFFFFF
 _LINK_BITS = 0x03FFFFFF
 _LITTLE = Struct(
     "magic" / Int32ul,
@@ -57,11 +63,20 @@ class PcapHeader:
     @ivar link: link type number.
     @ivar nanoseconds: stamps count nanoseconds rather than microseconds.
     @ivar bigEndian: the byte order of the record headers.
+    @ivar most: bytes of a packet; what a record holds beyond them is left out.
+    @ivar modified: the format whose record headers have 24 bytes.
     """
 
     link: int
     nanoseconds: bool
     bigEndian: bool
+    most: int = LARGEST_PACKET
+    modified: bool = False
+
+    @property
+    def recordLength(self) -> int:
+        """Bytes of a record's header."""
+        return MODIFIED_RECORD_LENGTH if self.modified else RECORD_LENGTH
 
     def build(self) -> bytes:
         """The header's 24 bytes."""
@@ -72,22 +87,20 @@ class PcapHeader:
 
 
 def isPcap(start: bytes) -> bool:
-    """Whether the first four bytes are one of the four magic numbers."""
-    return {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")} & {
-        _MICROSECONDS,
-        _NANOSECONDS,
-    } != set()
+    """Whether the first four bytes are one of the magic numbers, in either byte order."""
+    return int.from_bytes(start[:4], "little") in _MAGICS or int.from_bytes(start[:4], "big") in _MAGICS
 
 
 def parsePcapHeader(header: bytes) -> PcapHeader | None:
     """The header in 24 bytes, or None when they are not one of pcap 2.x."""
     if len(header) != HEADER_LENGTH or not isPcap(header):
         return None
-    bigEndian = int.from_bytes(header[:4], "big") in (_MICROSECONDS, _NANOSECONDS)
+    bigEndian = int.from_bytes(header[:4], "big") in _MAGICS
     if int.from_bytes(header[4:6], "big" if bigEndian else "little") != 2:
         return None
     found = (_BIG if bigEndian else _LITTLE).parse(header)
-    return PcapHeader(found.link & _LINK_BITS, found.magic == _NANOSECONDS, bigEndian)
+    most = min(found.snap, LARGEST_PACKET) if 0 < found.snap <= _LARGEST_SIGNED else LARGEST_PACKET
+    return PcapHeader(found.link & _LINK_BITS, found.magic == _NANOSECONDS, bigEndian, most, found.magic == _MODIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +124,24 @@ def _scanRecords(
     start: int,
     bigEndian: bool,
     unit: int,
+    before: int,
     largest: int,
+    most: int,
     offsets: NDArray[np.int64],
     lengths: NDArray[np.uint32],
     wire: NDArray[np.uint32],
     stamps: NDArray[np.int64],
 ) -> tuple[int, int, int]:
-    """Fill the arrays (C{offsets} count from C{start}); return how many records, where the next begins, the ending."""
+    """
+    Fill the arrays (C{offsets} count from C{start}); return how many records, where the next begins, the ending.
+
+    @param before: bytes of a record's header.
+    @param most: bytes of a packet that are taken.
+    """
     source = sourceOf(data)
     place = start
     for index in range(len(offsets)):
-        if place + 16 > len(data):
+        if place + before > len(data):
             return index, place, INCOMPLETE
         if bigEndian:
             seconds, fraction = load32(source, place), load32(source, place + 4)
@@ -131,24 +151,34 @@ def _scanRecords(
             captured, sent = loadLittle32(source, place + 8), loadLittle32(source, place + 12)
         if captured > largest:
             return index, place, NONSENSE
-        if place + 16 + captured > len(data):
+        if place + before + captured > len(data):
             return index, place, INCOMPLETE
-        offsets[index] = place + 16 - start
-        lengths[index] = captured
+        offsets[index] = place + before - start
+        lengths[index] = min(captured, most)
         wire[index] = max(captured, sent)
         stamps[index] = seconds * 1000000000 + fraction * unit
-        place += 16 + captured
+        place += before + captured
     return len(offsets), place, FILLED
 
 
 def scanRecords(data: NDArray[np.uint8], start: int, header: PcapHeader, limit: int, largest: int) -> Scan:
     """The records that follow each other in C{data} from C{start}, C{limit} at most; nothing is copied."""
-    limit = min(limit, (len(data) - start) // RECORD_LENGTH + 1)
+    limit = min(limit, (len(data) - start) // header.recordLength + 1)
     offsets, stamps = np.empty(limit, np.int64), np.empty(limit, np.int64)
     lengths, wire = np.empty(limit, np.uint32), np.empty(limit, np.uint32)
     unit = 1 if header.nanoseconds else 1000
     count, end, ending = _scanRecords(
-        plain(data), start, header.bigEndian, unit, largest, offsets, lengths, wire, stamps
+        plain(data),
+        start,
+        header.bigEndian,
+        unit,
+        header.recordLength,
+        largest,
+        header.most,
+        offsets,
+        lengths,
+        wire,
+        stamps,
     )
     batch = PacketBatch(data[start:end], offsets[:count], lengths[:count], wire[:count], stamps[:count], header.link)
     return Scan(batch, int(end), int(ending))

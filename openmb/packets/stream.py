@@ -92,7 +92,7 @@ class PcapStreamReader:
 
     def _keep(self, header: PcapHeader, rest: bytes) -> None:
         """Keep C{rest} and work out how much must come before it is worth looking again."""
-        self._parts, self._held, self._needed = [rest], len(rest), RECORD_LENGTH
+        self._parts, self._held, self._needed = [rest], len(rest), header.recordLength
         if len(rest) >= RECORD_LENGTH:
             self._needed += int.from_bytes(rest[8:12], "big" if header.bigEndian else "little")
 

@@ -24,6 +24,7 @@ _BAD_CHECKSUM = int(Status.BAD_CHECKSUM)
 _BAD_TRANSPORT = int(Status.BAD_TRANSPORT)
 _NO_CHECKSUM = int(Status.NO_CHECKSUM)
 _SIX = int(Status.IPV6)
+_VXLAN_PORT, _VXLAN_FLAG, _VXLAN_LEAST = 4789, 0x08, 30
 
 PROTOCOL_ICMP = 1
 PROTOCOL_TCP = 6
@@ -71,17 +72,22 @@ def _headerLength(
 
 
 @njit(cache=True)
+def _isVirtual(source: Source, start: np.int64, whole: np.int64, record: Any) -> bool:
+    """Does a datagram look like VXLAN, which needs no checksum over IPv6 either (RFC 6935)?"""
+    isLong = record["destination_port"] == _VXLAN_PORT and whole > _VXLAN_LEAST
+    return bool(isLong and load8(source, start + 8) & _VXLAN_FLAG)
+
+
+@njit(cache=True)
 def _isChecksumBad(source: Source, start: np.int64, whole: np.int64, protocol: np.int64, record: Any) -> bool:
     """Check the C{whole} bytes of a transport packet, all captured; its header is there and plausible."""
     isSix = bool(record["status"] & _SIX)
-    covered = whole
-    if protocol == PROTOCOL_UDP:
-        if load16(source, start + 6) == 0:
-            return isSix
-        covered = np.int64(record["window"])
-    total = onesSum(source, start, covered)
+    if protocol == PROTOCOL_UDP and load16(source, start + 6) == 0:
+        return isSix and not _isVirtual(source, start, whole, record)
+    # as Zeek does: of all that IP carries, bytes behind a UDP datagram's end included
+    total = onesSum(source, start, whole)
     if protocol != PROTOCOL_ICMP:
-        total += protocol + covered
+        total += protocol + whole
         total += pseudoSum(record["source_high"], record["source_low"], isSix)
         total += pseudoSum(record["destination_high"], record["destination_low"], isSix)
     return bool(foldSum(total) != 0xFFFF)
@@ -109,7 +115,7 @@ def decodeTransport(
         return np.int64(0)
     fillPorts(source, start, end, protocol, record)
     header = _headerLength(source, start, end, whole, protocol, record)
-    if record["status"] & _BAD_TRANSPORT:
+    if record["status"] & _BAD_TRANSPORT and (protocol != PROTOCOL_UDP or header == 0):
         return header
     if protocol == PROTOCOL_UDP and record["status"] & _SIX == 0 and load16(source, start + 6) == 0:
         record["status"] |= _NO_CHECKSUM

@@ -123,7 +123,7 @@ def _behindGeneric(source: Source, start: np.int64, end: np.int64, checksums: bo
         if place < 0:
             return place
         vlan, inner = record["vlan"], record["inner_vlan"]
-        place = findNetwork(source, place, end, np.int64(_ETHERNET), record)
+        place, end = findNetwork(source, place, end, np.int64(_ETHERNET), record)
         record["vlan"], record["inner_vlan"] = vlan, inner
         if place < 0:
             return np.int64(_CLOSED)

@@ -93,6 +93,7 @@ class FourTests(SynchronousTestCase):
         packet = ip4(tcp(b"hello"), total=0)
         row, _ = decode(packet, checksums=False)
         self.assertEqual((row["kind"], row["total"], row["length"]), (Kind.TCP, 45, 5))
+        self.assertEqual(row["status"], Status.NO_LENGTH)
         self.assertEqual(decode(packet)[0]["kind"], Kind.MALFORMED)
 
     def test_impossibleHeader(self) -> None:
@@ -176,9 +177,37 @@ class SixTests(SynchronousTestCase):
             self.assertEqual((row["kind"], row["status"]), (Kind.TCP, Status.IPV6), kind)
             self.assertEqual((row["destination_high"], row["destination_low"]), address(SERVER6))
 
+    def test_firstRouting(self) -> None:
+        """Of several routing headers the first that names a final destination counts."""
+        first, second = ip6(b"", between=(SERVER6, CLIENT6))[8:24], ip6(b"")[8:24]
+        chain = bytes((43, 2, 2, 1)) + bytes(4) + first + bytes((6, 2, 2, 1)) + bytes(4) + second
+        row, _ = decode(ip6(chain + self.segment(), 43))
+        self.assertEqual((row["destination_high"], row["destination_low"]), address(SERVER6))
+
+    def test_homeAddress(self) -> None:
+        """Mobile IPv6: the flow and the pseudo header are those of the sender's home address, the first there is."""
+        home, other = ip6(b"")[8:24], ip6(b"", between=("2001:db8::9", SERVER6))[8:24]
+        options = bytes((0, 1, 1, 0)) + bytes((201, 16)) + home + bytes((201, 16)) + other + bytes((1, 0))
+        chain = bytes((6, (2 + len(options)) // 8)) + options + bytes(-(2 + len(options)) % 8)
+        row, _ = decode(ip6(chain + self.segment(), 60, between=("2001:db8::aa", SERVER6)))
+        self.assertEqual((row["kind"], row["status"]), (Kind.TCP, Status.IPV6))
+        self.assertEqual((row["source_high"], row["source_low"]), address(CLIENT6))
+
+    def test_hostileOptions(self) -> None:
+        """Options that are cut off, of every length, are no home address and are not read over."""
+        for size in range(256):
+            options = bytes((201, size)) + bytes(4)
+            row, _ = decode(ip6(bytes((6, 0)) + options + self.segment(), 60))
+            self.assertEqual((row["kind"], row["source_low"]), (Kind.TCP, address(CLIENT6)[1]), size)
+
     def test_chainCutOff(self) -> None:
-        packet = ip6(bytes((6, 2)) + bytes(14), 60)
-        self.assertEqual(decode(packet)[0]["kind"], Kind.MALFORMED)
+        """A header longer than the packet is one of a protocol that nobody speaks, as in Zeek."""
+        for following in (0, 43, 51, 60):
+            row, _ = decode(ip6(bytes((6, 4)) + bytes(14), following))
+            found = row["kind"], row["protocol"], row["transport"], row["length"]
+            self.assertEqual(found, (Kind.OTHER, following, 40, 16))
+        row, _ = decode(ip6(bytes(7), 44))
+        self.assertEqual((row["kind"], row["protocol"]), (Kind.OTHER, 44))
 
     def test_lengthExceedsWire(self) -> None:
         self.assertEqual(decode(ip6(self.segment(), length=23))[0]["kind"], Kind.MALFORMED)

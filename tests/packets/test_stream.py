@@ -79,8 +79,29 @@ class ReaderTests(SynchronousTestCase):
         self.assertRaises(ProtocolError, reader.feed, data[-1:])
 
     def test_atTheLimit(self) -> None:
-        data = pcap()[:24] + struct.pack("<IIII", 0, 0, 262144, 262144) + bytes(262144)
-        self.assertEqual(PcapStreamReader().feed(data)[0].lengths.tolist(), [262144])
+        whole = pcap()[:16] + struct.pack("<II", 262144, 1)
+        record = struct.pack("<IIII", 0, 0, 262144, 262144) + bytes(262144)
+        self.assertEqual(PcapStreamReader().feed(whole + record)[0].lengths.tolist(), [262144])
+
+    def test_captureLength(self) -> None:
+        """As with libpcap, a record is cut to what the file's header names; 0 and nonsense are no limit."""
+        record = struct.pack("<IIII", 0, 0, 100, 100) + bytes(100)
+        for snap, length in ((60, 60), (100, 100), (0, 100), (0xFFFFFFFF, 100)):
+            start = pcap()[:16] + struct.pack("<II", snap, 1)
+            batch = PcapStreamReader().feed(start + record + record)[0]
+            self.assertEqual((batch.lengths.tolist(), batch.wire.tolist()), ([length] * 2, [100, 100]), snap)
+
+    def test_modified(self) -> None:
+        """The format whose record headers have eight bytes more, in both byte orders and any pieces."""
+        for order in "<>":
+            data = struct.pack(order + "IHHiIII", 0xA1B2CD34, 2, 4, 0, 0, 65535, 1)
+            for packet in (b"first", b"second packet"):
+                data += struct.pack(order + "IIIIIHBB", 7, 9, len(packet), len(packet), 3, 0x800, 0, 0) + packet
+            for size in (1, 5, len(data)):
+                reader = PcapStreamReader()
+                found = flat(b for at in range(0, len(data), size) for b in reader.feed(data[at : at + size]))
+                expected = [(packet, 7_000_009_000, len(packet), 1) for packet in (b"first", b"second packet")]
+                self.assertEqual((expected, 0), (found, reader.pending))
 
     def test_endWithinRecord(self) -> None:
         reader = PcapStreamReader()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.packets.batch import LinkType, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Kind, Status
-from tests.packets.build import CLIENT6, SERVER6, icmp, ip4, ip6, tcp, udp
+from tests.packets.build import CLIENT, CLIENT6, SERVER, SERVER6, icmp, internetSum, ip4, ip6, pseudo, tcp, udp
 
 BETWEEN6 = (CLIENT6, SERVER6)
 
@@ -67,9 +67,19 @@ class ChecksumTests(SynchronousTestCase):
         self.assertEqual(header(packet)["status"], Status.IPV6 | Status.BAD_CHECKSUM)
 
     def test_udpShorterThanPacket(self) -> None:
-        """The checksum covers what the UDP length says; the payload is counted by the IP length."""
+        """The checksum covers all that IP carries, as in Zeek; the payload is counted by the IP length."""
         row = header(ip4(udp(b"abc") + b"trailer", 17))
+        self.assertEqual((row["status"], row["window"], row["length"]), (Status.BAD_CHECKSUM, 11, 10))
+        whole = internetSum(pseudo(CLIENT, SERVER, 17, 18) + udp(b"abc", check=0) + b"trailer")
+        row = header(ip4(udp(b"abc", check=whole) + b"trailer", 17))
         self.assertEqual((row["status"], row["window"], row["length"]), (0, 11, 10))
+
+    def test_virtualNetwork(self) -> None:
+        """VXLAN needs no checksum over IPv6, if it looks like VXLAN: its port, its flag, room for a frame."""
+        frame = bytes([8]) + bytes(30)
+        for port, payload, status in ((4789, frame, 0), (4788, frame, 1), (4789, bytes(31), 1), (4789, frame[:22], 1)):
+            packet = ip6(udp(payload, ports=(5000, port), check=0, between=BETWEEN6), 17)
+            self.assertEqual(header(packet)["status"], Status.IPV6 | status, (port, payload))
 
 
 class TransportTests(SynchronousTestCase):
@@ -100,10 +110,13 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual((row["length"], row["captured"]), (5, 0))
 
     def test_udpLength(self) -> None:
+        """An impossible length; the checksum is judged all the same."""
         for length in (0, 7, 14):
-            row = header(ip4(udp(b"hello", length=length), 17))
-            self.assertEqual((row["status"], row["window"]), (Status.BAD_TRANSPORT, length))
-            self.assertEqual((row["payload"], row["length"]), (28, 5))
+            right = internetSum(pseudo(CLIENT, SERVER, 17, 13) + udp(b"hello", length=length, check=0))
+            for check, status in ((right, 0), (right ^ 1, Status.BAD_CHECKSUM)):
+                row = header(ip4(udp(b"hello", length=length, check=check), 17))
+                self.assertEqual((row["status"], row["window"]), (Status.BAD_TRANSPORT | status, length))
+                self.assertEqual((row["payload"], row["length"]), (28, 5))
 
     def test_cutOff(self) -> None:
         for length in range(8):

@@ -330,7 +330,7 @@ class DatagramTests(RuleTests):
 
     def test_tunnelsMakeNoRow(self) -> None:
         script = Script()
-        for protocol in (4, 41, 47, 50):
+        for protocol in (2, 4, 41, 47, 59):
             script.add(ip(CLIENT, SERVER, protocol, tcp(CLIENT, 1, SERVER, 2, SYN, 1)))
         self.assertEqual(self.rows(script), [])
 

@@ -66,11 +66,27 @@ from openmb.state.slots import findSlot, insertKey, removeSlot
 
 _TCP, _UDP, _ICMP, _OTHER = int(Kind.TCP), int(Kind.UDP), int(Kind.ICMP), int(Kind.OTHER)
 _BAD_CHECKSUM, _BAD_TRANSPORT = int(Status.BAD_CHECKSUM), int(Status.BAD_TRANSPORT)
-_TUNNELLED = int(Status.TUNNELLED)
+_TUNNELLED, _SIX, _NO_LENGTH = int(Status.TUNNELLED), int(Status.IPV6), int(Status.NO_LENGTH)
 _BROADCAST = 0x0000FFFFFFFFFFFF
 _CHECKSUM = np.int64(ord("C"))
 #: Bytes of a complete header by kind; a packet with fewer makes no record.
 _TCP_HEADER, _OTHER_HEADER = 20, 8
+_EXTENSION = 8
+
+
+@njit(**INNER)
+def _isSilent(header: Any) -> Truth:
+    """
+    Is this a protocol, none of TCP, UDP and ICMP, of which Zeek makes no connection?
+
+    IGMP, which has a log of its own there; IP in IP, IPv6 in IP and GRE that could not be followed; "no next header";
+    over IPv6 also ESP and Mobile IPv6's header, if they are not cut off.
+    """
+    protocol = header["protocol"]
+    if protocol == 2 or protocol == 4 or protocol == 41 or protocol == 47 or protocol == 59:
+        return True
+    whole = np.int64(header["total"]) - (np.int64(header["transport"]) - np.int64(header["network"]))
+    return header["status"] & _SIX != 0 and (protocol == 50 or protocol == 135) and whole >= _EXTENSION
 
 
 @njit(**INNER)
@@ -82,10 +98,7 @@ def _makesNoRecord(header: Any, captured: Number) -> Truth:
     elif kind in (_UDP, _ICMP):
         needed = _OTHER_HEADER
     elif kind == _OTHER:
-        # IP in IP, IPv6 in IP, GRE that could not be followed: Zeek makes none of them either; ESP and "no next
-        # header": nothing to see
-        protocol = header["protocol"]
-        return protocol == 4 or protocol == 41 or protocol == 47 or protocol == 50 or protocol == 59
+        return _isSilent(header)
     else:
         return True
     start = np.int64(header["transport"])
@@ -355,5 +368,6 @@ def trackPackets(
                 row["urgent"] = URGENT_OWN
         if side >= 0:
             row["packets"][side] += np.uint64(1)
-            row["bytes"][side] += np.uint64(header["total"])
+            if not header["status"] & _NO_LENGTH:
+                row["bytes"][side] += np.uint64(header["total"])
     return len(headers)
