@@ -117,7 +117,7 @@ def _extensionLength(source: Source, place: np.int64, protocol: np.int64) -> np.
     if protocol == _FRAGMENT_HEADER:
         return np.int64(8)
     words = load8(source, place + 1)
-    return (words + 2) << 2 if protocol == _AUTHENTICATION else (words + 1) << 3
+    return np.int64((words + 2) << 2 if protocol == _AUTHENTICATION else (words + 1) << 3)
 
 
 @njit(cache=True)

@@ -56,9 +56,9 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual([found[0]] * len(found), found)
         return readLog(folder / log)
 
-    def check(self, name: str, checksums: bool = True, **expected: str) -> None:
-        """The report makes one row of conn.log, with these fields."""
-        rows = self.rows(name, checksums=checksums)
+    def check(self, name: str, expected: Row, whole: bool = True) -> None:
+        """The report makes one row of conn.log, with these fields; C{whole}: checksums are verified."""
+        rows = self.rows(name, checksums=whole)
         self.assertEqual(1, len(rows), rows)
         self.assertEqual(expected, {field: rows[0][field] for field in expected})
 
@@ -68,24 +68,24 @@ class ReportTests(SynchronousTestCase):
 
     def test_encryptedPayload(self) -> None:
         """ESP over IPv4 is a transport that nobody knows."""
-        self.check("02_", proto="unknown_transport", ip_proto="50", orig_pkts="1", resp_pkts="1")
+        self.check("02_", {"proto": "unknown_transport", "ip_proto": "50", "orig_pkts": "1", "resp_pkts": "1"})
 
     def test_trailingBytes(self) -> None:
         """The UDP checksum covers all that IP carries."""
-        self.check("03_", history="C", orig_pkts="0", service="-", duration="-")
+        self.check("03_", {"history": "C", "orig_pkts": "0", "service": "-", "duration": "-"})
         self.assertEqual([], self.rows("03_", "dns.log"))
 
     def test_virtualNetworkSix(self) -> None:
         """VXLAN over IPv6 needs no checksum."""
-        self.check("04_", history="D", orig_pkts="1")
+        self.check("04_", {"history": "D", "orig_pkts": "1"})
 
     def test_homeAddress(self) -> None:
         """The home address option's address is the originator."""
-        self.check("06_", **{"id.orig_h": "2001:db8::aaaa"}, history="D", service="dns")
+        self.check("06_", {"id.orig_h": "2001:db8::aaaa", "history": "D", "service": "dns"})
 
     def test_extensionCut(self) -> None:
         """An extension header longer than its packet is a transport that nobody knows."""
-        self.check("08_", proto="unknown_transport", ip_proto="0", orig_pkts="1", orig_ip_bytes="81")
+        self.check("08_", {"proto": "unknown_transport", "ip_proto": "0", "orig_pkts": "1", "orig_ip_bytes": "81"})
 
     def test_tagsInside(self) -> None:
         """Inside a VLAN only an ordinary tag is followed."""
@@ -103,27 +103,27 @@ class ReportTests(SynchronousTestCase):
     def test_linkTypes(self) -> None:
         """PPP, PPP on a serial line, NFLOG."""
         for name in ("12a_", "12b_", "12c_"):
-            self.check(name, **{"id.orig_h": "10.1.1.1"}, service="dns", orig_ip_bytes="53")
+            self.check(name, {"id.orig_h": "10.1.1.1", "service": "dns", "orig_ip_bytes": "53"})
             self.assertEqual(["abc.com"], [row["query"] for row in self.rows(name, "dns.log")])
 
     def test_noTotalLength(self) -> None:
         """Segmentation offload: what the IP header does not count is not counted."""
-        self.check("13_", False, orig_pkts="2", orig_ip_bytes="0", orig_bytes="100")
+        self.check("13_", {"orig_pkts": "2", "orig_ip_bytes": "0", "orig_bytes": "100"}, whole=False)
         self.assertEqual([], self.rows("13_"))
 
     def test_captureLength(self) -> None:
         """A record is cut to the file's capture length: what is beyond was not seen."""
-        self.check("18_", service="-", missed_bytes="68", orig_bytes="28", resp_bytes="40")
+        self.check("18_", {"service": "-", "missed_bytes": "68", "orig_bytes": "28", "resp_bytes": "40"})
         self.assertEqual([], self.rows("18_", "http.log"))
 
     def test_modifiedFormat(self) -> None:
         """The pcap format with longer record headers."""
-        self.check("19_", service="http", history="ShADadFf", orig_pkts="6")
+        self.check("19_", {"service": "http", "history": "ShADadFf", "orig_pkts": "6"})
 
     def test_timeRoles(self) -> None:
         """NTP's roles: see C{test_ntp_roles}."""
-        self.check("22_", **{"id.orig_h": "10.2.2.2"}, history="D")
-        self.check("22c", **{"id.orig_h": "10.1.1.1"}, history="D^", orig_pkts="1", resp_pkts="2")
+        self.check("22_", {"id.orig_h": "10.2.2.2", "history": "D"})
+        self.check("22c", {"id.orig_h": "10.1.1.1", "history": "D^", "orig_pkts": "1", "resp_pkts": "2"})
 
     def test_networkTime(self) -> None:
         """Network time never goes back: see C{test_network_time}."""
@@ -133,4 +133,4 @@ class ReportTests(SynchronousTestCase):
 
     def test_distantTime(self) -> None:
         """Stamps of 2^31 seconds and more."""
-        self.check("24_", ts="2147483648.000000")
+        self.check("24_", {"ts": "2147483648.000000"})
