@@ -50,6 +50,17 @@ class LineFile:
             del self._waiting[: written or 0]
 
 
+def discoveryText(now: int) -> str:
+    """
+    The last column of the asset log.
+
+    Real PRADS keeps seconds as a signed number of 32 bits and prints it as an unsigned one of 64: from 2038 on that is
+    beyond 2^63 (measured).
+    """
+    seconds = now & 0xFFFFFFFF
+    return str(seconds if seconds < 1 << 31 else seconds + (1 << 64) - (1 << 32))
+
+
 def systemLine(address: str, vlan: int, port: int, check: Check, found: object, name: bytes, now: int) -> bytes:
     """
     A fingerprint that a host has not shown before.
@@ -63,7 +74,7 @@ def systemLine(address: str, vlan: int, port: int, check: Check, found: object, 
         text += f":link:{linkText(int(made['maximum']))}".encode()
     if made["time"]:
         text += f":uptime:{int(made['time']) // 360000}hrs".encode()
-    end = f"],{distanceOf(int(made['ttl']))},{now}\n".encode()
+    end = f"],{distanceOf(int(made['ttl']))},{discoveryText(now)}\n".encode()
     return f"{address},{vlan},{port},6,{check.name},[".encode() + text + end
 
 
@@ -71,13 +82,14 @@ def serviceLine(address: str, vlan: int, key: tuple[int, int], service: Service,
     """A service of a host."""
     role = "SERVER" if service.role == SERVER else "CLIENT"
     start = f"{address},{vlan},{key[0]},{key[1]},{role},[".encode()
-    return start + service.name + b":" + service.application + f"],{distanceOf(service.ttl)},{now}\n".encode()
+    end = f"],{distanceOf(service.ttl)},{discoveryText(now)}\n".encode()
+    return start + service.name + b":" + service.application + end
 
 
 def cardLine(address: str, vlan: int, card: bytes, vendor: bytes | None, now: int) -> bytes:
     """A network card."""
     text = card.hex(":").upper().encode() + (b",(" + vendor + b")" if vendor is not None else b"")
-    return f"{address},{vlan},0,0,ARP,[".encode() + text + f"],0,{now}\n".encode()
+    return f"{address},{vlan},0,0,ARP,[".encode() + text + f"],0,{discoveryText(now)}\n".encode()
 
 
 class Output:
