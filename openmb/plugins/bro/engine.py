@@ -44,6 +44,7 @@ class BroEngine(BroCore):
         self._clock = max(self._clock, now)
         if self._clock >= self._sweepDue:
             self._sweepDue = self._clock + int(self.settings.sweep * 1_000_000_000)
+            self._own.agreements.expire(self._clock // 1000)
             grace = int(self.settings.grace * 1_000_000)
             self._own.finish(self._removable(self._own.expired(self._clock // 1000 - grace)))
             self.policies.advance(self._clock // 1000)

@@ -79,9 +79,10 @@ def packTail(tail: Tail) -> bytes:
 
 def _packConversation(conversation: Conversation) -> list[bytes]:
     parts = []
-    for end in conversation.ahead.held:
-        parts.append(_COUNT.pack(len(end)))
-        parts += [_PLACE.pack(begin) + text(data) for begin, data in end]
+    for end in range(2):
+        held = conversation.ahead.held(end)
+        parts.append(_COUNT.pack(len(held)))
+        parts += [_PLACE.pack(begin) + text(data) for begin, data in held]
     parts.append(_PAIR.pack(*conversation.position))
     parts.append(bytes((conversation.attached, len(conversation.analyzers))))
     parts += [bytes((analyzer.service,)) + text(analyzer.dump()) for analyzer in conversation.analyzers]
@@ -128,7 +129,9 @@ def _readConversation(reader: Reader, around: Surroundings) -> Conversation:
     conversation.matcher = Matcher.load(matcher) if matcher else None
     conversation.agreed = [readAgreed(reader) for _ in range(reader.octet())]
     reader.check(len(conversation.agreed) <= MOST_AGREED, "number of agreements")
+    reader.check(all(agreed.until >= 0 for agreed in conversation.agreed), "time of an agreement")
     conversation.position, conversation.ahead = position, Ahead(held)
+    reader.check([conversation.ahead.held(end) for end in range(2)] == held, "bytes ahead of a hole")
     return conversation
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
-from openmb.plugins.bro.analyzers.agreed import LIFETIME
 from openmb.plugins.bro.analyzers.analyzer import Surroundings
 from openmb.plugins.bro.records import REPORTING, ROW, SUPPORTING
 from openmb.plugins.bro.service import Service
@@ -131,7 +130,7 @@ def hangTail(tracker: Tracker, slot: int, tail: Tail) -> None:
     if tail.conversation is not None:
         tracker.hang(slot, tail.conversation)
         for agreed in tail.conversation.agreed:
-            tracker.agree(agreed, agreed.until - LIFETIME)
+            tracker.agree(agreed)
 
 
 def _parseTails(batch: RecordBatch, records: NDArray[Any]) -> dict[int, Tail]:

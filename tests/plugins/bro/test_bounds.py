@@ -106,7 +106,7 @@ class HeldTests(SynchronousTestCase):
             self.setUp()
             for number in range(2 * MOST_HELD // size):
                 self.hold(100 + number * size, bytes(size))
-            kept = sum(len(data) + EACH_HELD for _, data in self.session.ahead.held[0])
+            kept = sum(len(data) + EACH_HELD for _, data in self.session.ahead.held(0))
             self.assertTrue(MOST_HELD - size - EACH_HELD < kept <= MOST_HELD, (size, kept))
 
     def test_roomAgain(self) -> None:
@@ -115,11 +115,11 @@ class HeldTests(SynchronousTestCase):
         full = line * ((MOST_HELD - EACH_HELD) // len(line))
         self.hold(1, full)
         self.hold(len(full) + 1, line)
-        self.assertEqual(1, len(self.session.ahead.held[0]))
+        self.assertEqual(1, len(self.session.ahead.held(0)))
         self.session.take(self.piece(PIECE_RELEASED, 1, len(full)), b"")
-        self.assertEqual([], self.session.ahead.held[0])
+        self.assertEqual([], self.session.ahead.held(0))
         self.hold(len(full) + 1, line)
-        self.assertEqual([(len(full) + 1, line)], self.session.ahead.held[0])
+        self.assertEqual([(len(full) + 1, line)], self.session.ahead.held(0))
 
 
 class ParserTests(SynchronousTestCase):

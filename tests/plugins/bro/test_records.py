@@ -94,7 +94,7 @@ class TailTests(SynchronousTestCase):
         conversation.ahead.hold(1, 7, b"later")
         again = parseTail(packTail(Tail(([], []), conversation)), Surroundings).conversation
         assert again is not None
-        self.assertEqual((again.position, again.ahead.held), ([12, 1], [[], [(7, b"later")]]))
+        self.assertEqual((again.position, again.ahead.held(1)), ([12, 1], [(7, b"later")]))
         self.assertEqual(again.analyzers[0].dump(), conversation.analyzers[0].dump())
         self.assertIsInstance(again.analyzers[0], SSHAnalyzer)
 

@@ -9,9 +9,14 @@ data connection that was agreed on before is known on either side.
 from __future__ import annotations
 
 import struct
+from collections import OrderedDict
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from openmb.plugins.bro.reading import Reader
+from openmb.plugins.bro.tracking.ports import EXPECTED
 
 #: How long an agreement lasts, microseconds.
 LIFETIME = 300_000_000
@@ -19,14 +24,18 @@ LIFETIME = 300_000_000
 #: Agreements of one control connection that are kept; with more the oldest are forgotten.
 MOST_AGREED = 64
 
-#: Agreements of all connections together beyond which those that are over are looked for.
-_CROWDED = 1024
+#: Agreements of all connections together; with more the oldest are forgotten.
+MOST_KNOWN = 4096
 
 _FORMAT = struct.Struct(">QQQQ")
 _REST = struct.Struct("<Hq")
 
 #: An address as two words.
 Words = tuple[int, int]
+#: Who opens a connection, where it goes, and to which port.
+_Ends = tuple[Words, Words, int]
+#: Originators that stand for all, of IPv6 and IPv4.
+_ANYBODY: tuple[Words, ...] = ((0, 0), (0, 0xFFFF00000000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +67,67 @@ def readAgreed(reader: Reader) -> Agreed:
 
 
 class Agreements:
-    """All that one tracker knows of."""
+    """
+    All that one tracker knows of, the oldest first.
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Words, int], list[Agreed]] = {}
-        self._count = 0
+    @param ports: L{openmb.plugins.bro.tracking.ports.portTable}; C{EXPECTED} is set for the ports of what is known,
+        and for no others.
+    @param most: how many are known at most: the oldest are forgotten.
+    @ivar forgotten: how many were forgotten for want of room.
+    """
+
+    def __init__(self, ports: NDArray[np.uint16], most: int = MOST_KNOWN) -> None:
+        self._untils: OrderedDict[_Ends, int] = OrderedDict()
+        self._counts: dict[int, int] = {}
+        self._ports = ports
+        self._most = most
+        self.forgotten = 0
+
+    def __len__(self) -> int:
+        return len(self._untils)
 
     def add(self, agreed: Agreed, now: int) -> None:
-        """One more; C{now} in microseconds."""
-        if self._count >= _CROWDED:
-            self._prune(now)
-        found = self._known.setdefault((agreed.responder, agreed.port), [])
-        if agreed not in found:
-            found.append(agreed)
-            self._count += 1
+        """One more; C{now} in microseconds.  Amortised constant work."""
+        self.expire(now)
+        ends = agreed.originator, agreed.responder, agreed.port
+        before = self._untils.get(ends)
+        if before is None:
+            if len(self._untils) >= self._most:
+                self._dropOldest()
+                self.forgotten += 1
+            self._counts[agreed.port] = self._counts.get(agreed.port, 0) + 1
+            self._ports[agreed.port] |= np.uint16(EXPECTED)
+        self._untils[ends] = agreed.until if before is None else max(before, agreed.until)
+        self._untils.move_to_end(ends)
 
-    def _prune(self, now: int) -> None:
-        self._known = {
-            place: kept
-            for place, found in self._known.items()
-            if (kept := [agreed for agreed in found if agreed.until >= now])
-        }
-        self._count = sum(map(len, self._known.values()))
+    def forget(self, agreed: Agreed) -> None:
+        """This one does not count any more, unless it was agreed on anew since."""
+        ends = agreed.originator, agreed.responder, agreed.port
+        if self._untils.get(ends) == agreed.until:
+            del self._untils[ends]
+            self._release(agreed.port)
+
+    def expire(self, now: int) -> None:
+        """Forget those that are over at C{now}, oldest first, up to one that is not."""
+        while self._untils and next(iter(self._untils.values())) < now:
+            self._dropOldest()
+
+    def _dropOldest(self) -> None:
+        ends, _until = self._untils.popitem(last=False)
+        self._release(ends[2])
+
+    def _release(self, port: int) -> None:
+        left = self._counts[port] - 1
+        if left:
+            self._counts[port] = left
+        else:
+            del self._counts[port]
+            self._ports[port] &= np.uint16(~EXPECTED & 0xFFFF)
 
     def knows(self, originator: Words, responder: Words, port: int, now: int) -> bool:
         """Was a connection that begins so at C{now} (microseconds) agreed on?"""
-        return any(
-            agreed.until >= now and agreed.originator in (originator, (0, 0), (0, 0xFFFF00000000))
-            for agreed in self._known.get((responder, port), ())
-        )
-
-    def ports(self) -> set[int]:
-        """The responders' ports of all agreements."""
-        return {port for _, port in self._known}
+        return any(self._untils.get((each, responder, port), -1) >= now for each in (originator, *_ANYBODY))
 
     def everything(self) -> list[Agreed]:
         """All of them."""
-        return [agreed for found in self._known.values() for agreed in found]
+        return [Agreed(*ends, until) for ends, until in self._untils.items()]

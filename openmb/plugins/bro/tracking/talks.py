@@ -37,7 +37,7 @@ from openmb.plugins.bro.service import MOST_SERVICES, Service
 from openmb.plugins.bro.tracking.endpoints import turnSlot
 from openmb.plugins.bro.tracking.identity import End, Identity, endpoints
 from openmb.plugins.bro.tracking.pieces import PIECE_BORN, PIECE_OVER, PIECE_REMOVED, Piece, listPieces
-from openmb.plugins.bro.tracking.ports import EXPECTED, portTable
+from openmb.plugins.bro.tracking.ports import portTable
 from openmb.plugins.bro.tracking.states import HISTORY_LIMIT, LETTER_LIMIT, TIMEOUT_INTERACTIVE
 from openmb.plugins.bro.tracking.work import PIECES, makeWork
 from openmb.state.addresses import addressWords
@@ -83,8 +83,8 @@ class Talks:
         self.work = makeWork()
         self.lanes = makeLanes(len(self.work.pieces))
         self.conversations: dict[int, Conversation] = {}
-        self.agreements = Agreements()
         self._ports = _PORTS.copy()
+        self.agreements = Agreements(self._ports)
         self._failed: list[Failed] = []
         self._output = output
         self._reported = 0  # finished rows of the fast path
@@ -103,12 +103,11 @@ class Talks:
     def learn(self, other: Talks) -> None:
         """Know of every connection that C{other} knows was agreed on."""
         for agreed in other.agreements.everything():
-            self.agree(agreed, agreed.until - LIFETIME)
+            self.agree(agreed)
 
-    def agree(self, agreed: Agreed, now: int) -> None:
-        """A connection was agreed on, at C{now} (microseconds)."""
+    def agree(self, agreed: Agreed, now: int = 0) -> None:
+        """A connection was agreed on; C{now} (microseconds): older ones that are over can be forgotten."""
         self.agreements.add(agreed, now)
-        self._ports[agreed.port] |= np.uint16(EXPECTED)
 
     def _threw(self, packet: int, error: Exception) -> None:
         where = traceback.extract_tb(error.__traceback__)[-1]
@@ -264,7 +263,9 @@ class Talks:
             opener, other = ends if one.fromOriginator else (ends[1], ends[0])
             place = other[:2] if one.address is None else _words(one.address)
             agreed = Agreed(opener[:2], place, one.port, now + LIFETIME)
-            conversation.agreed = [*conversation.agreed[1 - MOST_AGREED :], agreed]
+            if len(conversation.agreed) >= MOST_AGREED:
+                self.agreements.forget(conversation.agreed.pop(0))
+            conversation.agreed.append(agreed)
             self.agree(agreed, now)
         conversation.expected.clear()
 
