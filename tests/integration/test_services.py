@@ -60,3 +60,14 @@ class ServicesTests(RunningServices):
         self.controller.signal("KILL")
         await self.children.stop(self.controller)
         self.assertEqual(1, (await self.openmb("status"))[1])
+
+    async def test_killedIdle(self) -> None:
+        """A middlebox that is killed while nothing comes frees its port: started again, it gets packets."""
+        await self.start()
+        self.assertEqual(("", 0), await self.openmb("route", "*", "bro1"))
+        self.boxes["bro1"].signal("KILL")
+        await self.children.stop(self.boxes["bro1"])
+        self.boxes["bro1"] = self.middlebox("bro1")
+        await self.until("registration", lambda: self._registered(*self.names))
+        await self.feed()
+        await self.holds("bro1", 6)

@@ -196,6 +196,7 @@ class SwitchService(Service):
     def _sweep(self) -> None:
         now = self._wall()
         for name, port in self._ports.items():
+            port.checkPeer()
             port.queue.timePassed(self.now())
             self._deliver(self._switch.timePassed(name, now))
         self._pressure.relieve()

@@ -4,6 +4,7 @@ A port of the switch: a UNIX socket, pcap streams both ways.
 
 from __future__ import annotations
 
+import select
 from typing import Any
 from typing import Protocol as Structural
 
@@ -45,7 +46,7 @@ class PortConnection(Protocol):
     def __init__(self, port: SocketPort) -> None:
         self._port = port
         self._reader = PcapStreamReader()
-        self._closed = False
+        self._closed = self._inputEnded = self._draining = False
 
     def connectionMade(self) -> None:
         """Somebody has connected: begin the stream to them."""
@@ -64,8 +65,29 @@ class PortConnection(Protocol):
             self.abort()
 
     def readConnectionLost(self) -> None:
-        """The peer sends no more; it may still want to read."""
+        """The peer sends no more; unless it is gone it may still want to read."""
+        self._inputEnded = True
         self._port.inputClosed()
+        self.checkPeer()
+
+    def checkPeer(self) -> bool:
+        """
+        Is the peer still there?  One that has only ended its own stream is.  Once it is gone, what it had sent is read
+        to its end (a socket's buffer at most), whatever stalls the port, and then the connection is closed.
+
+        Reading tells the two ends of a stream apart only by what comes later, and nobody may ever write; the operating
+        system says it at once (C{POLLHUP}).
+
+        @return: False: the peer is gone, and everything that it had sent was read.
+        """
+        if self._closed or not _isHungUp(self.transport):
+            return True
+        if self._inputEnded:
+            self.abort()
+            return False
+        self.setReading(True)
+        self._draining = True
+        return True
 
     def writeConnectionLost(self) -> None:
         """The peer reads no more; L{connectionLost} follows."""
@@ -95,7 +117,7 @@ class PortConnection(Protocol):
     def setReading(self, reading: bool) -> None:
         """Stop reading from the peer, or go on."""
         transport: Any = self.transport
-        if self._closed or transport.disconnecting:
+        if self._closed or self._inputEnded or self._draining or transport.disconnecting:
             return
         if reading:
             transport.resumeProducing()
@@ -112,6 +134,13 @@ class PortConnection(Protocol):
         """Close at once."""
         transport: Any = self.transport
         transport.abortConnection()
+
+
+def _isHungUp(transport: Any) -> bool:
+    """Has the peer closed both directions, or died?"""
+    poll = select.poll()
+    poll.register(transport.fileno(), 0)  # POLLHUP and POLLERR are reported unasked
+    return bool(poll.poll(0))
 
 
 class SocketPort(Factory):
@@ -140,11 +169,18 @@ class SocketPort(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> PortConnection | None:
         """A protocol for a peer, unless there is one already."""
-        if self._connection is not None:
+        if self.checkPeer():
             self.log.warn("port {name} is taken: a second connection is turned away", name=self.name)
             return None
         self._connection = PortConnection(self)
         return self._connection
+
+    def checkPeer(self) -> bool:
+        """Is somebody connected who is still there?  If not, the port is free from now on."""
+        connection = self._connection
+        if connection is not None and not connection.checkPeer():
+            self.disconnected(connection)
+        return self._connection is not None
 
     def send(self, batch: PacketBatch) -> None:
         """Queue packets for the peer, behind everything queued before."""
@@ -190,6 +226,8 @@ class SocketPort(Factory):
 
     def disconnected(self, connection: PortConnection) -> None:
         """The connection is gone; the queue stays for the grace time."""
+        if connection is not self._connection:
+            return  # that was known, and the port may have another
         self.log.info("port {name}: disconnected", name=self.name)
         self._connection = None
         self.writable = False

@@ -32,6 +32,19 @@ class _Raw(Protocol):
 
     def __init__(self) -> None:
         self.ended: Deferred[None] = Deferred()
+        self.enough: Deferred[None] = Deferred()
+        self.wanted = self.received = 0
+
+    def count(self, octets: int) -> Deferred[None]:
+        """Fires when so many have come."""
+        self.wanted = octets
+        self.dataReceived(b"")
+        return self.enough
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += len(data)
+        if self.wanted and self.received >= self.wanted and not self.enough.called:
+            self.enough.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.ended.callback(None)
@@ -110,6 +123,33 @@ class PortTests(RunningSwitchTestCase):
         await self.network.route(route("", "a"))
         await self.inject(many(3))
         self.assertEqual(3, len(await watcher.count(3)))
+
+    async def test_idlePeerGone(self) -> None:
+        """A peer that closes both directions frees its port, although a route leads there and nothing is written."""
+        self.start()
+        await self.network.route(route("", "a"))
+        watcher = await self.watch("a")
+        await self.until("a", connected=True)
+        watcher.client.close()
+        await self.until("a", connected=False)
+        successor = await self.watch("a")
+        await self.inject(many(3))
+        self.assertEqual(3, len(await successor.count(3)))
+
+    async def test_onlyInputEnded(self) -> None:
+        """A peer that has ended its own stream goes on reading, and nobody takes its place before it is gone."""
+        self.start()
+        await self.network.route(route("", "a"))
+        reader = await self.raw("a", b"", ended=True)
+        second = await self.watch("a")
+        await second.lost
+        await self.inject(many(1))
+        await reader.count(24 + 16 + 1042)
+        reader.transport.abortConnection()  # type: ignore[union-attr]
+        await reader.ended
+        successor = await self.watch("a")  # nothing has been written since
+        await self.inject(many(2))
+        self.assertEqual(2, len(await successor.count(2)))
 
     async def test_arrivalStamps(self) -> None:
         """Live, stamps are the switch's own clock's and strictly increasing."""
@@ -208,6 +248,22 @@ class BackPressureTests(RunningSwitchTestCase):
         found = await successor.count(waiting)
         numbers = [struct.unpack_from("!I", packet, 42)[0] for packet in found]
         self.assertEqual(list(range(numbers[0], numbers[0] + len(numbers))), numbers)
+
+    async def test_goneWhileStalled(self) -> None:
+        """A peer that dies while its port is not read from: what it had sent is read, and the port is free."""
+        self.start(queue=64 << 10)
+        await self.network.route(route("", "a", "b", egress="out"))
+        middlebox, slow = await self.watch("a"), await self.watch("b")
+        slow.client.pauseProducing()
+        middlebox.client.send(many(4000))
+        await self.until("a", stalled=True)
+        before = (await self.report("a"))["received"]
+        middlebox.client.abort()
+        await self.until("a", connected=False)
+        self.assertGreater((await self.report("a"))["received"], before)
+        self.assertTrue((await self.report("a"))["stalled"])
+        await self.watch("a")
+        await self.until("a", connected=True)
 
     async def test_chainsInOppositeOrder(self) -> None:
         """Two chains that cross do not wait for each other."""
