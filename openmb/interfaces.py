@@ -355,7 +355,8 @@ class Route:
     Where matching packets go.
 
     @ivar flows: which packets.
-    @ivar path: names of the ports (middleboxes) they visit, in order; empty: dropped.
+    @ivar path: names of the ports (middleboxes) they visit, in order; empty: dropped, unless
+        there is an egress.
     @ivar table: rules of one table are alternatives (highest priority wins); every table gets its own copy of a
         packet.
     @ivar priority: higher wins; at equal priority the rule added last.
@@ -371,6 +372,11 @@ class Route:
     priority: int = 100
     egress: str | None = None
     oneWay: bool = False
+
+    @property
+    def drops(self) -> bool:
+        """Do its packets go nowhere?"""
+        return not self.path and self.egress is None
 
     def replaces(self, other: Route) -> bool:
         """Would this rule take the place of C{other}?"""
@@ -397,8 +403,14 @@ class INetwork(Interface):
     def current(route: Route) -> Deferred[Route | None]:
         """The rule in effect with the table, priority and flows of C{route}: what C{route} would replace."""
 
-    def unroute(route: Route) -> Deferred[None]:
-        """Remove the rule with the same table, priority and flows; fires when in effect."""
+    def unroute(route: Route) -> Deferred[Route | None]:
+        """
+        Remove the rule with the same table, priority, flows and direction.  Fires with the removed rule (None: there
+        was none) when in effect.
+        """
+
+    def routes() -> Deferred[list[Route]]:
+        """All rules in effect, each table in the order in which they are tried."""
 
     def mark(operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
         """

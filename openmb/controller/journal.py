@@ -23,7 +23,7 @@ from openmb.controller.journalfile import APPLICATION, VERSION, JournalLock, exa
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, Step
-from openmb.operations.routes import routeFromPlain, routeToPlain
+from openmb.operations.routes import placeFromPlain, routeToPlain
 from openmb.operations.values import Stage
 from openmb.state.headers import HeaderFieldList
 from openmb.wire.messages import Peer, Sort
@@ -340,6 +340,6 @@ def _route(text: str | None) -> Route | None:
     if text is None:
         return None
     try:
-        return routeFromPlain(json.loads(text))
+        return placeFromPlain(json.loads(text))  # that of an earlier version does not say drop
     except (ValueError, OperationError) as error:
         raise ValueError(f"the journal holds a route that makes no sense: {text}") from error

@@ -19,7 +19,7 @@ from openmb.interfaces import Route
 from openmb.netctl.embedded.control import badRequest, number, text
 from openmb.northbound.inquiries import InquiryVerbs
 from openmb.northbound.streams import StreamVerbs
-from openmb.operations.routes import routeFromPlain, routeToPlain
+from openmb.operations.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.operations.values import MoveReport
 from openmb.rpc.server import Notify, Verb
 from openmb.wire.messages import Sort
@@ -67,6 +67,7 @@ class NorthboundVerbs:
             "abort": self.abort,
             "route": self.route,
             "unroute": self.unroute,
+            "routes": self.routes,
             **InquiryVerbs(controller).verbs,
             **StreamVerbs(controller).verbs,
         }
@@ -154,15 +155,17 @@ class NorthboundVerbs:
 
     async def route(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: install it in the network; the route that it replaces, or null."""
-        replaced = await self._controller.network.route(self._route(arguments))
+        replaced = await self._controller.network.route(routeFromPlain(arguments.get("route")))
         return None if replaced is None else routeToPlain(replaced)
 
-    async def unroute(self, arguments: Mapping[str, Any], notify: Notify) -> None:
-        """C{route}: remove it from the network."""
-        await self._controller.network.unroute(self._route(arguments))
+    async def unroute(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
+        """C{route}: remove it from the network; the route that was removed, or null."""
+        removed = await self._controller.network.unroute(placeFromPlain(arguments.get("route")))
+        return None if removed is None else routeToPlain(removed)
 
-    def _route(self, arguments: Mapping[str, Any]) -> Route:
-        return routeFromPlain(arguments.get("route"))
+    async def routes(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
+        """The routes in effect, each table in the order in which they are tried."""
+        return [routeToPlain(route) for route in await self._controller.network.routes()]
 
     def _find(self, arguments: Mapping[str, Any]) -> MovePerformer:
         return self._controller.move(self._identifier(arguments))

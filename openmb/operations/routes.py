@@ -12,8 +12,8 @@ from openmb.state.headers import HeaderFieldList
 
 
 def routeToPlain(route: Route) -> dict[str, Any]:
-    """A route as JSON carries it."""
-    return {
+    """A route as JSON carries it; one that drops says so (C{drop})."""
+    plain = {
         "flows": str(route.flows),
         "path": list(route.path),
         "table": route.table,
@@ -21,11 +21,28 @@ def routeToPlain(route: Route) -> dict[str, Any]:
         "egress": route.egress,
         "oneWay": route.oneWay,
     }
+    return {**plain, "drop": True} if route.drops else plain
 
 
 def routeFromPlain(plain: Any) -> Route:
     """
     The route that JSON carried.
+
+    @raise OperationError: C{BAD_REQUEST}: it is none, or leads nowhere without saying C{drop}.
+    """
+    route = placeFromPlain(plain)
+    drop = plain.get("drop", False)
+    if type(drop) is not bool or drop is not route.drops:
+        raise OperationError(
+            Refusal.BAD_REQUEST,
+            "a route needs a path (or an egress); one that drops its packets has neither, and says drop",
+        )
+    return route
+
+
+def placeFromPlain(plain: Any) -> Route:
+    """
+    As L{routeFromPlain}, for a route that is only to be found or removed: where it leads does not matter.
 
     @raise OperationError: C{BAD_REQUEST}: it is none.
     """

@@ -45,7 +45,7 @@ _ADDRESSES = {
     for end in ("src", "dst")
 }
 _ICMP = {"icmp_type": "tp_src", "icmp_code": "tp_dst"}
-_EVERYTHING = ("", "*", "any")
+_EVERYTHING = ("*", "any")
 
 
 class _Reading:
@@ -165,6 +165,8 @@ def readFields(text: str) -> dict[str, Value]:
     reading = _Reading(text)
     if text.strip() in _EVERYTHING:
         return {}
+    if not text.strip():
+        raise reading.fail("nothing is selected; '*' selects everything")
     for part in re.split(r"\s*,\s*|\s+", text.strip()):
         if not part:
             raise reading.fail("a field is missing between two commas")

@@ -83,7 +83,7 @@ class HeaderFieldList:
     @classmethod
     def parse(cls, text: str) -> HeaderFieldList:
         """
-        Read the text form, as in C{ovs-ofctl}: C{tcp,nw_src=10.0.0.0/8,tp_dst=80}; C{*}, C{any} or nothing: everything.
+        Read the text form, as in C{ovs-ofctl}: C{tcp,nw_src=10.0.0.0/8,tp_dst=80}; C{*} or C{any}: everything.
 
         @raise InvalidHeaderFields: says what cannot be understood.
         """

@@ -97,7 +97,7 @@ class NetworkTestsMixin(_Base):
         network = await self.makeNetwork()
         self.assertIsNone(await network.route(_everything("a")))
         self.assertEqual(_everything("a"), await network.route(_everything("b")))
-        self.assertIsNone(await network.route(Route(HeaderFieldList.parse(""), ("a",), priority=7)))
+        self.assertIsNone(await network.route(Route(HeaderFieldList.parse("*"), ("a",), priority=7)))
 
     async def test_current(self) -> None:
         """The rule that would be replaced is known before it is."""
@@ -108,12 +108,21 @@ class NetworkTestsMixin(_Base):
         await network.unroute(_everything("b"))
         self.assertIs(await network.current(_everything("b")), None)
 
+    async def test_routes(self) -> None:
+        """All rules in effect, the highest priority first; one that drops among them."""
+        network = await self.makeNetwork()
+        self.assertEqual([], await network.routes())
+        dropping = Route(HeaderFieldList.parse("udp"), (), priority=200)
+        await network.route(_everything("a"))
+        await network.route(dropping)
+        self.assertEqual([dropping, _everything("a")], await network.routes())
+
     async def test_unroute(self) -> None:
         """A removed rule is not in effect and is not replaced by the next; removing it again is no error."""
         network = await self.makeNetwork()
         await network.route(_everything("a"))
-        await network.unroute(_everything("a"))
-        await network.unroute(_everything("a"))
+        self.assertEqual(_everything("a"), await network.unroute(_everything()))
+        self.assertIsNone(await network.unroute(_everything("a")))
         await self.settled(network.settle)
         await self._injectAll([webPacket(0)])
         self.assertIsNone(await network.route(_everything("a")))
@@ -153,7 +162,7 @@ class NetworkTestsMixin(_Base):
 
 
 def _everything(*path: str) -> Route:
-    return Route(HeaderFieldList.parse(""), path)
+    return Route(HeaderFieldList.parse("*"), path)
 
 
 def _marker(number: int, final: bool) -> Marker:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
+from openmb.errors import OperationError, Refusal
+from openmb.rpc.client import RPCClient
 from openmb.testing.adapters import START
-from tests.integration.services import RunningServices
+from tests.integration.services import ANSWER, LOOP, RunningServices
 
 
 class ServicesTests(RunningServices):
@@ -60,6 +64,30 @@ class ServicesTests(RunningServices):
         self.controller.signal("KILL")
         await self.children.stop(self.controller)
         self.assertEqual(1, (await self.openmb("status"))[1])
+
+    async def test_routes(self) -> None:
+        """A route that drops says so and is counted; routes are listed; removing what is not there is said."""
+        await self.start()
+        await self.openmb("route", "*", "bro1")
+        self.assertEqual(("", 0), await self.openmb("route", "udp", "--drop", "--priority", "200"))
+        said, status = await self.openmb("routes")
+        self.assertEqual(("monitor 200 udp -> nowhere (dropped)\nmonitor 100 * -> bro1\n", 0), (said, status))
+        await self.feed()
+        switch = RPCClient(self.deployment.switch / "control.sock", LOOP)
+        self.addCleanup(switch.close)
+
+        async def look() -> bool:
+            ports = {port["name"]: port for port in await switch.call("ports", {}, ANSWER)}
+            return bool(ports["in"]["received"] == ports["in"]["discarded"] == 24)
+
+        await self.until("24 packets dropped", lambda: Deferred.fromCoroutine(look()))
+        removed = "removed the route to nowhere (dropped)\n"
+        self.assertEqual((removed, 0), await self.openmb("route", "udp", "--remove", "--priority", "200"))
+        said, status = await self.openmb("route", "udp", "--remove", "--priority", "200")
+        self.assertEqual((1, True), (status, "there is no route" in said), said)
+        with self.assertRaises(OperationError) as caught:
+            await self.rpc.call("stats", {"middlebox": "bro1", "flows": ""}, ANSWER)
+        self.assertEqual(Refusal.BAD_REQUEST, caught.exception.refusal)
 
     async def test_killedIdle(self) -> None:
         """A middlebox that is killed while nothing comes frees its port: started again, it gets packets."""

@@ -111,8 +111,11 @@ class DirectNetwork:
     def current(self, route: Route) -> Deferred[Route | None]:
         return succeed(None)
 
-    def unroute(self, route: Route) -> Deferred[None]:
+    def unroute(self, route: Route) -> Deferred[Route | None]:
         return succeed(None)
+
+    def routes(self) -> Deferred[list[Route]]:
+        return succeed([])
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
         self.stamp += 1

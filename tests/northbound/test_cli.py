@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import CaptureError, ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.northbound.cli import LazyGroup, main, openmb, statusOf
+from openmb.northbound.commands.route import checkWhere
 from tests.northbound.counting import DROP_IN, addDropIns
 
 
@@ -71,6 +72,29 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(statusOf(ConfigurationError("x")), 3)
         self.assertEqual(statusOf(InvalidHeaderFields("x")), 2)
         self.assertEqual(statusOf(OperationError(Refusal.DEADLINE, "x")), 1)
+
+
+class FlowsTests(SynchronousTestCase):
+    """Which flows, and where to: nothing is taken for everything, or for nowhere."""
+
+    def test_empty(self) -> None:
+        """An empty list of fields is wrong usage; the text says how everything is spelt.  Nobody is asked."""
+        for words in (("route", "", "bro1"), ("move", "a", "b", " "), ("stats", "a", ""), ("events", "-f", "")):
+            ran = command(*words, "--socket", "/nowhere/openmb.sock")
+            self.assertEqual(2, ran.status, words)
+            self.assertIn("'*' selects everything", ran.errors)
+
+    def test_nowhere(self) -> None:
+        """A route without a path is wrong usage, unless it says that it drops; then a path is."""
+        wrong: list[tuple[str, ...]] = [(), ("--drop", "bro1"), ("--drop", "--egress", "out"), ("--drop", "--remove")]
+        for words in wrong:
+            ran = command("route", "*", *words, "--socket", "/nowhere/openmb.sock")
+            self.assertEqual(2, ran.status, words)
+            self.assertIn("--drop", ran.errors)
+        checkWhere((), None, drop=True, remove=False)
+        checkWhere((), None, drop=False, remove=True)
+        checkWhere((), "out", drop=False, remove=False)
+        checkWhere(("bro1",), None, drop=False, remove=False)
 
 
 class RunTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Route
-from openmb.operations.routes import routeFromPlain, routeToPlain
+from openmb.operations.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.state.headers import HeaderFieldList
 
 ROUTE = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "b"), "chain", 7, "out", True)
@@ -27,6 +27,17 @@ class RouteTests(SynchronousTestCase):
     def test_roundTrip(self) -> None:
         route = Route(HeaderFieldList.parse("*"), ())
         self.assertEqual(routeFromPlain(json.loads(json.dumps(routeToPlain(route)))), route)
+
+    def test_leadsNowhere(self) -> None:
+        """A route without a path drops only if it says so; one that says so leads nowhere; an egress is somewhere."""
+        plain = {**json.loads(TEXT), "path": [], "egress": None}
+        for wrong in (plain, {**plain, "drop": False}, {**plain, "drop": 1}, {**json.loads(TEXT), "drop": True}):
+            with self.assertRaises(OperationError) as caught:
+                routeFromPlain(wrong)
+            self.assertEqual(Refusal.BAD_REQUEST, caught.exception.refusal)
+        self.assertTrue(routeFromPlain({**plain, "drop": True}).drops)
+        self.assertFalse(routeFromPlain({**plain, "egress": "out"}).drops)
+        self.assertTrue(placeFromPlain(plain).replaces(ROUTE))
 
     def test_withoutDirection(self) -> None:
         """Who does not know of directions means both."""

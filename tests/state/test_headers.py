@@ -26,7 +26,6 @@ _GOLDEN = {
     "*": EVERYTHING,
 }
 _SAME = {
-    "": "*",
     " any ": "*",
     "tcp nw_src=10.1.2.3/8 , tp_dst=80": "tcp,nw_src=10.0.0.0/8,tp_dst=80",
     "dl_type=0x0800,ip_proto=6,ip_src=10.0.0.0/255.0.0.0,tcp_dst=0x50": "tcp,nw_src=10.0.0.0/8,tp_dst=80",
@@ -39,6 +38,8 @@ _SAME = {
     "dl_vlan=65535": "dl_vlan=0xffff",
 }
 _WRONG = {
+    "": "'*' selects everything",
+    " \t": "'*' selects everything",
     "tcp,": "missing",
     ",": "missing",
     "tcp,,udp": "missing",

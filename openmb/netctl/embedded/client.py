@@ -37,15 +37,15 @@ class EmbeddedNetwork:
 
     def route(self, route: Route) -> Deferred[Route | None]:
         """See L{INetwork.route}."""
-        return Deferred.fromCoroutine(self._route(route))
+        return Deferred.fromCoroutine(self._change("route", route))
 
     def current(self, route: Route) -> Deferred[Route | None]:
         """See L{INetwork.current}."""
         return Deferred.fromCoroutine(self._current(route))
 
-    def unroute(self, route: Route) -> Deferred[None]:
+    def unroute(self, route: Route) -> Deferred[Route | None]:
         """See L{INetwork.unroute}."""
-        return Deferred.fromCoroutine(self._tell("unroute", {"route": routeToPlain(route)}))
+        return Deferred.fromCoroutine(self._change("unroute", route))
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
         """See L{INetwork.mark}."""
@@ -71,16 +71,16 @@ class EmbeddedNetwork:
         return Deferred.fromCoroutine(self._client.call("ports", {}, ANSWER))
 
     def routes(self) -> Deferred[list[Route]]:
-        """All routes, each table in the order in which its rules are tried."""
+        """See L{INetwork.routes}."""
         return Deferred.fromCoroutine(self._routes())
 
     def close(self) -> None:
         """Close the connection to the switch."""
         self._client.close()
 
-    async def _route(self, route: Route) -> Route | None:
-        replaced = await self._client.call("route", {"route": routeToPlain(route)}, ANSWER)
-        return None if replaced is None else routeFromPlain(replaced)
+    async def _change(self, verb: str, route: Route) -> Route | None:
+        former = await self._client.call(verb, {"route": routeToPlain(route)}, ANSWER)
+        return None if former is None else routeFromPlain(former)
 
     async def _current(self, route: Route) -> Route | None:
         return next((rule for rule in await self._routes() if route.replaces(rule)), None)

@@ -80,6 +80,11 @@ class DatagramHold:
         """How many datagrams wait."""
         return len(self._waiting)
 
+    @property
+    def packets(self) -> int:
+        """How many fragments wait."""
+        return sum(len(datagram.packets) for datagram in self._waiting.values())
+
     def arrange(self, decoded: Decoded) -> Decoded:
         """
         Take the fragments out of C{decoded} and put completed datagrams in: all fragments of one where its last came,

@@ -26,11 +26,15 @@ class Forwarding:
 
     @ivar hops: for each port the places of its packets, ascending.
     @ivar needs: all ports that these packets will visit, here or after a middlebox.
-    @ivar unrouted: packets that no rule matched.
+    @ivar discarded: packets that only rules without path and egress matched.
+    @ivar ended: packets that came back from a middlebox, and whose rules go no further.
+    @ivar unrouted: packets that no rule matched.  Each packet is in one of the three, or in L{hops}.
     """
 
     hops: tuple[tuple[str, NDArray[np.intp]], ...]
     needs: frozenset[str]
+    discarded: int
+    ended: int
     unrouted: int
 
 
@@ -119,6 +123,10 @@ class RuleTables:
             former[:] = [route, *(rule for rule in former if rule != route)][:FORMER_LIMIT]
 
 
+#: What becomes of a packet; of the copies of several tables the greatest counts.
+_UNROUTED, _DISCARDED, _ENDED, _SENT = range(4)
+
+
 @dataclass(frozen=True, slots=True)
 class _Share:
     """The packets that one rule got, and the port they go to next (None: dropped)."""
@@ -156,14 +164,16 @@ def _shareOut(rules: Sequence[tuple[Route, str | None]], headers: NDArray[Any]) 
 def _collect(shares: Iterable[_Share], count: int, needed: Callable[[Route], Iterable[str | None]]) -> Forwarding:
     hops: dict[str, list[NDArray[np.intp]]] = {}
     needs: set[str] = set()
-    routed = np.zeros(count, np.bool_)
+    fates = np.full(count, _UNROUTED, np.uint8)
     for share in shares:
-        routed[share.places] = True
+        fate = _SENT if share.hop is not None else _DISCARDED if share.rule.drops else _ENDED
+        fates[share.places] = np.maximum(fates[share.places], fate)  # some table sends it somewhere: it is sent
         needs.update(port for port in needed(share.rule) if port is not None)
         if share.hop is not None:
             hops.setdefault(share.hop, []).append(share.places)
     merged = tuple((port, _inOrder(places)) for port, places in hops.items())
-    return Forwarding(merged, frozenset(needs), count - int(routed.sum()))
+    unrouted, discarded, ended, _ = np.bincount(fates, minlength=_SENT + 1).tolist()
+    return Forwarding(merged, frozenset(needs), discarded, ended, unrouted)
 
 
 def _inOrder(places: list[NDArray[np.intp]]) -> NDArray[np.intp]:

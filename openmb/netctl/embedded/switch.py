@@ -48,15 +48,26 @@ class PortCounts:
     """
     What one port has seen.
 
+    Each packet that was received is in one of the next five; each that was forwarded waits in the port's queue, was
+    taken from it, or was dropped there (L{openmb.netctl.embedded.queue.PortQueue}).
+
     @ivar received: packets that came in at the port.
-    @ivar unrouted: those of them that no rule matched.
-    @ivar forwarded: packets for the port, markers included.
+    @ivar switched: those of them that were sent on, to one port or several.
+    @ivar unrouted: that no rule matched, or that carry no IP.
+    @ivar discarded: that a rule drops.
+    @ivar ended: that came back from a middlebox, and whose rule has no egress: copies.
+    @ivar held: fragments that wait for the rest of their datagram.
+    @ivar forwarded: packets for the port, markers and the copies of several tables included.
     @ivar waiting: incomplete datagrams whose fragments wait.
     @ivar incomplete: datagrams whose fragments went on without waiting for the rest.
     """
 
     received: int = 0
+    switched: int = 0
     unrouted: int = 0
+    discarded: int = 0
+    ended: int = 0
+    held: int = 0
     forwarded: int = 0
     waiting: int = 0
     incomplete: int = 0
@@ -176,7 +187,9 @@ class Switch:
         returned = self._rules.returnsFrom(port)
         rules = self._rules
         forwarding = rules.returned(port, decoded.headers) if returned else rules.forward(decoded.headers)
-        self._count(port, unrouted=forwarding.unrouted)
+        lost = forwarding.unrouted + forwarding.discarded + forwarding.ended
+        self._count(port, switched=len(decoded) - lost, unrouted=forwarding.unrouted)
+        self._count(port, discarded=forwarding.discarded, ended=forwarding.ended)
         return Switched(self._outgoing(stamped, forwarding), forwarding.needs, returned)
 
     def _outgoing(self, packets: PacketBatch, forwarding: Forwarding) -> tuple[Outgoing, ...]:
@@ -200,4 +213,4 @@ class Switch:
         hold = self._holds.get(port)
         if hold is None:
             return counts
-        return replace(counts, waiting=len(hold), incomplete=counts.incomplete + hold.given)
+        return replace(counts, held=hold.packets, waiting=len(hold), incomplete=counts.incomplete + hold.given)

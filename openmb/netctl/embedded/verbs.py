@@ -13,7 +13,7 @@ from openmb.interfaces import Route
 from openmb.netctl.embedded import control
 from openmb.netctl.embedded.queue import PortQueue
 from openmb.netctl.embedded.switch import PortCounts
-from openmb.operations.routes import routeFromPlain, routeToPlain
+from openmb.operations.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.rpc.server import Notify, Verb
 
 
@@ -107,7 +107,7 @@ class SwitchVerbs:
 
     async def unroute(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: remove it; the route that was removed, or null."""
-        removed = self._switch.unroute(routeFromPlain(arguments.get("route")))
+        removed = self._switch.unroute(placeFromPlain(arguments.get("route")))
         return routeToPlain(removed) if removed else None
 
     async def routes(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:

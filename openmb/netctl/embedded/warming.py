@@ -18,7 +18,7 @@ def warmUp() -> None:
     switch.addPort("in")
     switch.addPort("out")
     switch.route(Route(HeaderFieldList.parse("udp,tp_dst=53"), ("out",)))
-    switch.route(Route(HeaderFieldList.parse(""), ("out",), priority=1))
+    switch.route(Route(HeaderFieldList.parse("*"), ("out",), priority=1))
     writer, reader = PcapStreamWriter(LinkType.ETHERNET), PcapStreamReader()
     stream = writer.header() + writer.records(packetBatch([bytes(60)], [1]))
     for batch in reader.feed(stream):

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from openmb.northbound.ask import ask, defaultSocket
+from openmb.northbound.flows import FLOWS
 
 
 class _Enough(Exception):
@@ -18,7 +19,7 @@ class _Enough(Exception):
 
 
 @click.command("events")
-@click.argument("flows", default="*")
+@click.argument("flows", default="*", type=FLOWS)
 @click.option("--middlebox", "-m", default="*", help="of one middlebox; all of them unless told otherwise")
 @click.option("--event", "-e", "events", multiple=True, help="an event's name; may be given again; all if not given")
 @click.option("--follow", "-f", is_flag=True, help="go on until interrupted")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from openmb.northbound.ask import ask, defaultSocket
+from openmb.northbound.flows import FLOWS
 
 
 def showStage(notice: Mapping[str, Any]) -> None:
@@ -23,7 +24,7 @@ def showStage(notice: Mapping[str, Any]) -> None:
 @click.command("move")
 @click.argument("source")
 @click.argument("destination")
-@click.argument("flows")
+@click.argument("flows", type=FLOWS)
 @click.option("--table", default="monitor", show_default=True, help="the network's table whose route changes")
 @click.option("--priority", default=100, show_default=True, help="priority of the new route")
 @click.option("--no-route", is_flag=True, help="install only; switch over later with 'openmb switch-over'")

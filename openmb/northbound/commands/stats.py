@@ -7,11 +7,12 @@ from __future__ import annotations
 import click
 
 from openmb.northbound.ask import ask, defaultSocket
+from openmb.northbound.flows import FLOWS
 
 
 @click.command("stats")
 @click.argument("middlebox")
-@click.argument("flows", default="*")
+@click.argument("flows", default="*", type=FLOWS)
 @click.option("--socket", default=defaultSocket, help="the controller's local socket")
 def command(middlebox: str, flows: str, socket: str) -> None:
     """Count the records of MIDDLEBOX that FLOWS selects, for each cell of the taxonomy."""

@@ -78,8 +78,12 @@ class SlowNetwork:
         """See L{INetwork.current}."""
         return self._ask()
 
-    def unroute(self, route: Route) -> Deferred[None]:
+    def unroute(self, route: Route) -> Deferred[Route | None]:
         """See L{INetwork.unroute}."""
+        return self._ask()
+
+    def routes(self) -> Deferred[list[Route]]:
+        """See L{INetwork.routes}."""
         return self._ask()
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:

@@ -177,8 +177,11 @@ class LifeNetwork:
     def current(self, route: Route) -> Deferred[Route | None]:
         return self._ask(lambda: self._network.current(route))
 
-    def unroute(self, route: Route) -> Deferred[None]:
+    def unroute(self, route: Route) -> Deferred[Route | None]:
         return self._ask(lambda: self._network.unroute(route))
+
+    def routes(self) -> Deferred[list[Route]]:
+        return self._ask(self._network.routes)
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
         return self._ask(lambda: self._network.mark(operation, token, number, final, ports))

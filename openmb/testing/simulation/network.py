@@ -224,7 +224,7 @@ class SimulatedNetwork:
         earlier = [change.answered for change in self._changes if change.rule.replaces(route)]
         return max([delay, *(answered - self._clock.seconds() for answered in earlier)])
 
-    def _answer(self, delay: float, result: Route | None) -> Deferred[Any]:
+    def _answer(self, delay: float, result: object) -> Deferred[Any]:
         """What was asked is done; the answer says so, or is lost on the way."""
         if self._behaviour.lying and self._luck.random() < self._behaviour.lying:
             self.lies += 1
@@ -243,11 +243,15 @@ class SimulatedNetwork:
         present = next((rule for rule in self._rules if route.replaces(rule)), None)
         return deferLater(self._clock, self._rng.random() * self._behaviour.answer, lambda: present)
 
-    def unroute(self, route: Route) -> Deferred[None]:
+    def routes(self) -> Deferred[list[Route]]:
+        return self._answer(0.0, list(self._rules))
+
+    def unroute(self, route: Route) -> Deferred[Route | None]:
         delay = self._delayOf(route)
+        removed = next((rule for rule in self._rules if rule.replaces(route)), None)
         self._rules = tuple(rule for rule in self._rules if not rule.replaces(route))
         self._change(route, False, self._clock.seconds(), delay)
-        return self._answer(delay, None)
+        return self._answer(delay, removed)
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: Sequence[str]) -> Deferred[None]:
         for name in ports:

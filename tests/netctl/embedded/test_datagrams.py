@@ -20,7 +20,7 @@ class DatagramTests(SwitchTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.switch.route(route("", "b"))
+        self.switch.route(route("*", "b"))
         self.switch.route(route("udp,tp_dst=53", "a", priority=200))
         self.pieces = fragments("10.0.0.1", "10.0.0.2", 53, 7, (16, 24, 10))
 
@@ -28,7 +28,7 @@ class DatagramTests(SwitchTestCase):
         self.switch = Switch(mode, limits)
         for port in ("in", "a", "b"):
             self.switch.addPort(port)
-        self.switch.route(route("", "b"))
+        self.switch.route(route("*", "b"))
         self.switch.route(route("udp,tp_dst=53", "a", priority=200))
 
     def test_anyOrder(self) -> None:

@@ -83,7 +83,7 @@ class PortTests(RunningSwitchTestCase):
         """What C{tcpdump -w -} writes: microseconds, raw IP; the feeder's end of input ends its connection."""
         self.start()
         watcher = await self.watch("a")
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         packet = ip("10.0.0.1", "10.0.0.2", 17, udpBody(1, 80, b"x"))
         stream = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
         stream += struct.pack("<IIII", 5, 7, len(packet), len(packet)) + packet
@@ -97,7 +97,7 @@ class PortTests(RunningSwitchTestCase):
         """Fragments do not wait for a feeder that is gone."""
         self.start()
         watcher = await self.watch("a")
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         pieces = fragments("10.0.0.1", "10.0.0.2", 53, 7, (16, 24, 10))
         await self.inject(batch(pieces[:2]))
         self.assertEqual([], watcher.packets)
@@ -108,7 +108,7 @@ class PortTests(RunningSwitchTestCase):
         """Junk costs the connection; the port is free again and others are undisturbed."""
         self.start()
         watcher = await self.watch("a")
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         await (await self.raw("in", b"GET / HTTP/1.0\r\nHost: example.com\r\n\r\n", ended=False)).ended
         await self.until("in", connected=False)
         await self.inject(many(1))
@@ -120,14 +120,14 @@ class PortTests(RunningSwitchTestCase):
         watcher = await self.watch("a")
         second = await self.watch("a")
         await second.lost
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         await self.inject(many(3))
         self.assertEqual(3, len(await watcher.count(3)))
 
     async def test_idlePeerGone(self) -> None:
         """A peer that closes both directions frees its port, although a route leads there and nothing is written."""
         self.start()
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         watcher = await self.watch("a")
         await self.until("a", connected=True)
         watcher.client.close()
@@ -139,7 +139,7 @@ class PortTests(RunningSwitchTestCase):
     async def test_onlyInputEnded(self) -> None:
         """A peer that has ended its own stream goes on reading, and nobody takes its place before it is gone."""
         self.start()
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         reader = await self.raw("a", b"", ended=True)
         second = await self.watch("a")
         await second.lost
@@ -155,7 +155,7 @@ class PortTests(RunningSwitchTestCase):
         """Live, stamps are the switch's own clock's and strictly increasing."""
         self.start(stamps=StampMode.ARRIVAL)
         watcher = await self.watch("a")
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         await self.inject(many(100))
         await watcher.count(100)
         self.assertEqual(sorted(set(watcher.stamps)), watcher.stamps)
@@ -165,7 +165,7 @@ class PortTests(RunningSwitchTestCase):
         """A middlebox that sends back."""
         self.start()
         middlebox, egress = await self.watch("a"), await self.watch("out")
-        await self.network.route(route("", "a", egress="out"))
+        await self.network.route(route("*", "a", egress="out"))
         sent = many(50)
         await self.inject(sent)
         await middlebox.count(50)
@@ -176,7 +176,7 @@ class PortTests(RunningSwitchTestCase):
         """What is queued when the switch stops still arrives."""
         self.start()
         watcher = await self.watch("a")
-        await self.network.route(route("", "a"))
+        await self.network.route(route("*", "a"))
         watcher.client.pauseProducing()
         await self.inject(many(2000))
         stopped = self.service.stopService()
@@ -252,7 +252,7 @@ class BackPressureTests(RunningSwitchTestCase):
     async def test_goneWhileStalled(self) -> None:
         """A peer that dies while its port is not read from: what it had sent is read, and the port is free."""
         self.start(queue=64 << 10)
-        await self.network.route(route("", "a", "b", egress="out"))
+        await self.network.route(route("*", "a", "b", egress="out"))
         middlebox, slow = await self.watch("a"), await self.watch("b")
         slow.client.pauseProducing()
         middlebox.client.send(many(4000))
@@ -295,9 +295,9 @@ class ControlTests(RunningSwitchTestCase):
         self.start()
         await self.network.addPort("bro1")
         self.assertTrue((self.directory / "bro1.sock").exists())
-        await self.network.route(route("", "bro1"))
+        await self.network.route(route("*", "bro1"))
         self.assertEqual(Refusal.WRONG_STATE, await self.refused(self.network.removePort("bro1")))
-        await self.network.unroute(route("", "bro1"))
+        await self.network.unroute(route("*", "bro1"))
         watcher = await self.watch("bro1")
         await self.network.removePort("bro1")
         await watcher.lost
@@ -316,7 +316,7 @@ class ControlTests(RunningSwitchTestCase):
         self.start()
         given = [
             Route(HeaderFieldList.parse("tcp,nw_src=10.0.0.0/8,tp_dst=80"), ("a", "b"), "t", 7, "out"),
-            Route(HeaderFieldList.parse(""), (), "other"),
+            Route(HeaderFieldList.parse("*"), (), "other"),
         ]
         for each in given:
             await self.network.route(each)
@@ -329,8 +329,10 @@ class ControlTests(RunningSwitchTestCase):
         for verb, arguments in (
             ("route", {}),
             ("route", {"route": {"flows": "nonsense=1", "path": [], "table": "t", "priority": 1, "egress": None}}),
-            ("route", {"route": {"flows": "", "path": [1], "table": "t", "priority": 1, "egress": None}}),
-            ("route", {"route": {"flows": "", "path": "a", "table": "t", "priority": 1, "egress": None}}),
+            ("route", {"route": {"flows": "*", "path": [1], "table": "t", "priority": 1, "egress": None}}),
+            ("route", {"route": {"flows": "*", "path": "a", "table": "t", "priority": 1, "egress": None}}),
+            ("route", {"route": {"flows": "", "path": ["a"], "table": "t", "priority": 1, "egress": None}}),
+            ("route", {"route": {"flows": "*", "path": [], "table": "t", "priority": 1, "egress": None}}),
             ("mark", {"operation": 1, "token": "zz", "number": 1, "final": True, "ports": ["a"]}),
             ("mark", {"operation": 1, "token": "00", "number": 1, "final": True, "ports": ["a"]}),
             ("mark", {"operation": 1, "token": "00" * 16, "number": 1, "final": 1, "ports": ["a"]}),

@@ -65,7 +65,7 @@ class RoutingTests(SwitchTestCase):
     def test_priorityDecides(self) -> None:
         """The highest priority wins, in whichever order the rules came; both directions match."""
         self.switch.route(route("udp,tp_dst=80", "a", priority=200))
-        self.switch.route(route("", "b"))
+        self.switch.route(route("*", "b"))
         self.assertEqual({"a": [WEB, REPLY], "b": [NAME]}, self.forward(WEB, NAME, REPLY))
 
     def test_lastOfEquals(self) -> None:
@@ -78,15 +78,15 @@ class RoutingTests(SwitchTestCase):
 
     def test_everyTableGetsACopy(self) -> None:
         """Copies have the same stamp."""
-        self.switch.route(route("", "a"))
-        self.switch.route(route("", "b", table="other"))
+        self.switch.route(route("*", "a"))
+        self.switch.route(route("*", "b", table="other"))
         switched = self.switch.ingress("in", batch([WEB, NAME], [70, 80]), 0)
         self.assertEqual({"a": [WEB, NAME], "b": [WEB, NAME]}, outputs(switched))
         self.assertEqual({"a": [70, 80], "b": [70, 80]}, stampsOf(switched))
 
     def test_onePortForTwoTables(self) -> None:
         """A port that two tables send to gets both copies in the order of the stamps."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         self.switch.route(route("udp,tp_dst=53", "a", table="other"))
         self.assertEqual({"a": [WEB, NAME, NAME, REPLY]}, self.forward(WEB, NAME, REPLY))
 
@@ -108,38 +108,38 @@ class RoutingTests(SwitchTestCase):
 
     def test_dropRule(self) -> None:
         """An empty path drops."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         self.switch.route(route("udp,tp_dst=53", priority=200))
         self.assertEqual({"a": [WEB]}, self.forward(WEB, NAME))
         self.assertEqual(0, self.switch.ports["in"].unrouted)
 
     def test_unknownPorts(self) -> None:
         """Refused, and nothing changes."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         for wrong in (
-            route("", "a", "x"),
-            route("", "a", egress="x"),
-            route("", "a", "b", "a"),
-            route("", "a", egress="a"),
+            route("*", "a", "x"),
+            route("*", "a", egress="x"),
+            route("*", "a", "b", "a"),
+            route("*", "a", egress="a"),
         ):
             with self.assertRaises(OperationError) as caught:
                 self.switch.route(wrong)
             self.assertEqual(Refusal.ROUTE_FAILED, caught.exception.refusal)
-        self.assertEqual((route("", "a"),), self.switch.routes)
+        self.assertEqual((route("*", "a"),), self.switch.routes)
 
     def test_ports(self) -> None:
         """A port that a rule leads to stays; names are unique."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         self.assertRaises(OperationError, self.switch.removePort, "a")
         self.assertRaises(OperationError, self.switch.addPort, "a")
         self.assertRaises(OperationError, self.switch.removePort, "x")
-        self.switch.unroute(route("", "a"))
+        self.switch.unroute(route("*", "a"))
         self.switch.removePort("a")
         self.assertNotIn("a", self.switch.ports)
 
     def test_thousandsOfPackets(self) -> None:
         """Order is kept in a large batch of many flows."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         self.switch.route(route("udp,tp_dst=53", "b", priority=200))
         packets = [udp("10.0.0.1", "10.0.0.2", number, 53 if number % 3 else 80) for number in range(5000)]
         found = self.forward(*packets)
@@ -152,7 +152,7 @@ class StampingTests(SwitchTestCase):
 
     def test_strictlyIncreasing(self) -> None:
         """Over batches, ports and markers."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         first = self.switch.ingress("in", batch([WEB, NAME], [50, 50]), 0)
         marker = self.switch.mark(1, bytes(16), 0, False, ["a", "b"], 0)
         second = self.switch.ingress("out", batch([WEB], [10]), 0)
@@ -164,11 +164,11 @@ class StampingTests(SwitchTestCase):
         """Live, the record's stamp does not count."""
         switch = Switch(StampMode.ARRIVAL)
         switch.addPort("in")
-        switch.route(route("", "in"))
-        switch.unroute(route("", "in"))
+        switch.route(route("*", "in"))
+        switch.unroute(route("*", "in"))
         switch.addPort("a")
         switch.addPort("tap")
-        switch.route(route("", "a"))
+        switch.route(route("*", "a"))
         self.assertEqual({"a": [7000]}, stampsOf(switch.ingress("tap", batch([WEB], [1]), 7000)))
 
 
@@ -194,7 +194,7 @@ class MarkerTests(SwitchTestCase):
 
     def test_notForwarded(self) -> None:
         """A marker that somebody sends into a port goes nowhere."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         frame = self.switch.mark(1, bytes(16), 0, False, ["a"], 0).outgoing[0].batch.packet(0)
         self.assertEqual({"a": [WEB]}, self.forward(frame, WEB))
 
@@ -204,14 +204,14 @@ class ChainTests(SwitchTestCase):
 
     def test_chain(self) -> None:
         """From port to port and out."""
-        self.switch.route(route("", "a", "b", egress="out"))
+        self.switch.route(route("*", "a", "b", egress="out"))
         self.assertEqual({"a": [WEB]}, self.forward(WEB))
         self.assertEqual({"b": [WEB]}, self.forward(WEB, port="a"))
         self.assertEqual({"out": [WEB]}, self.forward(WEB, port="b"))
 
     def test_needs(self) -> None:
         """A packet from outside needs every queue on its way, a returned one only the next."""
-        self.switch.route(route("", "a", "b", egress="out"))
+        self.switch.route(route("*", "a", "b", egress="out"))
         fresh = self.switch.ingress("in", batch([WEB]), 0)
         returned = self.switch.ingress("a", batch([WEB]), 0)
         self.assertEqual((frozenset({"a", "b", "out"}), False), (fresh.needs, fresh.returned))
@@ -219,19 +219,19 @@ class ChainTests(SwitchTestCase):
 
     def test_copiesEnd(self) -> None:
         """Without egress what the last middlebox sends back goes nowhere."""
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         self.assertEqual({}, self.forward(WEB, port="a"))
 
     def test_rewritten(self) -> None:
         """What a middlebox changed is matched again, by the rules through its port."""
         self.switch.route(route("udp,tp_dst=80", "a", "b", egress="out", priority=200))
-        self.switch.route(route("", "a", egress="out"))
+        self.switch.route(route("*", "a", egress="out"))
         self.assertEqual({"b": [WEB], "out": [NAME]}, self.forward(WEB, NAME, port="a"))
 
     def test_afterRouteChange(self) -> None:
         """What the old path still sends back leaves by the old path."""
-        self.switch.route(route("", "a", egress="out"))
-        self.switch.route(route("", "b", egress="out"))
+        self.switch.route(route("*", "a", egress="out"))
+        self.switch.route(route("*", "b", egress="out"))
         self.assertEqual({"out": [WEB]}, self.forward(WEB, port="a"))
         self.assertEqual({"b": [WEB]}, self.forward(WEB))
 
@@ -262,7 +262,7 @@ class ChainTests(SwitchTestCase):
 
     def test_wireOnly(self) -> None:
         """No middlebox at all: straight to the egress."""
-        self.switch.route(route("", egress="out"))
+        self.switch.route(route("*", egress="out"))
         self.assertEqual({"out": [WEB]}, self.forward(WEB))
 
 
@@ -280,7 +280,7 @@ class LinkTypeTests(SwitchTestCase):
             + b"\x02"
             + udpBody(1, 2, b"hello")
         )
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         switched = self.switch.ingress("in", batch([four, b"junk", six], [1, 2, 3], LinkType.RAW), 0)
         self.assertEqual({"a": [bytes(12) + b"\x08\x00" + four, bytes(12) + b"\x86\xdd" + six]}, outputs(switched))
         self.assertEqual({"a": [1, 3]}, stampsOf(switched))
@@ -291,7 +291,7 @@ class LinkTypeTests(SwitchTestCase):
         whole = ip("10.0.0.1", "10.0.0.2", 17, udpBody(1, 2, bytes(100)))
         cut = batch([b"\x02\x00\x00\x00" + whole[:60]], link=LinkType.NULL)
         cut.wire[:] = 4 + len(whole)
-        self.switch.route(route("", "a"))
+        self.switch.route(route("*", "a"))
         (sent,) = self.switch.ingress("in", cut, 0).outgoing
         self.assertEqual((74, 14 + len(whole)), (int(sent.batch.lengths[0]), int(sent.batch.wire[0])))
         self.assertEqual(bytes(12) + b"\x08\x00" + whole[:60], sent.batch.packet(0))

@@ -24,8 +24,11 @@ from tests.netctl.embedded.test_switch import route
 WEB = udp("10.0.0.1", "10.0.0.2", 1000, 80)
 
 
-class _Transport(StringTransport):
-    """Remembers whether it is read from."""
+_OPEN = os.open(os.devnull, os.O_RDONLY)
+
+
+class Peer(StringTransport):
+    """The other end of a port; remembers whether it is read from."""
 
     bufferSize = 0
     reading = True
@@ -36,6 +39,10 @@ class _Transport(StringTransport):
 
     def resumeProducing(self) -> None:
         self.reading = True
+
+    def fileno(self) -> int:
+        """Something open, whose other end never hangs up."""
+        return _OPEN
 
 
 class TimeTests(SynchronousTestCase):
@@ -49,16 +56,16 @@ class TimeTests(SynchronousTestCase):
         clock = cast(ILocalReactor, cast(Any, self.reactor))
         self.service = SwitchService(settings, clock, lambda: int(self.reactor.seconds() * 1e9))
         self.service.startService()
-        self.service.route(route("", "a"))
+        self.service.route(route("*", "a"))
         self.feeder = self.connect("in")
         self.writer = PcapStreamWriter(LinkType.ETHERNET)
         self.feeder.protocol.dataReceived(self.writer.header())
 
-    def connect(self, name: str) -> _Transport:
+    def connect(self, name: str) -> Peer:
         ports = {Path(address).stem: factory for address, factory, *_ in self.reactor.unixServers}
         protocol = cast(SocketPort, ports[name]).buildProtocol(None)
         assert protocol is not None
-        transport = _Transport()
+        transport = Peer()
         transport.protocol = protocol
         protocol.makeConnection(transport)
         return transport
@@ -108,7 +115,7 @@ class TimeTests(SynchronousTestCase):
 
     def test_middleboxIsReadFrom(self) -> None:
         """A middlebox waits for no full queue (chains could wait for each other), but for one eight times full."""
-        self.service.route(route("", "a", "b", egress="a2"))
+        self.service.route(route("*", "a", "b", egress="a2"))
         first, second = self.connect("a"), self.connect("b")
         second.protocol.pauseProducing()
         first.protocol.dataReceived(self.writer.header())
@@ -123,7 +130,7 @@ class TimeTests(SynchronousTestCase):
 
     def test_feederWaitsForWholeChain(self) -> None:
         """A feeder waits for a full queue further down the path."""
-        self.service.route(route("", "a", "b", egress="a2"))
+        self.service.route(route("*", "a", "b", egress="a2"))
         first, second = self.connect("a"), self.connect("b")
         second.protocol.pauseProducing()
         first.protocol.dataReceived(self.writer.header() + self.writer.records(batch([WEB] * 30)))

@@ -1,0 +1,28 @@
+"""
+C{openmb routes}: where packets go.
+"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from openmb.northbound.ask import ask, defaultSocket
+from openmb.northbound.commands.route import ending
+
+
+@click.command("routes")
+@click.option("--json", "asJSON", is_flag=True, help="one JSON document instead of text")
+@click.option("--socket", default=defaultSocket, help="the controller's local socket")
+def command(asJSON: bool, socket: str) -> None:
+    """List the routes, each table in the order in which its rules are tried: the first that matches decides."""
+    routes = ask(socket, "routes", {})
+    if asJSON:
+        click.echo(json.dumps(routes, indent=2))
+        return
+    for route in routes:
+        direction = " (one-way)" if route["oneWay"] else ""
+        click.echo(f"{route['table']} {route['priority']} {route['flows']}{direction} -> {ending(route)}")
+    if not routes:
+        click.echo("no routes: packets go nowhere", err=True)
