@@ -17,6 +17,7 @@ from openmb.plugins.prads.records import REPORTING, SUPPORTING
 from openmb.plugins.prads.shares import Share, exportShare, parseShare
 from openmb.plugins.prads.tracker import Tracker
 from openmb.plugins.prads.transfer import adopt, exportFlows, exportHosts, hostsOf, importBatch
+from openmb.state.flowkey import HOST_WORDS
 from openmb.state.headers import HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell
@@ -43,7 +44,7 @@ class PradsAdapter(PradsCore):
         once more at the end of each pass.
         """
         self.check(flows)
-        table, sent = self._own.table, dict[int, int]()
+        table, sent = self._own.table, dict[bytes, int]()
         found, isFirst = True, True
         while found:
             found, start = False, 0
@@ -58,21 +59,33 @@ class PradsAdapter(PradsCore):
                 else:
                     yield ()
             if isFirst and flows.constrained <= _OF_HOSTS:
-                hosts = self._own.hosts.table.select(flows)
-                for place in range(0, len(hosts), limit):
-                    yield self._hosts(hosts[place : place + limit], sent)
+                hosts = self._own.hosts.table
+                keys = hosts.keys[hosts.select(flows)]
+                for place in range(0, len(keys), limit):
+                    yield self._hosts(hosts.find(keys[place : place + limit]), sent)
             isFirst = False
-            yield self._hosts(np.array(sorted(sent), np.int64), sent)
+            yield self._hosts(self._sentBefore(sent), sent)
 
-    def _hosts(self, slots: NDArray[np.int64], sent: dict[int, int]) -> tuple[RecordBatch, ...]:
-        """Those of these hosts of which more is known than was sent before."""
-        known = self._own.hosts.known
-        revisions = {slot: known[slot].revision if slot in known else 0 for slot in slots.tolist()}
-        fresh = [slot for slot, revision in revisions.items() if sent.get(slot) != revision]
-        if not fresh:
-            return ()
-        sent.update((slot, revisions[slot]) for slot in fresh)
-        return (exportHosts(self._own, np.array(fresh, np.int64)),)
+    def _sentBefore(self, sent: dict[bytes, int]) -> NDArray[np.int64]:
+        """The slots of the hosts that were sent, -1 for those that were forgotten since."""
+        keys = np.frombuffer(b"".join(sorted(sent)), np.uint64).reshape(len(sent), HOST_WORDS)
+        return self._own.hosts.table.find(keys)
+
+    def _hosts(self, slots: NDArray[np.int64], sent: dict[bytes, int]) -> tuple[RecordBatch, ...]:
+        """
+        Those of these hosts of which more is known than was sent before.
+
+        @param sent: by native key, since a host that was forgotten leaves its slot to another.
+        """
+        slots = slots[slots >= 0]
+        known, fresh = self._own.hosts.known, []
+        for slot, key in zip(slots.tolist(), self._own.hosts.table.keyBytes(slots), strict=True):
+            host, name = known.get(slot), key.tobytes()
+            revision = 0 if host is None else host.revision
+            if sent.get(name) != revision:
+                sent[name] = revision
+                fresh.append(slot)
+        return (exportHosts(self._own, np.array(fresh, np.int64)),) if fresh else ()
 
     def freeze(self, flows: HeaderFieldList, operation: int) -> None:
         """See C{IStateAdapter}: no timer removes a connection."""
@@ -91,7 +104,9 @@ class PradsAdapter(PradsCore):
 
     def prepare(self, operation: int, flows: HeaderFieldList) -> None:
         """See C{IStateAdapter}."""
-        self._provisional.setdefault(operation, Tracker(self.rules, self.settings.maximumFlows, None))
+        settings = self.settings
+        tracker = Tracker(self.rules, settings.maximumFlows, settings.maximumHosts, None)
+        self._provisional.setdefault(operation, tracker)
 
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
         """See C{IStateAdapter}."""

@@ -19,6 +19,10 @@ SETTINGS = Schema(
         "connections held at most (`--max-flows`); with more the longest idle end",
     ),
     Setting(
+        *("hosts/maximum", Whole(1, 1 << 31), (str(1 << 18),)),
+        "hosts known at most (`--max-hosts`); with more those not seen for the longest time are forgotten",
+    ),
+    Setting(
         *("checks", Choice(_CHECKS), tuple(str(each.name).lower() for each in Does if each in DEFAULT)),
         "what is looked at (`--mac`, `--stray-ack`, `--no-checks` and its like)",
         *(0, len(_CHECKS)),
@@ -34,6 +38,7 @@ def treeOf(settings: PradsSettings, digest: bytes) -> Tree:
     """The whole tree that stands for C{settings}."""
     return {
         "connections/maximum": (str(settings.maximumFlows),),
+        "hosts/maximum": (str(settings.maximumHosts),),
         "checks": tuple(str(each.name).lower() for each in Does if each in settings.does),
         "networks/home": (settings.homes,),
         "signatures": (digest.hex()[:16],),

@@ -42,17 +42,18 @@ class PradsCore:
         self.configuration = Configuration(SETTINGS, treeOf(settings, signatures.digest))
         self.governing = governingOf(settings, signatures)
         self.output = Output(settings.logs, settings.append)
-        self._own = Tracker(self.rules, settings.maximumFlows, self.output)
+        self._own = Tracker(self.rules, settings.maximumFlows, settings.maximumHosts, self.output)
         self.shares = Shares(self._own.counters)
         self._provisional: dict[int, Tracker] = {}
         self._coming: dict[int, Share] = {}
 
     def configure(self, tree: Tree) -> None:
-        """See C{IConfigurable}: only the bound can change."""
-        maximum = SETTINGS.find("connections/maximum").value(tree["connections/maximum"])
-        self.settings = replace(self.settings, maximumFlows=maximum)
+        """See C{IConfigurable}: only the bounds can change."""
+        flows, hosts = (SETTINGS.find(name).value(tree[name]) for name in ("connections/maximum", "hosts/maximum"))
+        self.settings = replace(self.settings, maximumFlows=flows, maximumHosts=hosts)
         self.configuration.tree = tree
-        self._own.table.maximum = maximum
+        self._own.table.maximum = flows
+        self._own.hosts.bound(hosts)
 
     def listen(self, wanted: frozenset[str], announce: Announce) -> None:
         """See C{IAnnouncer}."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from twisted.logger import Logger
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Processed
@@ -15,17 +16,35 @@ from openmb.plugins.prads.statistics import statisticsText
 
 #: A full table is emptied by at least this part, so that this does not happen with every packet.
 _ENDED_PART = 16
+#: Nanoseconds of packet time between two lines about forgotten hosts.
+_QUIET = 60_000_000_000
 
 
 class PradsEngine(PradsCore):
     """Provides C{IEngine}."""
 
+    log = Logger()
     _isOver = False
+    _told, _tellAgain = 0, 0  # forgotten hosts that were told of, and when more are told of
 
     def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         """See C{IEngine}: packets are read as they came, whatever the host has made of them."""
         marks = self._own.process(packets.packets, births, self._makeRoom)
+        if self._own.hosts.forgotten > self._told and len(packets):
+            self._tellForgotten(int(packets.headers["clock"].max()))
         return Processed(marks, failed=self._own.takeFailed())
+
+    def _tellForgotten(self, now: int) -> None:
+        """Say that hosts were forgotten, once in a minute of packet time."""
+        if now < self._tellAgain:
+            return
+        hosts = self._own.hosts
+        self._told, self._tellAgain = hosts.forgotten, now + _QUIET
+        self.log.warn(
+            "more hosts than --max-hosts {maximum}: {forgotten} that were not seen for the longest time are forgotten",
+            maximum=hosts.maximum,
+            forgotten=hosts.forgotten,
+        )
 
     def reprocess(self, operation: int, packets: Decoded) -> None:
         """See C{IEngine}."""

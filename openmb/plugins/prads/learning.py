@@ -109,9 +109,9 @@ def _octets(value: Datum, most: int) -> bytes:
 
 def learn(hosts: Hosts, lessons: Sequence[Lesson]) -> int:
     """All of it is known from now on; how much was not."""
-    hosts.reserve(len(lessons))
     news = 0
     for lesson in lessons:
+        hosts.reserve(1)
         slot = int(hosts.table.insert(np.array([lesson.words], np.uint64))[0])
         row = hosts.table.rows[slot]
         isNew = not row["last"]

@@ -50,6 +50,7 @@ class PradsOptions(usage.Options):
         ["home-nets", "a", EVERYWHERE, "Home networks: only their hosts are looked at."],
         ["signatures", None, str(SIGNATURES), "Directory of the real program's signature files."],
         ["max-flows", None, 1 << 20, "Connections held at most.", int],
+        ["max-hosts", None, 1 << 18, "Hosts known at most; those not seen for the longest time are forgotten.", int],
     ]
 
 
@@ -61,6 +62,8 @@ def settingsOf(options: Any) -> PradsSettings:
     """
     if not 1 <= options["max-flows"] <= 1 << 31:
         raise ConfigurationError("--max-flows must be from 1 to 2147483648")
+    if not 1 <= options["max-hosts"] <= 1 << 31:
+        raise ConfigurationError("--max-hosts must be from 1 to 2147483648")
     does = Does(0) if options["no-checks"] else DEFAULT
     for name, check in _CHECKS.items():
         if options[name]:
@@ -71,5 +74,6 @@ def settingsOf(options: Any) -> PradsSettings:
         does,
         options["home-nets"],
         options["max-flows"],
+        options["max-hosts"],
         bool(options["append"]),
     )

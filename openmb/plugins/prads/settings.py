@@ -23,6 +23,7 @@ class PradsSettings:
     @ivar does: what is looked at; the same in all of a deployment.
     @ivar homes: home networks, as the real program takes them; the same in all of a deployment.
     @ivar maximumFlows: connections at most; when more are needed the longest idle end.
+    @ivar maximumHosts: hosts at most; when more are needed those that were not seen for the longest time are forgotten.
     @ivar append: go on with files that are there, in place of writing over them.
     """
 
@@ -31,4 +32,5 @@ class PradsSettings:
     does: Does = DEFAULT
     homes: str = EVERYWHERE
     maximumFlows: int = 1 << 20
+    maximumHosts: int = 1 << 18
     append: bool = False

@@ -80,12 +80,14 @@ class Tracker:
     """
     Connections, hosts and counters, and what comes of packets.
 
+    @param maximum: connections at most.
+    @param maximumHosts: hosts at most.
     @param output: None: nothing is written.
     """
 
-    def __init__(self, rules: Rules, maximum: int, output: Output | None) -> None:
+    def __init__(self, rules: Rules, maximum: int, maximumHosts: int, output: Output | None) -> None:
         self.table = FlowTable(ROW, maximum=maximum)
-        self.hosts = Hosts()
+        self.hosts = Hosts(maximumHosts)
         self.counters = np.zeros(len(Counter), np.int64)
         self.rules, self._output = rules, output
         self._signatures = rules.signatures
@@ -101,13 +103,25 @@ class Tracker:
         makeRoom: Callable[[int], None] | None = None,
     ) -> NDArray[np.uint64]:
         """
-        Apply packets in order.
+        Apply packets in order, as many at once as there may be new hosts.
 
         @param births: marks for new connections; None: 0.
         @param makeRoom: ends so many connections when the table is full.
         @return: C{uint64[n]}, the mark of each packet's connection.
         @raise OperationError: C{BUFFER_FULL}, the table is full and no room can be made.
         """
+        step = min(max(self.hosts.maximum // 2, 1), max(self.table.maximum // 2, 1))
+        if len(packets) <= step:
+            return self._process(packets, births, makeRoom)
+        marks = np.zeros(len(packets), np.uint64)
+        for start in range(0, len(packets), step):
+            part = slice(start, start + step)
+            marks[part] = self._process(packets.select(part), births if births is None else births[part], makeRoom)
+        return marks
+
+    def _process(
+        self, packets: PacketBatch, births: NDArray[np.uint64] | None, makeRoom: Callable[[int], None] | None
+    ) -> NDArray[np.uint64]:
         data, offsets, lengths, wire, stamps = plainArrays(packets)
         found = np.zeros(len(packets), decoding.FOUND)
         _decode(data, offsets, lengths, wire, stamps, self.counters, self.rules.homes, found)
@@ -235,9 +249,7 @@ class Tracker:
     def _system(self, due: Due, found: np.void) -> None:
         check = Check(due.check)
         self.counters[_TCP_OS] += 1
-        host = self.hosts.at(due.host)
-        host.systems[due.check, due.line] = None
-        host.revision += 1
+        self.hosts.show(due.host, due.check, due.line)
         if self._output is not None:
             name = _NOBODY
             if due.line >= 0:
@@ -282,7 +294,7 @@ class Tracker:
         if host.vendor is None:
             host.vendor = self._signatures.vendors.find(card)
         host.card = card
-        host.revision += 1
+        self.hosts.touch(host)
         if self._output is not None:
             self._output.assets.write(cardLine(due.address, due.port, card, host.vendor, due.now))
             self.announcer.card(due.hostKey, due.port, due.now * SECOND, card, host.vendor)

@@ -9,7 +9,7 @@ from construct import ConstructError
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
-from openmb.plugins.prads.hosts import PATIENCE, TCP, UDP, Host, Service
+from openmb.plugins.prads.hosts import MOST_FACTS, PATIENCE, TCP, UDP, Host, Service
 from openmb.plugins.prads.records import HOST, LATEST, NAME, REPORTING, SUPPORTING, HostTail
 from openmb.plugins.prads.signatures.fingerprint import Check
 from openmb.plugins.prads.signatures.services import TEXT
@@ -140,6 +140,7 @@ def _parseTail(tracker: Tracker, data: bytes, card: bytes) -> Host:
         raise OperationError(Refusal.BAD_REQUEST, f"not what is known of a host: {error}") from error
     _accept(len(parsed.vendor) <= 1 and all(len(each) <= VENDOR for each in parsed.vendor), "no vendor")
     host = Host(card=card, vendor=bytes(parsed.vendor[0]) if parsed.vendor else None)
+    _accept(max(len(parsed.systems), len(parsed.services)) <= MOST_FACTS, "too many services or fingerprints")
     for each in parsed.systems:
         _accept(each.check in tuple(Check), "a check that does not exist")
         _accept(-1 <= each.line < len(tracker.rules.signatures.named[each.check]), "a signature that does not exist")
@@ -156,10 +157,13 @@ def _parseTail(tracker: Tracker, data: bytes, card: bytes) -> Host:
 def mergeHosts(tracker: Tracker, other: Tracker) -> None:
     """What C{other} knows of hosts is known from now on: facts unite, nothing is written."""
     slots = other.hosts.table.slots()
-    mine = tracker.hosts.table.insert(other.hosts.table.keys[slots])
-    ours, theirs = tracker.hosts.table.rows, other.hosts.table.rows
-    for slot, place in zip(mine.tolist(), slots.tolist(), strict=True):
-        row, given = ours[slot], theirs[place]
+    if len(slots) > tracker.hosts.maximum:
+        slots = slots[np.argsort(other.hosts.table.rows["last"][slots], kind="stable")[-tracker.hosts.maximum :]]
+    theirs = other.hosts.table
+    for place in slots.tolist():
+        tracker.hosts.reserve(1)
+        slot = int(tracker.hosts.table.insert(theirs.keys[place : place + 1])[0])
+        row, given = tracker.hosts.table.rows[slot], theirs.rows[place]
         isLater = given["last"] >= row["last"]
         host = other.hosts.known.get(place)
         if host is not None:

@@ -31,7 +31,7 @@ def warmUp() -> None:
         + b"\x08\x00"
         + bytes.fromhex("4500002800000000400600000a0000010a00000204000050000000010000000050020200")
     )
-    trackers = [Tracker(rules, 1 << 10, None) for _ in range(2)]
+    trackers = [Tracker(rules, 1 << 10, 1 << 10, None) for _ in range(2)]
     for tracker in trackers:
         tracker.process(packetBatch([frame + bytes(4)], [1]))
         tracker.keysOf(packetBatch([], []))
