@@ -20,7 +20,7 @@ from openmb.plugins.bro.analyzers.http.rows import Pairing
 from openmb.plugins.bro.analyzers.kinds import KINDS
 from openmb.plugins.bro.analyzers.signatures import Matcher
 from openmb.plugins.bro.reading import Reader, text
-from openmb.plugins.bro.tracking.states import BLOCK_LIMIT
+from openmb.plugins.bro.tracking.states import BLOCK_LIMIT, NEVER
 from openmb.plugins.bro.tracking.work import FREE_RANGE, USED_RANGES, Work
 
 _VERSION = 2
@@ -114,6 +114,7 @@ def parseTail(data: bytes, surroundings: Callable[[], Surroundings]) -> Tail:
 def _readConversation(reader: Reader, around: Surroundings) -> Conversation:
     held = [_readHeld(reader), _readHeld(reader)]
     position = list(reader.numbers(_PAIR))
+    reader.check(all(0 <= each <= NEVER for each in position), "position")
     attached, count = reader.octet(), reader.octet()
     reader.check(count <= attached <= MOST_ANALYZERS, "number of analysers")
     dumps = [(reader.octet(), reader.text()) for _ in range(count)]
@@ -141,9 +142,12 @@ def _readRanges(reader: Reader) -> Ranges:
     ranges: Ranges = [reader.numbers(_PAIR) for _ in range(count)]
     ends = [number for pair in ranges for number in pair]
     reader.check(all(one < other for one, other in pairwise(ends)), "order of ranges")
+    reader.check(not ends or (ends[0] >= 0 and ends[-1] <= NEVER), "a range")
     return ranges
 
 
 def _readHeld(reader: Reader) -> list[tuple[int, bytes]]:
     (count,) = reader.numbers(_COUNT)
-    return [(reader.numbers(_PLACE)[0], reader.text()) for _ in range(count)]
+    held = [(reader.numbers(_PLACE)[0], reader.text()) for _ in range(count)]
+    reader.check(all(0 <= place <= NEVER for place, _ in held), "bytes ahead of a hole")
+    return held

@@ -29,6 +29,9 @@ _TCP = 6
 #: Tails that are packed at most only to know their size: some milliseconds.
 TAILS_MEASURED = 256
 
+#: Microseconds that 64 bits of nanoseconds can stand for.
+_LATEST = (1 << 63) // 1000
+
 
 def exportSlots(tracker: Tracker, slots: NDArray[np.int64]) -> tuple[RecordBatch, RecordBatch]:
     """The supporting and the reporting part of the records in C{slots}."""
@@ -115,9 +118,9 @@ def _importSupporting(tracker: Tracker, batch: RecordBatch) -> None:
     tracker.work = reserveRanges(tracker.work, wanted)
     table = tracker.table
     known = table.find(batch.keys)
+    slots = table.insert(batch.keys)
     # only what was there has ranges to give back: a new row is all zeros, and 0 would be the first range of somebody
     tracker.forget(known[known >= 0])
-    slots = table.insert(batch.keys)
     table.arrays.octets[slots, : SUPPORTING.size] = batch.records
     for place, tail in tails.items():
         hangTail(tracker, int(slots[place]), tail)
@@ -155,7 +158,9 @@ def _surroundings(record: np.void, key: NDArray[np.uint8]) -> Surroundings:
 def _importReporting(tracker: Tracker, batch: RecordBatch) -> None:
     records = REPORTING.rows(batch.records)
     _accept(bool((records["letters"] <= HISTORY_LIMIT).all()), "a history that is too long")
-    _accept(_isTime(records["start"]) and _isTime(records["last"]), "a time out of range")
+    _accept(_isText(records["history"], records["letters"]), "a history of other characters than letters")
+    _accept(_isMoment(records["start"]) and _isMoment(records["last"]), "a time out of range")
+    _accept(_areNumbers(records, REPORTING), "a number out of range")
     _accept(bool((records["tunnelled"] <= 1).all()), "a mark that does not exist")
     _accept(not (records["login"].any() or records["reserved"].any()), "the end of a connection that goes on")
     slots = tracker.table.find(batch.keys)
@@ -183,6 +188,29 @@ def _checkSupporting(records: NDArray[Any], keys: NDArray[np.uint8]) -> None:
         all(_isTime(records[name]) for name in ("deadline", "partialClose", "attempt", "timeout")),
         "a time out of range",
     )
+    _accept(_areNumbers(records, SUPPORTING), "a number out of range")
+
+
+def _areNumbers(records: NDArray[Any], layout: RecordLayout) -> bool:
+    """Are all numbers of 64 bits small enough to be added to each other?"""
+    return all(
+        bool(((records[name] <= NEVER) & (records[name] >= -NEVER)).all())
+        if kind.base.kind == "i"
+        else bool((records[name] <= np.uint64(NEVER)).all())
+        for name, (kind, *_) in (layout.dtype.fields or {}).items()
+        if kind.base.itemsize == 8
+    )
+
+
+def _isText(history: NDArray[np.uint8], letters: NDArray[np.uint8]) -> bool:
+    """Are the first C{letters[n]} of C{history[n, k]} printable characters of ASCII?"""
+    isWritten = np.arange(history.shape[1]) < letters[:, None]
+    return bool((~isWritten | ((history > ord(" ")) & (history <= ord("~")))).all())
+
+
+def _isMoment(values: NDArray[np.int64]) -> bool:
+    """Are these times of packets, which have 64 bits of nanoseconds?"""
+    return bool(((values >= -_LATEST) & (values <= _LATEST)).all())
 
 
 def _isTime(values: NDArray[np.int64]) -> bool:
