@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from openmb.controller.controller import Controller
 from openmb.controller.southbound import ControllerReceiver
+from openmb.errors import ConfigurationError
 from openmb.northbound.local import NorthboundVerbs
 from openmb.northbound.streams import ENDLESS
 from openmb.rpc.server import ServerFactory
@@ -23,8 +25,9 @@ from openmb.rpc.unix import ILocalReactor, listenPrivately
 from openmb.southbound.connection import Terms
 from openmb.southbound.link import Transport
 from openmb.southbound.live import LiveCredentials
-from openmb.southbound.server import ControllerFactory, listenSouthbound
+from openmb.southbound.server import ControllerFactory, overTLS
 from openmb.southbound.tls import admitByCertificate
+from openmb.starting import Readiness, mustStart
 from openmb.wire.messages import Hello
 
 #: Seconds that a stopping controller gives its operations, and between two looks at them.
@@ -45,61 +48,86 @@ class ControllerPlaces:
     @ivar interface: address that middleboxes connect to; only this machine unless told otherwise.
     @ivar port: TCP port, 0 for any free one.
     @ivar socket: path of the local socket for the command line, readable for this user only.
-    @ivar announce: a file that gets the port number once the controller listens, or None.
     @ivar keepAlive: seconds of a middlebox's silence before a PING; four such times without a byte end its connection.
     """
 
     interface: str
     port: int
     socket: Path
-    announce: Path | None = None
     keepAlive: float = 5.0
 
 
 class ControllerService(Service):
-    """Runs one controller."""
+    """
+    Runs one controller.
+
+    @param readiness: is told the number of the TCP port.
+    """
 
     log = Logger()
 
     def __init__(
-        self, controller: Controller, credentials: LiveCredentials, places: ControllerPlaces, reactor: IServiceReactor
+        self,
+        controller: Controller,
+        credentials: LiveCredentials,
+        places: ControllerPlaces,
+        reactor: IServiceReactor,
+        readiness: Readiness | None = None,
     ) -> None:
         self.controller = controller
+        self._readiness = readiness or Readiness()
         self._credentials, self._places, self._reactor = credentials, places, reactor
         self._ports: list[IListeningPort] = []
-        self._opening: Deferred[None] | None = None
         self._examining: LoopingCall | None = None
         self._factory: ControllerFactory | None = None
 
+    def open(self) -> None:
+        """
+        Listen.  Nobody is answered before the reactor runs; so this can be done before the process puts itself into the
+        background, while whoever starts it still waits to be told if it cannot be done.
+
+        @raise ConfigurationError: the port or the local socket cannot be listened on.
+        """
+        terms = Terms(epoch=self.controller.epoch, keepAlive=self._places.keepAlive)
+        self._factory = ControllerFactory(
+            terms, lambda link: ControllerReceiver(self.controller, link), self._reactor, self._admit
+        )
+        callers = ServerFactory(NorthboundVerbs(self.controller).verbs, self._reactor, endless=ENDLESS)
+        self._ports.append(self._listen(self._factory))
+        try:
+            self._ports.append(listenPrivately(self._reactor, self._places.socket, callers))
+        except ConfigurationError:
+            self._ports.pop().stopListening()
+            raise
+
+    def _listen(self, factory: ControllerFactory) -> IListeningPort:
+        interface, port = self._places.interface, self._places.port
+        secured: Any = overTLS(factory, self._credentials, self._reactor)
+        try:
+            return self._reactor.listenTCP(port, secured, interface=interface)
+        except CannotListenError as error:
+            raise ConfigurationError(
+                f"cannot listen on {interface}:{port}: {error.socketError} ('openmb doctor --listen "
+                f"{interface}:{port}' says more); give another --port or --interface"
+            ) from error
+
     def startService(self) -> None:
-        """Listen."""
+        """Listen, take up what the journal says is not over, and say that the controller is ready."""
         super().startService()
-        self.controller.recover()
-        verbs = NorthboundVerbs(self.controller).verbs
-        callers = ServerFactory(verbs, self._reactor, endless=ENDLESS)
-        self._ports.append(listenPrivately(self._reactor, self._places.socket, callers))
-        self._opening = Deferred.fromCoroutine(self._listen())
-        self._opening.addErrback(lambda failure: self.log.failure("cannot listen for middleboxes", failure))
+        with mustStart("openmb"):
+            if not self._ports:
+                self.open()
+            self.controller.recover()
+            number = self._ports[0].getHost().port  # type: ignore[attr-defined]
+            self._readiness.say(str(number))
+        self._examining = LoopingCall(self.examine)
+        self._examining.clock = self._reactor
+        self._examining.start(EXAMINE)
+        self.log.info("listening for middleboxes at {host}:{port}", host=self._places.interface, port=number)
 
     def _admit(self, hello: Hello, transport: Transport) -> None:
         admitByCertificate(hello, transport)
         self.controller.checkNewcomer(hello)
-
-    async def _listen(self) -> None:
-        terms = Terms(epoch=self.controller.epoch, keepAlive=self._places.keepAlive)
-        self._factory = factory = ControllerFactory(
-            terms, lambda link: ControllerReceiver(self.controller, link), self._reactor, self._admit
-        )
-        endpoint = TCP4ServerEndpoint(self._reactor, self._places.port, interface=self._places.interface)
-        port = await listenSouthbound(endpoint, factory, self._credentials, self._reactor)
-        self._ports.append(port)
-        self._examining = LoopingCall(self.examine)
-        self._examining.clock = self._reactor
-        self._examining.start(EXAMINE)
-        number = port.getHost().port  # type: ignore[attr-defined]
-        self.log.info("listening for middleboxes at {host}:{port}", host=self._places.interface, port=number)
-        if self._places.announce is not None:
-            _writeWhole(self._places.announce, f"{number}\n")
 
     def examine(self) -> None:
         """Read files that have changed, and close the sessions of whoever must not be trusted any more."""
@@ -116,8 +144,6 @@ class ControllerService(Service):
         deadline = self._reactor.seconds() + SETTLE
         while any(each.exclusive for each in self.controller.operations) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, LOOK)
-        if self._opening is not None:
-            self._opening.cancel()
         if self._examining is not None:
             self._examining.stop()
         stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
@@ -125,13 +151,6 @@ class ControllerService(Service):
         result = await gatherResults(stopped)
         self.controller.close()
         return result
-
-
-def _writeWhole(path: Path, text: str) -> None:
-    """Write a file so that whoever waits for it never finds half of it."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text)
-    draft.replace(path)
 
 
 async def _stop(port: IListeningPort) -> None:

@@ -13,11 +13,17 @@ from twisted.python import usage
 from openmb.clock import steady
 from openmb.controller.controller import Controller
 from openmb.controller.journal import SQLiteJournal
-from openmb.errors import ConfigurationError
 from openmb.hangup import onHangup
 from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
 from openmb.southbound.live import LiveCredentials
+from openmb.starting import Readiness, mustStart
+
+
+def _port(text: str) -> int:
+    if not 0 <= (value := int(text)) < 1 << 16:
+        raise ValueError("must be from 0 to 65535")
+    return value
 
 
 class Options(usage.Options):
@@ -33,10 +39,10 @@ class Options(usage.Options):
         ["certificates", "c", None, "directory of the certificates ('openmb certs' makes them)"],
         ["switch", "s", None, "directory of the embedded switch ('twistd openmb-switch')"],
         ["interface", "i", "127.0.0.1", "address that middleboxes connect to"],
-        ["port", "p", 7790, "TCP port that middleboxes connect to; 0 for any free one", int],
+        ["port", "p", 7790, "TCP port that middleboxes connect to; 0 for any free one", _port],
         ["socket", None, "openmb.sock", "local socket for the command line"],
         ["journal", "j", "openmb.journal", "file in which every decision is written before it is acted on"],
-        ["announce", None, None, "file to write the port number to"],
+        ["announce", None, None, "file to write the port number to, once the controller is ready"],
     ]
     compData = usage.Completions(optActions={"certificates": usage.CompleteDirs(), "switch": usage.CompleteDirs()})
 
@@ -53,14 +59,13 @@ def makeService(options: Options) -> IService:
 
     steady(reactor)
     loop = cast(IServiceReactor, cast(Any, reactor))
-    try:
+    places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute())
+    with mustStart("openmb"):
+        readiness = Readiness(options["announce"])
         credentials = LiveCredentials(Path(options["certificates"]), options["name"])
         journal = SQLiteJournal(Path(options["journal"]).absolute())
-    except ConfigurationError as error:
-        raise SystemExit(f"openmb: {error}") from error
-    network = EmbeddedNetwork(Path(options["switch"]) / "control.sock", loop)
-    announce = Path(options["announce"]) if options["announce"] else None
-    places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute(), announce)
-    service = ControllerService(Controller(network, journal, loop), credentials, places, loop)
+        network = EmbeddedNetwork(Path(options["switch"]).absolute() / "control.sock", loop)
+        service = ControllerService(Controller(network, journal, loop), credentials, places, loop, readiness)
+        service.open()
     onHangup(reactor, service.examine)
     return service

@@ -115,6 +115,7 @@ class Relay:
     @param names: the middleboxes, all of one kind.
     @param events: names of events; none: all.
     @param pause: lets so many seconds pass.
+    @param begun: is told when every subscription has begun.
     @ivar told: by middlebox.
     """
 
@@ -124,7 +125,9 @@ class Relay:
         names: Sequence[str],
         events: Sequence[str],
         pause: Callable[[float], Deferred[None]],
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
+        self._begun = begun
         self._controller, self._events, self._pause = controller, list(events), pause
         self._listeners = {name: _Listener(name) for name in names}
         self._subscriptions: dict[str, str] = {}
@@ -178,6 +181,8 @@ class Relay:
         others = [each for each in self._listeners.values() if each.name != name]
         if "subscription" in notice:
             self._subscriptions[name] = str(notice["subscription"])
+            if self.ready:
+                self._begun()
         elif "lost" in notice:
             for each in others:
                 each.told.lost += int(notice["lost"])

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from openmb.errors import OpenMBError, OutputFailed
+from openmb.errors import ConfigurationError, OpenMBError, OutputFailed
 from openmb.middlebox.agent import Agent
 from openmb.netctl.embedded.port import PortClient, connectPort
 from openmb.packets.batch import PacketBatch
@@ -24,6 +24,7 @@ from openmb.southbound.client import MiddleboxFactory, SouthboundClient
 from openmb.southbound.connection import Terms
 from openmb.southbound.link import Link
 from openmb.southbound.live import Live, LiveCredentials
+from openmb.starting import Readiness
 from openmb.state.keyring import Keyring
 from openmb.wire.messages import Hello, Message, Welcome
 
@@ -65,6 +66,7 @@ class AgentReceiver:
         """The controller has welcomed this middlebox."""
         self._service.link = self._link
         self._service.agent.host.connectionMade(peer.epoch if isinstance(peer, Welcome) else 0)
+        self._service.checkReady()
 
     def messageReceived(self, message: Message) -> None:
         """A message of the controller."""
@@ -81,14 +83,24 @@ class MiddleboxService(Service):
     """
     Runs one middlebox.
 
+    It is ready when it has been connected to its port and to the controller at the same time.
+
+    @param readiness: is told the name.
     @ivar link: the connection to the controller, while there is one.
     """
 
     log = Logger()
 
     def __init__(
-        self, credentials: LiveCredentials, keys: Live[Keyring], places: MiddleboxPlaces, reactor: IServiceReactor
+        self,
+        credentials: LiveCredentials,
+        keys: Live[Keyring],
+        places: MiddleboxPlaces,
+        reactor: IServiceReactor,
+        readiness: Readiness | None = None,
     ) -> None:
+        self._readiness = readiness or Readiness()
+        self._isMissed = False
         self._credentials, self._keys = credentials, keys
         self._places, self._reactor = places, reactor
         self._examining: LoopingCall | None = None
@@ -141,10 +153,22 @@ class MiddleboxService(Service):
             client = PortClient(self._packets, self._portLost, self._writableChanged)
             self._port = await connectPort(self._reactor, self._places.switch, self.agent.host.name, client)
         except OpenMBError as error:
-            self.log.debug("no port yet: {error}", error=error)
+            if not self._isMissed:
+                self._isMissed = True
+                self.log.warn("no packets come until the switch is there: {error}", error=error)
             self._reactor.callLater(RETRY, self._again)
             return
+        self._isMissed = False
         self.agent.start(self._port)
+        self.checkReady()
+
+    def checkReady(self) -> None:
+        """Say that it is ready, once it is."""
+        if self._port is not None and self.link is not None:
+            try:
+                self._readiness.say(self.agent.host.name)
+            except ConfigurationError as error:  # it runs all the same
+                self.log.error("cannot say that it is ready: {error}", error=error)
 
     def _again(self) -> None:
         if self.running:

@@ -23,6 +23,7 @@ from openmb.middlebox.service import IServiceReactor, MiddleboxPlaces, Middlebox
 from openmb.middlebox.settings import HostSettings
 from openmb.plugins.registry import allPlugins, findPlugin
 from openmb.southbound.live import LiveCredentials, liveKeyring
+from openmb.starting import Readiness, mustStart
 
 
 def _positive(text: str) -> int:
@@ -67,6 +68,7 @@ class Options(usage.Options):
         ["kept", None, 256, "MiB of copies of re-directed packets", _positive],
         ["hold", None, 256, "MiB of packets that may wait for a switch-over", _positive],
         ["set-aside", None, ".", "directory for captures of packets on which the engine threw"],
+        ["announce", None, None, "file to write the name to, once connected to the switch and to the controller"],
         ["stamps", None, "arrival", "what stamps packets carry: 'arrival' (time of day) or 'capture' (a replay)"],
     ]
 
@@ -85,6 +87,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"which kind? there are: {kinds}")
         if self["stamps"] not in ("arrival", "capture"):
             raise usage.UsageError("--stamps must be 'arrival' or 'capture'")
+        placesOf(self)
 
 
 def placesOf(options: Options) -> MiddleboxPlaces:
@@ -122,19 +125,18 @@ def makeService(options: Options) -> IService:
     steady(reactor)
     loop = cast(IServiceReactor, cast(Any, reactor))
     kind = str(options.subCommand)
-    try:
+    with mustStart("openmb-middlebox"):
+        readiness = Readiness(options["announce"])
         credentials = LiveCredentials(Path(options["certificates"]), options["name"])
         keys = liveKeyring(Path(options["keys"]))
         plugin = findPlugin(kind)
+        if keys.value.kind != kind:
+            raise ConfigurationError(f"the keyring {options['keys']} is for {keys.value.kind}, not {kind}")
         if "append" in options.subOptions:
             options.subOptions["append"] = 1  # what a service wrote before it was started again is not to be lost
         engine = plugin.makeMiddlebox(options.subOptions)
-    except ConfigurationError as error:
-        raise SystemExit(f"openmb-middlebox: {error}") from error
-    if keys.value.kind != kind:
-        raise SystemExit(f"openmb-middlebox: the keyring {options['keys']} is for {keys.value.kind}, not {kind}")
     prepareKernels(plugin)
-    service = MiddleboxService(credentials, keys, placesOf(options), loop)
+    service = MiddleboxService(credentials, keys, placesOf(options), loop, readiness)
     checksums = plugin.readsDatagrams and not options.subOptions.get("no-checksums")
     host = MiddleboxHost(
         options["name"],

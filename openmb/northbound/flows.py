@@ -10,7 +10,7 @@ from openmb.errors import InvalidHeaderFields
 from openmb.state.fieldtext import readFields
 
 
-class FlowsType(click.ParamType[str]):
+class FlowsType(click.ParamType):  # type: ignore[type-arg]  # generic since a later version than the one needed
     """The text of a header field list; what cannot be understood is wrong usage, before anybody is asked."""
 
     name = "flows"

@@ -70,4 +70,11 @@ def listenSouthbound(
     clock: IReactorTime,
 ) -> Deferred[IListeningPort]:
     """Listen for middleboxes at C{endpoint} (plain TCP; TLS is put on top)."""
-    return endpoint.listen(TLSMemoryBIOFactory(ServerTLS(credentials), False, factory, clock))
+    return endpoint.listen(overTLS(factory, credentials, clock))
+
+
+def overTLS(
+    factory: ControllerFactory, credentials: Credentials | LiveCredentials, clock: IReactorTime
+) -> TLSMemoryBIOFactory:
+    """What listens at a plain TCP port, with C{factory} behind TLS."""
+    return TLSMemoryBIOFactory(ServerTLS(credentials), False, factory, clock)

@@ -15,6 +15,7 @@ from openmb.errors import OperationError
 from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
 from openmb.southbound.live import LiveCredentials
+from openmb.starting import Readiness
 from openmb.testing.adapters import START
 from openmb.wire.messages import Credit, Side, StreamFrame, StreamType
 from tests.integration.services import LOOP, RunningServices
@@ -109,8 +110,9 @@ class HostileControllerTests(RunningServices):
         network = EmbeddedNetwork(files.switch / "control.sock", loop)
         self.hostile = HostileController(network, SQLiteJournal(files.journal), loop)
         self.hostile.alter, self.hostile.seen = honest, []
-        places = ControllerPlaces("127.0.0.1", 0, files.socket, files.announce)
-        service = ControllerService(self.hostile, LiveCredentials(files.certificates, CONTROLLER), places, loop)
+        places = ControllerPlaces("127.0.0.1", 0, files.socket)
+        credentials = LiveCredentials(files.certificates, CONTROLLER)
+        service = ControllerService(self.hostile, credentials, places, loop, Readiness(str(files.announce)))
         service.startService()
         self.addCleanup(service.stopService)
 

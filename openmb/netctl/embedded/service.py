@@ -63,11 +63,19 @@ class SwitchService(Service):
     One switch: C{directory/control.sock} and a C{directory/<port>.sock} for each port.
 
     @param wall: nanoseconds since the epoch, the clock of the stamps.
+    @param ready: is told when everything is started.
     """
 
     log = Logger()
 
-    def __init__(self, settings: SwitchSettings, clock: ILocalReactor, wall: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        settings: SwitchSettings,
+        clock: ILocalReactor,
+        wall: Callable[[], int] = time.time_ns,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ready = ready
         self._settings, self._clock, self._wall = settings, clock, wall
         self._switch = Switch(settings.stamps)
         self._ports: dict[str, SocketPort] = {}
@@ -78,20 +86,38 @@ class SwitchService(Service):
         self._sweeping.clock = clock
         self._ending: dict[str, Deferred[None]] = {}
 
-    def startService(self) -> None:
+    def open(self) -> None:
         """
-        Make the kernels and the directory ready, listen on the control socket and on those of the first ports.
+        Make the directory, and listen on the control socket and on those of the first ports.  Nobody is answered before
+        the reactor runs; so this can be done while whoever starts the process still waits to be told if it cannot.
 
         @raise ConfigurationError: a directory or a socket cannot be used.
         """
-        warmUp()
         _makePrivate(self._settings.directory)
         control = ServerFactory(SwitchVerbs(self).verbs, self._clock)
         self._listening[CONTROL] = listenPrivately(self._clock, self.socketPath(CONTROL), control)
-        for name in self._settings.ports:
-            self.addPort(name)
+        try:
+            for name in self._settings.ports:
+                self.addPort(name)
+        except ConfigurationError:
+            for name, listening in self._listening.items():
+                self.socketPath(name).unlink(missing_ok=True)
+                listening.stopListening()
+            self._listening.clear()
+            raise
+
+    def startService(self) -> None:
+        """
+        Listen, if that has not been done, and make the kernels ready.
+
+        @raise ConfigurationError: a directory or a socket cannot be used.
+        """
+        if not self._listening:
+            self.open()
+        warmUp()
         self._sweeping.start(SWEEP, now=False).addErrback(self._sweepFailed)
         super().startService()
+        self._ready()
         self.log.info("the switch is ready in {directory}", directory=self._settings.directory)
 
     def stopService(self) -> Deferred[None]:

@@ -16,6 +16,7 @@ from openmb.netctl.embedded.control import nameOf
 from openmb.netctl.embedded.service import SwitchService, SwitchSettings
 from openmb.netctl.embedded.stamps import StampMode
 from openmb.rpc.unix import ILocalReactor
+from openmb.starting import Readiness, mustStart
 
 
 def _positive(text: str) -> float:
@@ -38,6 +39,7 @@ class Options(usage.Options):
         ["stamps", "s", "arrival", "time stamps of packets: 'arrival', or 'capture' for replays"],
         ["queue", "q", 4096, "KiB that may wait for one port before reading stops", _positive],
         ["grace", "g", 10.0, "seconds that packets wait for a port to which nobody is connected", _positive],
+        ["announce", None, None, "file to write the directory to, once the switch is ready"],
     ]
     compData = usage.Completions(optActions={"directory": usage.CompleteDirs()})
 
@@ -78,4 +80,17 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     steady(reactor)
-    return SwitchService(settingsOf(options), cast(ILocalReactor, cast(Any, reactor)))
+    settings = settingsOf(options)
+    with mustStart("openmb-switch"):
+        readiness = Readiness(options["announce"])
+        service = SwitchService(
+            settings, cast(ILocalReactor, cast(Any, reactor)), ready=lambda: sayReady(readiness, settings)
+        )
+        service.open()
+    return service
+
+
+def sayReady(readiness: Readiness, settings: SwitchSettings) -> None:
+    """The switch is ready: where its sockets are."""
+    with mustStart("openmb-switch"):
+        readiness.say(str(settings.directory))

@@ -15,8 +15,9 @@ from openmb.northbound.ask import defaultSocket
 @click.command("relay")
 @click.argument("middleboxes", nargs=-1, required=True)
 @click.option("--event", "-e", "events", multiple=True, help="an event's name; may be given again; all if not given")
+@click.option("--announce", help="file to write the names to, once every subscription has begun")
 @click.option("--socket", default=defaultSocket, help="the controller's local socket")
-def command(middleboxes: tuple[str, ...], events: tuple[str, ...], socket: str) -> int:
+def command(middleboxes: tuple[str, ...], events: tuple[str, ...], announce: str | None, socket: str) -> int:
     """
     Tell each of MIDDLEBOXES what the others announce, until interrupted: what one has logged the others do not log.
 
@@ -31,10 +32,18 @@ def command(middleboxes: tuple[str, ...], events: tuple[str, ...], socket: str) 
 
     from openmb.apps.relay import Relay
     from openmb.rpc.client import RPCClient
+    from openmb.starting import Readiness
 
     loop = cast(Any, reactor)
     client = RPCClient(Path(socket), loop)
-    relay = Relay(client, middleboxes, events, lambda seconds: deferLater(loop, seconds))
+    readiness = Readiness(announce)
+    relay = Relay(
+        client,
+        middleboxes,
+        events,
+        lambda seconds: deferLater(loop, seconds),
+        lambda: readiness.say(" ".join(middleboxes)),
+    )
     failures: list[Any] = []
 
     def ended(result: Any) -> None:

@@ -24,6 +24,7 @@ from openmb.operations import journal
 from openmb.operations.values import Deadlines, MoveRequest, MoveSettings
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
 from openmb.southbound.live import LiveCredentials
+from openmb.starting import Readiness
 from openmb.tap import Options
 from openmb.testing.survival.gate import Gate
 from openmb.testing.survival.points import BACK, Moment, Point, Step
@@ -169,11 +170,8 @@ def makeService(options: Options, gate: Gate, settings: MoveSettings) -> Control
     controller = StoppingController(network, written, loop, settings)
     controller.gate = gate
     credentials = LiveCredentials(Path(options["certificates"]), options["name"])
-    announce = Path(options["announce"]) if options["announce"] else None
-    places = ControllerPlaces(
-        options["interface"], options["port"], Path(options["socket"]).absolute(), announce, KEEP_ALIVE
-    )
-    return ControllerService(controller, credentials, places, loop)
+    places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute(), KEEP_ALIVE)
+    return ControllerService(controller, credentials, places, loop, Readiness(options["announce"]))
 
 
 def main(arguments: Sequence[str]) -> None:
