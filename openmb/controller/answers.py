@@ -1,47 +1,20 @@
 """
-What each end of an operation may say, and which fact it is.
+Which fact an answer of an end is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from openmb.errors import OperationError, Refusal
 from openmb.wire import messages as m
 
-#: Who may say what, by the end.
-Answers = Mapping[m.Side, tuple[type[m.Message], ...]]
 
-MOVE_ANSWERS: Answers = {
-    m.Side.SOURCE: (m.Getting, m.Deleted, m.WindowClosed, m.Unmarked, m.Refused),
-    m.Side.DESTINATION: (
-        m.Prepared,
-        m.Installed,
-        m.Holding,
-        m.DivertConfirmed,
-        m.Committed,
-        m.Merged,
-        m.Discarded,
-        m.Refused,
-    ),
-}
-SHARED_ANSWERS: Answers = {
-    m.Side.SOURCE: (m.Getting, m.Deleted, m.Unmarked, m.Refused),
-    m.Side.DESTINATION: (m.Prepared, m.Installed, m.FinishConfirmed, m.Committed, m.Discarded, m.Refused),
-}
-
-
-def tell(machine: Any, answers: Answers, side: m.Side, message: m.Message) -> None:
+def tell(machine: Any, message: m.Message) -> None:
     """
-    Tell C{machine}, of any sort of operation, what C{message} of the end C{side} means.
+    Tell C{machine}, of any sort of operation, what C{message} means.
 
-    @param answers: what the two ends of such an operation may say.
-    @raise OperationError: that end cannot say this.
-    @raise automat.NoTransition: not now.
+    Who may say it, and when, was checked before (C{openmb.operations.sayings}).
     """
-    if not isinstance(message, answers[side]):
-        raise OperationError(Refusal.BAD_REQUEST, f"{type(message).__name__} is not for this side to say")
     match message:
         case m.Prepared():
             machine.prepared(message.nonce)
@@ -67,5 +40,7 @@ def tell(machine: Any, answers: Answers, side: m.Side, message: m.Message) -> No
             machine.unmarked()
         case m.Refused(request=m.MessageType.COMMIT):
             machine.commitRefused(message.refusal, message.reason)
+        case m.Refused(request=m.MessageType.DELETE):
+            machine.deleteRefused(message.refusal, message.reason)
         case m.Refused():
             machine.abort(message.refusal, message.reason)

@@ -167,15 +167,8 @@ class Controller:
             )
 
     def _relay(self, move: OperationPerformer, session: Session, message: m.StreamFrame | m.Credit) -> None:
-        """Frames go to the other end, credit to the end that made the frames; nobody may speak for the other side."""
-        fromSource = session.peer == move.request.source
-        maker = m.Side.SOURCE if fromSource else m.Side.DESTINATION
-        if (message.side is maker) is isinstance(message, m.Credit):
-            self.log.warn("{name} speaks for the other end of {op}", name=session.name, op=message.operation)
-        elif fromSource:
-            move.toDestination(message)
-        else:
-            move.toSource(message)
+        """One message of an operation's streams, from one of its ends to the other."""
+        move.relayed(message, session.peer == move.request.source)
 
     # -- northbound
 

@@ -24,10 +24,11 @@ class End:
     @ivar peer: name and incarnation.
     @ivar dead: it will not return, or stayed away for too long.
     @ivar engaged: it has answered in this operation, so it knows it, unless it gave it up.
+    @ivar strayed: it has said something that was not its to say then, and the log has it.
     """
 
     def __init__(self, side: m.Side, peer: m.Peer, registry: Registry, clock: IReactorTime) -> None:
-        self.side, self.peer, self.dead, self.engaged = side, peer, False, False
+        self.side, self.peer, self.dead, self.engaged, self.strayed = side, peer, False, False, False
         self._registry, self._clock = registry, clock
         self._commands: list[m.Message] = []
         self._waiting: IDelayedCall | None = None

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
-from automat import NoTransition
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from openmb.controller.answers import Answers, tell
+from openmb.controller.answers import tell
 from openmb.controller.ends import End
 from openmb.controller.milestone import Milestone
 from openmb.controller.registry import Registry
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import Entry, IJournal, Step
+from openmb.operations.sayings import COMMITTED, GONE_FORWARD, Verdict, judge
 from openmb.operations.values import MoveReport, MoveRequest, Stage
 from openmb.wire import messages as m
 
@@ -49,12 +49,10 @@ class OperationPerformer:
     @ivar finished: fires when it is over; both fail when the operation does.
     @ivar watcher: is told of each stage.
     @ivar machine: the operation's, fed with facts.
-    @cvar answers: what the two ends may say.
     """
 
     log = Logger()
     machine: Any
-    answers: ClassVar[Answers]
 
     def __init__(self, request: MoveRequest, around: Surroundings, ended: Callable[[OperationPerformer], None]) -> None:
         self.request, self._around, self._ended = request, around, ended
@@ -88,27 +86,46 @@ class OperationPerformer:
     # -- facts
 
     def answered(self, message: m.Message, fromSource: bool) -> None:
-        """An answer of one of the two middleboxes; what its side cannot say, or not now, ends the operation."""
+        """An answer of one of the two middleboxes; what is not its to say, or not now, ends the operation."""
         if type(message) in self._taken:
             return  # given again, since a connection was lost meanwhile
         end = self.source if fromSource else self.destination
-        end.engaged = True
-        earlier, self.report = self.report, self.report.with_(message)
+        if not self._maySay(end, message):
+            return
+        self.report = self.report.with_(message)
         self._noted(message)
-        try:
-            tell(self.machine, self.answers, end.side, message)
-        except NoTransition:
-            self.report = earlier
-            self._misbehaved(f"{type(message).__name__} came out of turn")
-        except OperationError as error:
-            self.report = earlier
-            self._misbehaved(error.reason)
-        else:
-            if not isinstance(message, m.Refused):
-                self._taken.add(type(message))
+        if not isinstance(message, m.Refused):
+            self._taken.add(type(message))
+        elif not fromSource and self.machine.where() in (*COMMITTED, *GONE_FORWARD):
+            self.failed(message.refusal, message.reason)  # too late to undo anything, but somebody must be told
+        tell(self.machine, message)
 
-    def _misbehaved(self, reason: str) -> None:
-        self.log.warn("operation {op:x}: {reason}", op=self.request.operation, reason=reason)
+    def relayed(self, message: m.StreamFrame | m.Credit, fromSource: bool) -> None:
+        """Frames go to the other end, credit to the end that made the frames; nobody may speak for the other side."""
+        end, other = (self.source, self.destination) if fromSource else (self.destination, self.source)
+        if self._maySay(end, message):
+            other.send(message)
+
+    def _maySay(self, end: End, message: m.Message) -> bool:
+        """By the table of C{openmb.operations.sayings}."""
+        state = self.machine.where()
+        verdict = judge(self.request.sort, end.side, message, state)
+        if verdict is Verdict.WRONG:
+            said = type(message).__name__
+            if isinstance(message, m.Refused):
+                said = f"Refused (request {message.request}: {message.reason})"
+            self.misbehaved(end, f"{said} is not for the {end.side.name.lower()} to say while {state}")
+        else:
+            end.engaged = True
+        return verdict is Verdict.TAKEN
+
+    def misbehaved(self, end: End, reason: str) -> None:
+        """That ends the operation, if it can still be undone; in any case it is counted, and told once for each end."""
+        self.report = replace(self.report, strays=self.report.strays + 1)
+        reason = f"{end.peer.name}: {reason}"
+        if not end.strayed:
+            self.log.warn("operation {op:x}: {reason}", op=self.request.operation, reason=reason)
+        end.strayed = True
         self.machine.abort(Refusal.BAD_REQUEST, reason)
 
     def _end(self, name: str) -> End:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from openmb.controller.answers import MOVE_ANSWERS
 from openmb.controller.markers import Markers
 from openmb.controller.milestone import Milestone
 from openmb.controller.operation import OperationPerformer, Surroundings
@@ -33,8 +32,6 @@ class MovePerformer(OperationPerformer):
     @ivar moved: fires when the destination has taken over and the source has deleted.
     @ivar finished: fires when the source's late window is closed; all three fail when the move does.
     """
-
-    answers = MOVE_ANSWERS
 
     def __init__(
         self,

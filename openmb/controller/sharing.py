@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from openmb.controller.answers import SHARED_ANSWERS
 from openmb.controller.operation import OperationPerformer, Surroundings
 from openmb.errors import OperationError, Refusal
 from openmb.operations.common import Core
@@ -27,8 +26,6 @@ class SharedPerformer(OperationPerformer):
     @ivar finished: fires when the destination has folded it into its own and the source has dropped it; both fail when
         the operation does.
     """
-
-    answers = SHARED_ANSWERS
 
     def __init__(self, request: MoveRequest, around: Surroundings, ended: Callable[[OperationPerformer], None]) -> None:
         super().__init__(request, around, ended)

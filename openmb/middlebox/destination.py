@@ -200,9 +200,15 @@ class DestinationOperation(Failing):
             self._inlet.release()
             self._decide()
         elif self.state in VOTED:
-            self._tell(self._failed)
+            self._refuseCommit()
         else:
             self._tell(self._committed, self._merged)
+
+    def _fail(self, request: int, error: OperationError) -> None:
+        """What fails between COMMIT and its witness refuses the COMMIT: nothing is owned yet."""
+        if self.state is DestinationState.COMMITTING:
+            self.state, request = DestinationState.CONFIRMED, MessageType.COMMIT
+        super()._fail(request, error)
 
     @property
     def _committed(self) -> Committed:
@@ -227,8 +233,8 @@ class DestinationOperation(Failing):
             with engineFaults("taking the records over"):
                 self._records = self._host.engine.commit(self.identifier)
         except OperationError as error:
-            self.state = DestinationState.CONFIRMED
             self._fail(MessageType.COMMIT, error)
+            self.state = DestinationState.CONFIRMED  # also where nobody had said COMMIT
             return
         self.state = DestinationState.MERGING
         self._host.send(self._committed)

@@ -4,9 +4,11 @@ How a destination of any sort of operation says that it cannot go on: once, and 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from openmb.errors import OperationError
 from openmb.middlebox.environment import Environment
-from openmb.wire.messages import Message, Refused, StreamFrame
+from openmb.wire.messages import Message, MessageType, Refused, StreamFrame
 
 
 class Failing:
@@ -46,6 +48,11 @@ class Failing:
             if not self._mayFail:
                 raise
             self._fail(0, error)
+
+    def _refuseCommit(self) -> None:
+        """COMMIT comes, and something had failed before: say that this end owns nothing, and will not."""
+        if self._failed is not None:
+            self._host.send(replace(self._failed, request=MessageType.COMMIT))
 
     def _fail(self, request: int, error: OperationError) -> None:
         self._failed = Refused(self.identifier, request, error.refusal, error.reason)

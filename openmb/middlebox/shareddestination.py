@@ -109,7 +109,7 @@ class SharedDestination(Failing):
     def commit(self) -> None:
         """COMMIT: fold it into the engine's own, whole and once."""
         if self._failed is not None:
-            self._tell(self._failed)
+            self._refuseCommit()
             return
         if not self.decided:
             raise OperationError(Refusal.WRONG_STATE, f"COMMIT while {self.state.value}: not everything is here")

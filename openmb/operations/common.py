@@ -53,6 +53,9 @@ class Inputs(Protocol):
     def begin(self) -> None:
         """Start the operation."""
 
+    def where(self) -> str:
+        """The name of the state."""
+
     def prepared(self, nonce: bytes) -> None:
         """The destination is ready for provisional records; the source's seals are bound to C{nonce}."""
 
@@ -67,6 +70,9 @@ class Inputs(Protocol):
 
     def deleted(self) -> None:
         """The source has dropped records and copies."""
+
+    def deleteRefused(self, refusal: Refusal, reason: str) -> None:
+        """The source has not dropped anything and will not: it goes on by itself."""
 
     def discarded(self, returned: int) -> None:
         """The destination has dropped what was provisional, and given back so many packets."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from openmb.operations import forward, recover, undo
 from openmb.operations.facts import MoveInputs
 from openmb.operations.states import (
+    EVERY,
     ROUTING_BACK,
     UNDOING,
     awaitingDestination,
@@ -38,7 +39,7 @@ LATE = {
     MoveInputs.committed: (deleting, window, closed),
     MoveInputs.merged: (deleting, window, closed),
     MoveInputs.deleted: (window, closed),
-    MoveInputs.windowClosed: (deleting, closed),
+    MoveInputs.windowClosed: (closed,),
     MoveInputs.unmarked: (awaitingDestination, awaitingRoute, settingBackToDestination, closed),
     MoveInputs.deadline: (closed,),
     MoveInputs.sourceDied: (closed, routingAlone),
@@ -58,5 +59,10 @@ for state in (*ROUTING_BACK, *UNDOING, closed):
 
 for state in (*ROUTING_BACK, *UNDOING, deleting, window, closed):
     state.upon(MoveInputs.commitRefused).loop()(lambda inputs, core, refusal, reason: None)
+
+for state in EVERY:
+    state.upon(MoveInputs.where).loop().returns(state.name)
+for state in (deleting, window):  # it waits for its deadline: nothing can be undone any more
+    state.upon(MoveInputs.deleteRefused).loop()(lambda inputs, core, refusal, reason: None)
 
 moveMachine = builder.build()

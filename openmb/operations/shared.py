@@ -127,7 +127,7 @@ def notDropped(inputs: SharedInputs, core: Core) -> None:
     close(core, Stage.FINISHED)
 
 
-@deleting.upon(SharedInputs.abort).to(closed)
+@deleting.upon(SharedInputs.deleteRefused).to(closed)
 def wentOnAlone(inputs: SharedInputs, core: Core, refusal: Refusal, reason: str) -> None:
     """The source has folded back what the destination has too: a merge between the two counts it once again."""
     core.actions.failed(refusal, f"the source went on alone, what was taken is at both ends: {reason}")
@@ -209,6 +209,7 @@ committing.upon(SharedInputs.destinationDied).to(awaitingSource)(destinationLost
 
 
 @committing.upon(SharedInputs.abort).loop()
+@deleting.upon(SharedInputs.abort).loop()
 def tooLate(inputs: SharedInputs, core: Core, refusal: Refusal, reason: str) -> None:
     """The destination may have been told to commit: the performer has told the caller that it is too late."""
 
@@ -262,5 +263,8 @@ for state in (*UNDOING, closed):
 for state in (awaitingSource, closed):
     state.upon(SharedInputs.discarded).loop()(lambda inputs, core, returned: None)
 deleting.upon(SharedInputs.commitRefused).loop()(lambda inputs, core, refusal, reason: None)
+
+for state in (idle, *UNDECIDED, committing, deleting, *UNDOING, closed):
+    state.upon(SharedInputs.where).loop().returns(state.name)
 
 sharedMachine = builder.build()

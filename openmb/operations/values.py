@@ -121,6 +121,7 @@ class MoveReport:
     @ivar sort: what it does.
     @ivar changed: records that came after those of a clone's copy.
     @ivar folded: records that the destination has folded into its own.
+    @ivar strays: messages of its two ends that were not theirs to say then.
     @ivar recovered: the controller was restarted meanwhile; counts from before are not known any more.
     """
 
@@ -142,6 +143,7 @@ class MoveReport:
     sort: Sort = Sort.MOVE
     changed: int = 0
     folded: int = 0
+    strays: int = 0
 
     def with_(self, answer: Message) -> MoveReport:
         """This report with the counts of an answer entered, if it has any."""

@@ -68,22 +68,36 @@ class ControllerTests(SynchronousTestCase):
     def test_relay(self) -> None:
         """Frames go to the other end as they came, credit to the end that made the frames."""
         self.controller.startMove("a", "b", "tcp")
+        self.rig.says("b", m.Prepared(OP, NONCE))
         self.rig.says("a", FRAME)
         self.assertIs(FRAME, self.rig.sent["b"][-1])
         self.rig.says("b", m.Credit(OP, m.Side.SOURCE, 0))
         self.assertEqual(m.Credit(OP, m.Side.SOURCE, 0), self.rig.sent["a"][-1])
 
     def test_nobodySpeaksForOthers(self) -> None:
-        """Frames and credit in the other end's name, and anything of a third middlebox, are not passed on."""
+        """Anything of a third middlebox is not passed on, and changes nothing."""
         self.controller.startMove("a", "b", "tcp")
         before = {name: list(sent) for name, sent in self.rig.sent.items()}
-        self.rig.says("b", FRAME)
-        self.rig.says("a", m.Credit(OP, m.Side.SOURCE, 0), replace(FRAME, side=m.Side.DESTINATION))
         self.rig.says(
             "c", FRAME, m.Credit(OP, m.Side.SOURCE, 0), m.Prepared(OP, NONCE), m.Refused(OP, 0, Refusal.ABORTED, "")
         )
         self.assertEqual(before, self.rig.sent)
         self.assertEqual(Stage.STARTED, self.controller.move(OP).report.stage)
+
+    def test_inTheOthersName(self) -> None:
+        """Frames and credit in the other end's name end the operation, and are not passed on."""
+        for name, message in (
+            ("b", FRAME),
+            ("a", m.Credit(OP, m.Side.SOURCE, 0)),
+            ("a", replace(FRAME, side=m.Side.DESTINATION)),
+        ):
+            rig = Rig()
+            move = rig.controller.startMove("a", "b", "tcp")
+            move.installed.wait().addErrback(lambda failure: None)
+            rig.says("b", m.Prepared(OP, NONCE))
+            rig.says(name, message)
+            self.assertEqual((1, Refusal.BAD_REQUEST), (move.report.strays, move.report.refusal))
+            self.assertEqual((["Get", "Unmark"], ["Prepare", "Discard"]), (rig.types("a"), rig.types("b")))
 
     def test_answersOfTheOtherSide(self) -> None:
         """A source that claims what only the destination can know ends the operation before any harm."""

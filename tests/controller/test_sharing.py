@@ -110,10 +110,11 @@ class ForwardTests(SharedTests):
     def test_relay(self) -> None:
         """Frames and credit go through, as those of a move."""
         frame = m.StreamFrame(OP, SOURCE, 0, m.StreamType.OPENED, b"", b"x" * 16)
+        self.rig.says("b", m.Prepared(OP, NONCE))
         self.rig.says("a", frame)
         self.rig.says("b", m.Credit(OP, SOURCE, 0))
         self.assertEqual(frame, self.rig.sent["b"][-1])
-        self.assertEqual(["Credit"], self.rig.types("a"))
+        self.assertEqual(["Get", "Credit"], self.rig.types("a"))
 
     def test_refusedAtOnce(self) -> None:
         """Who has no such state; the same middlebox; while anything else is under way between the two."""
@@ -178,7 +179,7 @@ class BackTests(SharedTests):
             self.rig = SharedRig()
             self.begin()
             self.rig.arrived()
-            self.rig.says(name, m.Refused(OP, m.MessageType.GET, Refusal.BUFFER_FULL, "too much"))
+            self.rig.says(name, m.Refused(OP, 0, Refusal.BUFFER_FULL, "too much"))
             self.undone()
             self.assertEqual(Refusal.BUFFER_FULL, self.failure().refusal)
         self.rig = SharedRig()

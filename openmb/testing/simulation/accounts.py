@@ -125,6 +125,8 @@ class Accounts:
         @param short: was nobody away for long at a time?
         """
         told, found = self._lost.get(report.operation, {}), list[str]()
+        if report.strays:
+            found.append(f"{report.strays} messages of honest middleboxes were not theirs to say")
         if brief and report.refusal in STRANGE:
             found.append(f"a move is {report.stage.value} for {report.reason!r}")
         # what a destination that has died cannot acknowledge any more, the source may tell after the report's end
