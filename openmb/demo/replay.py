@@ -13,8 +13,10 @@ from twisted.internet.interfaces import IDelayedCall
 
 from openmb.errors import CaptureError, OpenMBError, OperationError, Refusal
 from openmb.netctl.embedded.port import PortClient
-from openmb.packets.batch import PacketBatch
+from openmb.netctl.embedded.reframe import asEthernet
+from openmb.packets.batch import LinkType, PacketBatch
 from openmb.packets.capture import Capture
+from openmb.packets.decode import Decoder
 from openmb.rpc.unix import ILocalReactor
 
 #: Seconds between two looks at the clock.
@@ -29,11 +31,12 @@ SPAN = 3_000_000_000
 
 class Replay:
     """
-    One capture on its way into one port.
+    One capture on its way into one port, as Ethernet: what is of another link type and carries no IP is left out.
 
     @param speed: seconds of capture time in one second; 0: as fast as the switch takes packets.
     @ivar speed: the speed it was made with.
     @ivar sent: packets sent so far.
+    @ivar leftOut: packets that were not.
     @ivar load: packets per second, over the last L{SPAN} of capture time.
     @ivar held: nothing is sent for now.
     @ivar watcher: is called after each burst of packets.
@@ -52,7 +55,8 @@ class Replay:
         self._began = 0.0
         self._recent: list[tuple[int, int]] = []
         self._next: IDelayedCall | None = None
-        self.sent, self.load, self.stamp = 0, 0, 0
+        self.sent, self.leftOut, self.load, self.stamp = 0, 0, 0, 0
+        self._decoder = Decoder(checksums=False, reassemble=False)
         self.held = False
         self.watcher: Callable[[], None] = lambda: None
         self.done: Deferred[int] = Deferred()
@@ -114,7 +118,7 @@ class Replay:
     def _fill(self) -> bool:
         if self._batch is not None and self._place < len(self._batch):
             return True
-        self._batch, self._place = next(self._batches, None), 0
+        self._batch, self._place = self._nextBatch(), 0
         if self._batch is None:
             self._finished = True
             return False
@@ -122,6 +126,17 @@ class Replay:
         if self._first is None:
             self._first = int(self._stamps[0])
         return True
+
+    def _nextBatch(self) -> PacketBatch | None:
+        """The next packets, at least one; None at the end."""
+        for batch in self._batches:
+            framed = batch
+            if batch.link != LinkType.ETHERNET:
+                framed = asEthernet(self._decoder.decode(batch)).packets
+                self.leftOut += len(batch) - len(framed)
+            if len(framed):
+                return framed
+        return None
 
     def _due(self) -> int:
         """Up to which packet of the batch those reach whose time has come."""

@@ -15,26 +15,26 @@ from openmb.packets.capture import Capture, openCapture
 from openmb.rpc.unix import ILocalReactor
 
 
-def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> int:
+def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> tuple[int, int]:
     """
     Send C{capture} to C{port} of the switch in C{switch}, on the reactor, which runs for this.
 
-    @return: packets sent.
+    @return: packets sent, and left out since they carry no IP and are no Ethernet frames.
     @raise OperationError: the switch cannot be reached, or went away.
     """
     from twisted.internet import reactor
 
     loop = cast(Any, reactor)
-    ended: list[int | Failure] = []
+    ended: list[tuple[int, int] | Failure] = []
     stopping: list[bool] = []
 
-    async def once() -> int:
+    async def once() -> tuple[int, int]:
         replay = Replay(capture, speed, cast(ILocalReactor, loop))
         await connectPort(cast(ILocalReactor, loop), switch, port, replay.port)
         replay.start()
-        return await replay.done
+        return await replay.done, replay.leftOut
 
-    def end(result: int | Failure) -> None:
+    def end(result: tuple[int, int] | Failure) -> None:
         ended.append(result)
         if not stopping:
             loop.stop()
@@ -62,5 +62,5 @@ def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> int:
 )
 def command(pcap: Path, switch: Path, port: str, speed: float) -> None:
     """Replay a capture into a port of the embedded switch."""
-    sent = replayInto(openCapture(pcap), switch, port, speed)
-    click.echo(f"{sent:,} packets sent")
+    sent, leftOut = replayInto(openCapture(pcap), switch, port, speed)
+    click.echo(f"{sent:,} packets sent" + (f", {leftOut:,} left out: they carry no IP" if leftOut else ""))

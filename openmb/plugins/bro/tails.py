@@ -142,7 +142,7 @@ def _readRanges(reader: Reader) -> Ranges:
     ranges: Ranges = [reader.numbers(_PAIR) for _ in range(count)]
     ends = [number for pair in ranges for number in pair]
     reader.check(all(one < other for one, other in pairwise(ends)), "order of ranges")
-    reader.check(not ends or (ends[0] >= 0 and ends[-1] <= NEVER), "a range")
+    reader.check(not ends or (ends[0] >= 0 and ends[-1] <= int(NEVER)), "a range")
     return ranges
 
 

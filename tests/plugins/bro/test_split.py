@@ -154,7 +154,7 @@ class SplitTests(SynchronousTestCase):
         """Flows inside a tunnel move by what they are inside, also where conn.log has rows of them."""
         variants: tuple[dict[str, object], ...] = ({}, {"tunnelled": True})
         for self.settings in variants:
-            for text in ("", "tcp", "udp", "tcp,tp_dst=443"):
+            for text in ("*", "tcp", "udp", "tcp,tp_dst=443"):
                 packets = self._capture("ndpi/6in4tunnel.pcap")
                 wanted = self._single(packets)
                 self.assertEqual(len(wanted["conn.log"]), 10 if self.settings else 0)
