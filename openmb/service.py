@@ -88,7 +88,7 @@ class ControllerService(Service):
 
         @raise ConfigurationError: the port or the local socket cannot be listened on.
         """
-        terms = Terms(epoch=self.controller.epoch, keepAlive=self._places.keepAlive)
+        terms = Terms(self.controller.epoch, self._places.keepAlive, self.controller.secretOf)
         self._factory = ControllerFactory(
             terms, lambda link: ControllerReceiver(self.controller, link), self._reactor, self._admit
         )
@@ -130,7 +130,8 @@ class ControllerService(Service):
         self.controller.checkNewcomer(hello)
 
     def examine(self) -> None:
-        """Read files that have changed, and close the sessions of whoever must not be trusted any more."""
+        """Read files that have changed, close the sessions of whoever must not be trusted any more, sum up the log."""
+        self.controller.peers.timePassed()
         if self._factory is not None:
             self._factory.examine(self._credentials)
 
@@ -149,6 +150,8 @@ class ControllerService(Service):
         stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
         self._ports = []
         result = await gatherResults(stopped)
+        if self._factory is not None:
+            self._factory.log.flush()
         self.controller.close()
         return result
 

@@ -18,6 +18,7 @@ from openmb.controller.operation import OperationPerformer, Surroundings
 from openmb.controller.performer import MovePerformer
 from openmb.controller.questions import Questions
 from openmb.controller.registry import Registry, Session, checkPair, sharedCells
+from openmb.controller.returning import SessionSecrets, reminders, takesPart
 from openmb.controller.routechange import RouteChange
 from openmb.controller.sharing import SharedPerformer
 from openmb.controller.subscriptions import Subscriptions
@@ -25,6 +26,7 @@ from openmb.errors import InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import IJournal
 from openmb.operations.values import MoveReport, MoveRequest, MoveSettings, Stage
+from openmb.ratelimitedlog import RateLimitedLog
 from openmb.state.configuration import EVERYTHING, Tree
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
@@ -40,15 +42,6 @@ def randomIdentifier() -> int:
     return secrets.randbits(63) + 1
 
 
-def reminders(status: m.OperationStatus, aborted: bool) -> tuple[m.Message, ...]:
-    """What tells one end of an operation that is over how it ended."""
-    if status.side is m.Side.SOURCE:
-        return (m.Unmark(status.operation, False) if aborted else m.Delete(status.operation, 0),)
-    if aborted:
-        return (m.Discard(status.operation, False),)
-    return m.Commit(status.operation), m.SourceGone(status.operation)
-
-
 class Controller:
     """
     One controller.
@@ -58,6 +51,7 @@ class Controller:
     @param identify: makes operation ids.
     @param token: makes the drain markers' tokens, 16 bytes.
     @ivar subscriptions: introspection events for applications.
+    @ivar peers: the log of what middleboxes cause.
     """
 
     log = Logger()
@@ -72,10 +66,12 @@ class Controller:
         token: Callable[[], bytes] = lambda: secrets.token_bytes(16),
     ) -> None:
         self.network, self.clock = network, clock
+        self.peers = RateLimitedLog(self.log, clock.seconds)
         self.settings = settings or MoveSettings()
         self.registry = Registry()
         self._around = Surroundings(self.registry, network, journal, clock)
         self._identify, self._token = identify, token
+        self._secrets = SessionSecrets(journal.key)
         self._operations: dict[int, MovePerformer | SharedPerformer] = {}
         self._questions = Questions(clock)
         self._inquirer = Inquirer(self.registry, self._questions, identify, self._governed)
@@ -90,15 +86,14 @@ class Controller:
         if earlier is not None:
             self._questions.closed(earlier)
             earlier.close("another connection has taken its place")
-        self.log.info("middlebox {name} ({kind}) registered", name=session.name, kind=session.hello.kind)
+        line = "middlebox {name} ({kind}) registered"
+        self.peers.info(line, session.name, name=session.name, kind=session.hello.kind)
         for move in self._operationsOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
                 move.returned(session.name)
             else:
                 move.died(session.name)  # a new process, which knows nothing of what the old one held
-        for status in session.hello.operations:
-            if status.operation not in self._operations:
-                self._remind(session, status)
+        self._remind(session)
         self.subscriptions.sessionOpened(session)
 
     def _operationsOf(self, name: str) -> list[OperationPerformer]:
@@ -109,23 +104,31 @@ class Controller:
         """
         May C{hello} register?
 
-        @raise OperationError: another incarnation of that name is connected; it has to go first (a dead one does, when
-            its keep-alive ends).
-        """
-        present = self.registry.get(hello.name)
-        if present is not None and present.hello.incarnation != hello.incarnation:
-            raise OperationError(Refusal.WRONG_STATE, f"another {hello.name} is connected")
+        Only who shows the secret of its session, see L{secretOf}, takes up what that session has left: its place while
+        it is connected, and its operations.
 
-    def _remind(self, session: Session, status: m.OperationStatus) -> None:
-        """Tell a middlebox that comes back how an operation ended; if nobody remembers, it decides by what it saw."""
-        report = self._outcomes.get(status.operation)
-        if report is None:
-            self.log.warn("{name} knows operation {op:x}, nobody here does", name=session.name, op=status.operation)
-        else:
-            for message in reminders(status, report.stage is Stage.ABORTED):
+        @raise OperationError: another incarnation of that name is connected; it has to go first (a dead one does, when
+            its keep-alive ends).  Or the secret is not shown where it has to be.
+        """
+        taking = [each for each in self._operationsOf(hello.name) if takesPart(hello, each.request)]
+        self._secrets.check(hello, self.registry.get(hello.name), taking[0].request if taking else None)
+
+    def secretOf(self, hello: m.Hello) -> bytes:
+        """What WELCOME has to tell who says C{hello}: with it the same incarnation comes back."""
+        return self._secrets.of(hello)
+
+    def _remind(self, session: Session) -> None:
+        """Tell a middlebox that comes back how operations ended; if nobody remembers, it decides by what it saw."""
+        over = [status for status in session.hello.operations if status.operation not in self._operations]
+        unknown = [status.operation for status in over if status.operation not in self._outcomes]
+        for status in over:
+            for message in reminders(status, self._outcomes.get(status.operation)):
                 session.send(message)
-        if status.operation not in self._around.unclosed:
-            session.send(m.Close(status.operation))
+            if status.operation not in self._around.unclosed:
+                session.send(m.Close(status.operation))
+        if unknown:
+            line = "{name} knows {count} operations that nobody here does, among them {op:016x}"
+            self.peers.warn(line, session.name, name=session.name, count=len(unknown), op=unknown[0])
 
     def sessionClosed(self, session: Session) -> None:
         """The connection of a middlebox is gone: its operations wait for it, within their deadlines."""
@@ -133,7 +136,7 @@ class Controller:
             return
         self._questions.closed(session)
         self.subscriptions.sessionClosed(session)
-        self.log.info("middlebox {name} disconnected", name=session.name)
+        self.peers.info("middlebox {name} disconnected", session.name, name=session.name)
         for move in self._operationsOf(session.name):
             if session.peer in (move.request.source, move.request.destination):
                 move.away(session.name)
@@ -151,7 +154,8 @@ class Controller:
         if move is None:
             self._strayed(session, message, identifier)
         elif session.peer not in (move.request.source, move.request.destination):
-            self.log.warn("{name} takes no part in operation {op}", name=session.name, op=identifier)
+            line = "{name} takes no part in operation {op:016x}"
+            self.peers.warn(line, session.name, name=session.name, op=identifier)
         elif isinstance(message, m.StreamFrame | m.Credit):
             self._relay(move, session, message)
         else:
@@ -392,7 +396,8 @@ class Controller:
         return self._around.journal.epoch
 
     def close(self) -> None:
-        """Nothing more is decided: let go of the journal."""
+        """Nothing more is decided: sum up the log, let go of the journal."""
+        self.peers.flush()
         self._around.journal.close()
 
     def shutDown(self, reason: str = "the controller shuts down") -> None:

@@ -62,8 +62,7 @@ class End:
     def status(self, operation: int) -> m.OperationStatus | None:
         """What it said of C{operation} when it connected last."""
         session = self.session
-        known = session.hello.operations if session is not None else ()
-        return next((each for each in known if each.operation == operation and each.side is self.side), None)
+        return None if session is None else session.statuses.get((operation, self.side))
 
     def gaveUp(self, operation: int) -> bool:
         """Did it return without an operation that it has taken part in, and that it was not told to end?"""

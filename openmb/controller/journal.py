@@ -10,6 +10,7 @@ itself, where it can be read without touching anything.
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ from zope.interface import implementer
 from openmb.controller.journalfile import APPLICATION, VERSION, JournalLock, examine, explain, readOnly, tooNew
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import Route
-from openmb.operations.journal import Entry, IJournal, Step
+from openmb.operations.journal import KEY_LENGTH, Entry, IJournal, Step
 from openmb.operations.routes import placeFromPlain, routeToPlain
 from openmb.operations.values import Stage
 from openmb.state.headers import HeaderFieldList
@@ -76,8 +77,14 @@ def _addSort(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE operation ADD COLUMN sort TEXT NOT NULL DEFAULT 'move'")
 
 
+def _addKey(database: sqlite3.Connection) -> None:
+    """Since version 3 the journal has a key, from which the secrets of sessions are made."""
+    database.execute("ALTER TABLE controller ADD COLUMN key BLOB")
+    database.execute("UPDATE controller SET key = ?", (secrets.token_bytes(KEY_LENGTH),))
+
+
 #: From version N to N + 1.
-UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _addSort}
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _addSort, 2: _addKey}
 
 
 @implementer(IJournal)
@@ -87,6 +94,7 @@ class SQLiteJournal:
 
     @ivar path: the file.
     @ivar epoch: see L{IJournal}; grows with every opening.
+    @ivar key: see L{IJournal}; made with the file.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class SQLiteJournal:
                 _bringUpToDate(database, path, version, upgrades)
                 _readAll(database)
                 self.epoch = _nextEpoch(database)
+                self.key = _readKey(database)
         except BaseException as error:
             self._lock.release()
             if isinstance(error, sqlite3.Error):
@@ -263,6 +272,13 @@ def _nextEpoch(database: sqlite3.Connection) -> int:
         database.execute("UPDATE controller SET epoch = ?", (epoch,))
         _prune(database)
     return epoch
+
+
+def _readKey(database: sqlite3.Connection) -> bytes:
+    (key,) = database.execute("SELECT key FROM controller").fetchone()
+    if not isinstance(key, bytes) or len(key) != KEY_LENGTH:
+        raise ValueError("its key is not one")
+    return key
 
 
 def _prune(database: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from openmb.errors import OperationError, Refusal
 from openmb.state.taxonomy import Cell
-from openmb.wire.messages import Hello, Message, Peer, Sort
+from openmb.wire.messages import Hello, Message, OperationStatus, Peer, Side, Sort
 
 
 @dataclass(slots=True, eq=False)
@@ -21,12 +21,17 @@ class Session:
     @ivar send: takes messages for it.
     @ivar close: ends its connection, for the reason given.
     @ivar changing: ids of the changes of its configuration that are not answered yet.
+    @ivar statuses: what it said of operations in HELLO, by operation and side.
     """
 
     hello: Hello
     send: Callable[[Message], None]
     close: Callable[[str], None] = lambda reason: None
     changing: set[int] = field(default_factory=set)
+    statuses: dict[tuple[int, Side], OperationStatus] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.statuses = {(each.operation, each.side): each for each in self.hello.operations}
 
     @property
     def name(self) -> str:

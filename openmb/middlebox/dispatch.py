@@ -11,7 +11,7 @@ from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.environment import Environment
 from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.inquiries import INQUIRIES, Inquiries
-from openmb.middlebox.outcomes import REQUESTS, Outcomes
+from openmb.middlebox.outcomes import REQUESTS, UNDER_WAY, Outcomes
 from openmb.middlebox.requests import checkRequest
 from openmb.middlebox.shareddestination import SharedDestination
 from openmb.middlebox.sharedsource import SharedSource
@@ -131,11 +131,13 @@ class Dispatcher:
             case m.Prepare():
                 self._checkPeer(message.destination)
                 checkRequest(message)
+                self._checkRoom()
                 self._operations[identifier] = made = _destinationOf(self._host, message)
                 made.prepared()
             case m.Get():
                 self._checkPeer(message.source)
                 checkRequest(message)
+                self._checkRoom()
                 self._host.send(m.Getting(identifier))
                 self._operations[identifier] = _sourceOf(self._host, message)
             case m.Delete():
@@ -147,6 +149,11 @@ class Dispatcher:
                 self._host.send(m.Discarded(identifier, 0))
             case _:
                 self._unknown(identifier)
+
+    def _checkRoom(self) -> None:
+        """HELLO has to name all of them."""
+        if len(self._operations) >= UNDER_WAY:
+            raise OperationError(Refusal.BUFFER_FULL, f"{self._who.name} takes part in {UNDER_WAY} operations already")
 
     @staticmethod
     def _unknown(identifier: int) -> None:

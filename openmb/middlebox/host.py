@@ -35,6 +35,7 @@ from openmb.packets.marker import parseMarker
 from openmb.state.headers import HeaderFieldList
 from openmb.state.keyring import Keyring
 from openmb.wire import messages as m
+from openmb.wire.formats import HIGHEST_VERSION, LOWEST_VERSION
 
 
 class MiddleboxHost:
@@ -87,8 +88,8 @@ class MiddleboxHost:
     def hello(self) -> m.Hello:
         """The first message of a session."""
         return m.Hello(
-            1,
-            1,
+            LOWEST_VERSION,
+            HIGHEST_VERSION,
             self.name,
             self.kind,
             self.incarnation,

@@ -35,9 +35,12 @@ from openmb.wire.messages import (
     Stats,
     Unmark,
 )
+from openmb.wire.session import OPERATIONS_LIMIT
 
-#: Operations that are remembered; beyond it the oldest is forgotten.  All of them fit into one HELLO.
-REMEMBERED = 1000
+#: Operations that are remembered; beyond it the oldest is forgotten.
+REMEMBERED = 512
+#: Operations that may be under way.  Both together fit into one HELLO.
+UNDER_WAY = OPERATIONS_LIMIT - REMEMBERED
 #: The request a REFUSED answers, by the type of the message.
 REQUESTS: Mapping[type[Message], MessageType] = {
     Prepare: MessageType.PREPARE,

@@ -5,12 +5,16 @@ What the controller writes down before it acts.
 from __future__ import annotations
 
 import enum
+import secrets
 from dataclasses import dataclass
 
 from zope.interface import Attribute, Interface, implementer
 
 from openmb.interfaces import Route
 from openmb.wire.messages import Peer, Sort
+
+#: Bytes of a journal's key.
+KEY_LENGTH = 32
 
 
 class Step(enum.Enum):
@@ -56,6 +60,7 @@ class IJournal(Interface):
     """Where decisions are written."""
 
     epoch: int = Attribute("greater than that of every controller that used this journal before")
+    key: bytes = Attribute("32 random bytes, the same for every controller that uses this journal: makes secrets")
 
     def write(entry: Entry) -> None:
         """
@@ -85,6 +90,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.epoch = 1
+        self.key = secrets.token_bytes(KEY_LENGTH)
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)

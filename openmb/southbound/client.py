@@ -39,14 +39,14 @@ class MiddleboxFactory(SouthboundFactory):
     def __init__(
         self, terms: Terms, makeReceiver: Callable[[Link], Receiver], hello: Callable[[], Hello], clock: IReactorTime
     ) -> None:
-        super().__init__()
+        super().__init__(clock.seconds)
         self.failures = 0
         self._terms, self._makeReceiver, self._hello, self._clock = terms, makeReceiver, hello, clock
 
     def buildProtocol(self, addr: IAddress | None) -> SouthboundProtocol:
         """The middlebox's end."""
         connection = Connection(End.MIDDLEBOX, self._terms)
-        protocol = SouthboundProtocol(connection, self._makeReceiver, self._clock, hello=self._hello)
+        protocol = SouthboundProtocol(connection, self._makeReceiver, self._clock, self.log, hello=self._hello)
         protocol.whenOpen().addCallbacks(self._succeeded, unlessLogged)
         return self.adopt(protocol)
 
@@ -74,7 +74,7 @@ class SouthboundClient(ClientService):
         clock: IReactorTime,
     ) -> None:
         super().__init__(
-            wrapClientTLS(ClientTLS(credentials, controller), endpoint),
+            wrapClientTLS(ClientTLS(credentials, controller, factory.log), endpoint),
             factory,
             retryPolicy=self._delay,
             clock=clock,

@@ -8,15 +8,16 @@ reason.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from openmb.errors import ProtocolError, Refusal
 from openmb.southbound.keepalive import KeepAlive
 from openmb.wire.codec import decodeFrame, encode
 from openmb.wire.formats import BY_CLASS, CATALOGUE, HIGHEST_VERSION, LOWEST_VERSION, End
-from openmb.wire.framing import BODY_LIMIT, Deframer
+from openmb.wire.framing import BODY_LIMIT, Deframer, Frame
 from openmb.wire.messages import Goodbye, Hello, Message, MessageType, Ping, Pong, Refused, Welcome
+from openmb.wire.session import NO_SECRET
 
 
 class State(enum.Enum):
@@ -44,10 +45,21 @@ _ANY_TIME = frozenset({MessageType.REFUSED, MessageType.GOODBYE})
 
 
 @dataclass(slots=True)
-class EpochMemory:
-    """The highest controller epoch that a middlebox has seen; outlives its connections."""
+class SessionMemory:
+    """
+    What a middlebox knows from its earlier connections.
+
+    @ivar highest: the highest controller epoch that it has seen.
+    @ivar secret: what the last WELCOME said; HELLO shows it.
+    """
 
     highest: int = 0
+    secret: bytes = NO_SECRET
+
+
+def _noSecret(hello: Hello) -> bytes:
+    """A controller that gives no secrets."""
+    return NO_SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,8 @@ class Terms:
 
     @ivar epoch: (controller) its epoch.
     @ivar keepAlive: (controller) seconds of silence before a PING.
-    @ivar epochs: (middlebox) the highest epoch seen so far.
+    @ivar secretOf: (controller) the secret of who says a HELLO, see C{docs/protocol.md}.
+    @ivar memory: (middlebox) what it knows from its connections before.
     @ivar lowest: @ivar highest: protocol versions spoken.
     @ivar bodyLimit: bytes of a frame's body.
     @ivar deadline: seconds until the hand-shake, TLS included, must be over.
@@ -65,7 +78,8 @@ class Terms:
 
     epoch: int = 0
     keepAlive: float = 5.0
-    epochs: EpochMemory = field(default_factory=EpochMemory)
+    secretOf: Callable[[Hello], bytes] = _noSecret
+    memory: SessionMemory = field(default_factory=SessionMemory)
     lowest: int = LOWEST_VERSION
     highest: int = HIGHEST_VERSION
     bodyLimit: int = BODY_LIMIT
@@ -109,7 +123,7 @@ class Connection:
             return
         try:
             for frame in self._deframer.feed(data):
-                message = self._take(decodeFrame(frame, keep=self.role is End.CONTROLLER), frame.header.type)
+                message = self._take(self._decode(frame), frame.header.type)
                 if message is not None:
                     yield message
                 if self._closed():
@@ -120,13 +134,15 @@ class Connection:
 
     def send(self, message: Message) -> bytes:
         """
-        The bytes of C{message}.
+        The bytes of C{message}; a HELLO shows the secret of the sessions before.
 
         @raise ProtocolError: it cannot be encoded, or this end may not send it now; the connection lives on.
         """
         type = BY_CLASS[message.__class__].type
         if self.state is State.CLOSED or type not in LEGAL[_OTHER[self.role], self.state] | _ANY_TIME:
             raise ProtocolError(f"the {self.role.value} may not send {type.name} when {self.state.value}")
+        if isinstance(message, Hello):
+            message = replace(message, secret=self._terms.memory.secret)
         data = encode(message, self._terms.bodyLimit)
         if isinstance(message, Goodbye):
             self.state = State.CLOSED
@@ -141,7 +157,7 @@ class Connection:
         if self._peer is None or self.state is not State.WAITING:
             raise ProtocolError(f"there is no HELLO to welcome when {self.state.value}")
         interval = round(self._terms.keepAlive * 1000)
-        data = self.send(Welcome(self.version, self._terms.epoch, interval))
+        data = self.send(Welcome(self.version, self._terms.epoch, interval, self._terms.secretOf(self._peer)))
         self._open(interval)
         return data
 
@@ -178,6 +194,20 @@ class Connection:
     def _closed(self) -> bool:
         return self.state is State.CLOSED
 
+    def _decode(self, frame: Frame) -> Message:
+        if frame.header.type is MessageType.HELLO and self.role is End.CONTROLLER and self.state is State.WAITING:
+            self._checkVersions(frame.body)
+        return decodeFrame(frame, keep=self.role is End.CONTROLLER)
+
+    def _checkVersions(self, body: memoryview) -> None:
+        """Is there a version that both speak?  Every version's HELLO begins with these two; the rest may differ."""
+        if len(body) >= 2 and min(body[1], self._terms.highest) < max(body[0], self._terms.lowest):
+            raise self._refused(
+                Refusal.UNSUPPORTED,
+                f"the middlebox speaks protocol versions {body[0]} to {body[1]}, "
+                f"this controller {self._terms.lowest} to {self._terms.highest}",
+            )
+
     def _take(self, message: Message, type: MessageType) -> Message | None:
         if type not in LEGAL[self.role, self.state]:
             raise ProtocolError(f"the {self.role.value} does not take {type.name} when {self.state.value}")
@@ -202,26 +232,20 @@ class Connection:
     def _meet(self, hello: Hello) -> None:
         if self._peer is not None:
             raise ProtocolError("a second HELLO")
-        common = min(hello.highest, self._terms.highest)
-        if common < max(hello.lowest, self._terms.lowest):
-            raise self._refused(
-                Refusal.UNSUPPORTED,
-                f"{hello.name} speaks protocol versions {hello.lowest} to {hello.highest}, "
-                f"this controller {self._terms.lowest} to {self._terms.highest}",
-            )
-        self._peer, self.version = hello, common
+        self._peer, self.version = hello, min(hello.highest, self._terms.highest)
 
     def _accept(self, welcome: Welcome) -> None:
         if not self._terms.lowest <= welcome.version <= self._terms.highest:
             raise self._refused(Refusal.UNSUPPORTED, f"the controller chose protocol version {welcome.version}")
         if not welcome.keepAlive:
             raise self._refused(Refusal.BAD_REQUEST, "the controller chose a keep-alive interval of 0")
-        highest = self._terms.epochs.highest
+        highest = self._terms.memory.highest
         if welcome.epoch < highest:
             raise self._refused(
                 Refusal.WRONG_STATE, f"controller of epoch {welcome.epoch}, but epoch {highest} has been seen"
             )
-        self._terms.epochs.highest, self.version = welcome.epoch, welcome.version
+        self._terms.memory.highest, self._terms.memory.secret = welcome.epoch, welcome.secret
+        self.version = welcome.version
         self._open(welcome.keepAlive)
 
     def _refused(self, refusal: Refusal, reason: str) -> ProtocolError:

@@ -85,3 +85,8 @@ def addressOf(transport: Transport) -> str:
     """Where the other end of C{transport} is, for log lines."""
     peer = transport.getPeer()
     return f"{peer.host}:{peer.port}" if isinstance(peer, IPv4Address | IPv6Address) else str(peer)
+
+
+def hostOf(transport: Transport) -> str:
+    """The host of the other end of C{transport}: who is told apart in the log before it has a name."""
+    return str(getattr(transport.getPeer(), "host", "here"))

@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from openmb.errors import OpenMBError, OperationError, ProtocolError
+from openmb.ratelimitedlog import RateLimitedLog
 from openmb.southbound.connection import Connection, State
-from openmb.southbound.link import Link, Receiver, Transport, addressOf, printable
+from openmb.southbound.link import Link, Receiver, Transport, addressOf, hostOf, printable
 from openmb.southbound.pressure import Pressure, bytesTaken
 from openmb.wire.messages import Goodbye, Hello, Message, Refused, Welcome
 
@@ -38,25 +38,28 @@ class SouthboundProtocol(Protocol):
     One connection, either end; it is the L{Link} of its receiver.
 
     @param makeReceiver: makes the receiver of this link.
+    @param log: of what peers cause, the same for all connections.
     @param hello: (middlebox) makes the HELLO to send first.
     @param admit: (controller) raises L{OperationError} when a HELLO is not to be welcomed.
+    @ivar by: who is told apart in the log: the peer's host, and its name once it has said who it is.
     @ivar secured: the TLS hand-shake is over; at the controller, the peer's certificate is then found good.
     """
 
     transport: Transport  # type: ignore[assignment]
-    _log = Logger()
 
     def __init__(
         self,
         connection: Connection,
         makeReceiver: Callable[[Link], Receiver],
         clock: IReactorTime,
+        log: RateLimitedLog,
         hello: Callable[[], Hello] | None = None,
         admit: Callable[[Hello, Transport], None] | None = None,
     ) -> None:
         self.writable = True
         self.whenWritable: Callable[[], None] = _nothing
-        self.peer = "nobody"
+        self.peer = self.by = "nobody"
+        self._log = log
         self.secured = False
         self._connection, self._clock, self._hello, self._admit = connection, clock, hello, admit
         self._receiver = makeReceiver(self)
@@ -72,7 +75,7 @@ class SouthboundProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Start the clock of the hand-shake; a middlebox sends HELLO."""
-        self.peer = addressOf(self.transport)
+        self.peer, self.by = addressOf(self.transport), hostOf(self.transport)
         self.transport.registerProducer(self, True)
         self._ticker.start(TICK)
         if self._hello is not None:
@@ -100,10 +103,11 @@ class SouthboundProtocol(Protocol):
         if self._cut is not None and self._cut.active():
             self._cut.cancel()
         if self._opened:
-            self._log.info("session with {peer} has ended: {reason}", peer=self.peer, reason=text)
+            self._log.info("session with {peer} has ended: {reason}", self.by, peer=self.peer, reason=text)
             self._receiver.disconnected(text)
         elif self._reason is None:
-            self._log.warn("connection with {peer} ended before its session: {reason}", peer=self.peer, reason=text)
+            line = "connection with {peer} ended before its session: {reason}"
+            self._log.warn(line, self.by, peer=self.peer, reason=text)
         self._reason, self._lost = text, True
         self._answer()
         for each in self._mourning:
@@ -193,13 +197,13 @@ class SouthboundProtocol(Protocol):
             self._write(self._connection.refuse(error.refusal, error.reason))
             self._drop(error.reason)
         else:
-            self.peer = f"{hello.name} ({hello.kind}) at {self.peer}"
+            self.peer, self.by = f"{hello.name} ({hello.kind}) at {self.peer}", hello.name
             self._write(self._connection.welcome())
             self._open(hello)
 
     def _open(self, peer: Hello | Welcome) -> None:
         self._opened = True
-        self._log.info("session with {peer} is open", peer=self.peer)
+        self._log.info("session with {peer} is open", self.by, peer=self.peer)
         self._answer()
         self._receiver.connected(peer)
 
@@ -225,7 +229,7 @@ class SouthboundProtocol(Protocol):
             self._write(data)
 
     def _drop(self, reason: str, linger: float = LINGER) -> None:
-        self._log.warn("dropping {peer}: {reason}", peer=self.peer, reason=reason)
+        self._log.warn("dropping {peer}: {reason}", self.by, peer=self.peer, reason=reason)
         self._flush()
         self._end(reason, linger)
 

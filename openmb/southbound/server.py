@@ -40,7 +40,7 @@ class ControllerFactory(SouthboundFactory):
         admit: Callable[[Hello, Transport], None] = admitByCertificate,
         halfOpenLimit: int = HALF_OPEN_LIMIT,
     ) -> None:
-        super().__init__()
+        super().__init__(clock.seconds)
         self._terms, self._makeReceiver, self._clock, self._admit = terms, makeReceiver, clock, admit
         self._halfOpen = HalfOpen(halfOpenLimit)
 
@@ -52,7 +52,7 @@ class ControllerFactory(SouthboundFactory):
             self._halfOpen.remove(whose, waiting)
             waiting.cut(f"too many connections of {whose} without a session")
         connection = Connection(End.CONTROLLER, self._terms)
-        protocol = SouthboundProtocol(connection, self._makeReceiver, self._clock, admit=self._admit)
+        protocol = SouthboundProtocol(connection, self._makeReceiver, self._clock, self.log, admit=self._admit)
         self._count(host, protocol)
         return self.adopt(protocol)
 
@@ -77,4 +77,4 @@ def overTLS(
     factory: ControllerFactory, credentials: Credentials | LiveCredentials, clock: IReactorTime
 ) -> TLSMemoryBIOFactory:
     """What listens at a plain TCP port, with C{factory} behind TLS."""
-    return TLSMemoryBIOFactory(ServerTLS(credentials), False, factory, clock)
+    return TLSMemoryBIOFactory(ServerTLS(credentials, factory.log), False, factory, clock)

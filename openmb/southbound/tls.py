@@ -4,6 +4,7 @@ TLS 1.3 for both ends, certificates on both sides.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from cryptography import x509
@@ -17,14 +18,13 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from openmb.errors import ConfigurationError, OperationError, Refusal
+from openmb.ratelimitedlog import RateLimitedLog
 from openmb.southbound.certificates import Credentials, Identity, controllerHost, identityOf
-from openmb.southbound.link import Transport, addressOf
+from openmb.southbound.link import Transport, addressOf, hostOf
 from openmb.southbound.live import LiveCredentials
 from openmb.southbound.verification import checkUse, describe, whose
 from openmb.wire.formats import End
 from openmb.wire.messages import Hello
-
-_log = Logger()
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -33,14 +33,15 @@ class ServerTLS:
     The controller's end: takes any certificate of the authority that is not revoked; see L{admitByCertificate}.
     """
 
-    def __init__(self, credentials: Credentials | LiveCredentials) -> None:
+    def __init__(self, credentials: Credentials | LiveCredentials, log: RateLimitedLog | None = None) -> None:
+        self._log = log or _ownLog()
         self._contexts = _Contexts(credentials, SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
 
     def _verify(self, connection: SSL.Connection, certificate: X509, error: int, depth: int, sound: int) -> bool:
         """Called by OpenSSL for each certificate of the chain; must not raise.  Says whose was not taken, and why."""
         problem = describe(error) if not sound else None if depth else self._contexts.objection(certificate)
         if problem is not None:
-            _refuse(connection, certificate, problem)
+            _refuse(self._log, connection, certificate, problem)
         return problem is None
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -52,8 +53,10 @@ class ServerTLS:
 class ClientTLS:
     """The middlebox's end: the certificate must be that of the controller C{controller}."""
 
-    def __init__(self, credentials: Credentials | LiveCredentials, controller: str) -> None:
-        self._controller = controller
+    def __init__(
+        self, credentials: Credentials | LiveCredentials, controller: str, log: RateLimitedLog | None = None
+    ) -> None:
+        self._controller, self._log = controller, log or _ownLog()
         self._contexts = _Contexts(credentials, SSL.VERIFY_PEER, self._verify)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -66,7 +69,7 @@ class ClientTLS:
         """Called by OpenSSL for each certificate of the chain, the peer's own (depth 0) last; must not raise."""
         problem = describe(error) if not sound else None if depth else self._problem(certificate)
         if problem is not None:
-            _refuse(connection, certificate, problem)
+            _refuse(self._log, connection, certificate, problem)
         return problem is None
 
     def _problem(self, certificate: X509) -> str | None:
@@ -109,13 +112,19 @@ def admitByCertificate(hello: Hello, transport: Transport) -> None:
         raise OperationError(Refusal.NOT_AUTHORISED, f"HELLO of {claimed} with the certificate of {identity}")
 
 
-def _refuse(connection: SSL.Connection, certificate: X509, problem: str) -> None:
+def _ownLog() -> RateLimitedLog:
+    """For whoever makes single connections."""
+    return RateLimitedLog(Logger("openmb.southbound"), time.monotonic)
+
+
+def _refuse(log: RateLimitedLog, connection: SSL.Connection, certificate: X509, problem: str) -> None:
     """Say which certificate is not taken, who showed it, and why."""
-    protocol = connection.get_app_data()
-    _log.warn(
+    transport = connection.get_app_data().transport
+    log.warn(
         "a certificate is not taken: {whose}, shown by {peer}: {problem}",
+        hostOf(transport),
         whose=whose(certificate),
-        peer=addressOf(protocol.transport),
+        peer=addressOf(transport),
         problem=problem,
     )
 

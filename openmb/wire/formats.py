@@ -34,11 +34,12 @@ from openmb.wire.fields import (
 )
 from openmb.wire.messages import MessageType
 from openmb.wire.questionformats import NESTED_IN_QUESTIONS, QUESTIONS
+from openmb.wire.session import LAYOUTS_LIMIT, OPERATIONS_LIMIT, SECRET_SIZE
 
 MAGIC = b"OM"
 FRAME_VERSION = 1
 #: The protocol versions spoken by this code.
-LOWEST_VERSION = HIGHEST_VERSION = 1
+LOWEST_VERSION = HIGHEST_VERSION = 2
 
 
 #: In front of every body.
@@ -114,14 +115,16 @@ _ENTRIES = (
         "kind" / _KIND * "its kind, as in its certificate",
         "incarnation" / Exact(16) * "random, new with every start of the process",
         "governing" / Exact(32) * "SHA-256 of the configuration that governs records",
-        "layouts" / Many(Int16ul, _LAYOUT) * "record layouts it understands",
-        "operations" / Many(Int16ul, _STATUS) * "operations it still knows",
+        "layouts" / Many(Int16ul, _LAYOUT, LAYOUTS_LIMIT) * "record layouts it understands",
+        "operations" / Many(Int16ul, _STATUS, OPERATIONS_LIMIT) * "operations it still knows",
+        "secret" / Exact(SECRET_SIZE) * "what the last WELCOME of this incarnation said; zeros: there was none",
     ),
     entry(
         *(_T.WELCOME, m.Welcome, DOWN, "Answer to HELLO: the session exists from here on."),
         "version" / Int8ul * "protocol version of the session: the highest that both speak",
         "epoch" / Int64ul * "epoch of the controller; a middlebox refuses one lower than the highest it has seen",
         "keepAlive" / Int32ul * "milliseconds of silence after which an end sends PING; not 0",
+        "secret" / Exact(SECRET_SIZE) * "what the next HELLO of this incarnation has to show",
     ),
     entry(
         *(_T.REFUSED, m.Refused, BOTH, "A request was refused, or an operation failed."),

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from openmb.state.taxonomy import Cell
 from openmb.wire.types import Side
 
+#: Bytes of a session's secret; all zeros: none was given.
+SECRET_SIZE = 32
+NO_SECRET = bytes(SECRET_SIZE)
+#: Record layouts and operations that one HELLO may name.
+LAYOUTS_LIMIT = 256
+OPERATIONS_LIMIT = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class LayoutVersion:
@@ -44,6 +51,7 @@ class Hello:
     governing: bytes  # SHA-256 of the configuration that governs records (time-outs); equal at both ends of a move
     layouts: tuple[LayoutVersion, ...]
     operations: tuple[OperationStatus, ...]
+    secret: bytes = NO_SECRET  # what the last WELCOME of this incarnation said
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class Welcome:
     version: int
     epoch: int
     keepAlive: int  # milliseconds between PINGs; three missed end the connection
+    secret: bytes = NO_SECRET  # what the next HELLO of this incarnation has to show
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ WRITER = textwrap.dedent(
     import sys
     from pathlib import Path
     from openmb.controller.journal import UPGRADES, SQLiteJournal
+    from openmb.controller.journalfile import VERSION
     from openmb.operations.journal import Entry, Step
     from openmb.wire.messages import Peer, Sort
     version = int(sys.argv[3])
-    journal = SQLiteJournal(Path(sys.argv[1]), version, {**UPGRADES, 2: lambda database: None})
+    journal = SQLiteJournal(Path(sys.argv[1]), version, {**UPGRADES, VERSION: lambda database: None})
     number = int(sys.argv[2])
     while True:
         number += 1

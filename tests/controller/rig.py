@@ -24,7 +24,7 @@ LAYOUTS = (m.LayoutVersion(Cell.SUPPORTING_PER_FLOW, 1, 1),)
 
 
 def hello(name: str) -> m.Hello:
-    return m.Hello(1, 1, name, "bro", name.encode() * 16, bytes(32), LAYOUTS, ())
+    return m.Hello(2, 2, name, "bro", name.encode() * 16, bytes(32), LAYOUTS, ())
 
 
 @implementer(INetwork)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from openmb import ratelimitedlog
 from openmb.controller.questions import ANSWER_TIME
 from openmb.controller.registry import Session
 from openmb.errors import OperationError, Refusal
 from openmb.operations.values import Stage
 from openmb.wire import messages as m
+from openmb.wire.session import OPERATIONS_LIMIT
 from tests.controller.rig import NONCE, OP, Rig, hello, routeTo
 
 FRAME = m.StreamFrame(OP, m.Side.SOURCE, 0, m.StreamType.OPENED, b"", b"", b"as it came")
@@ -206,18 +209,83 @@ class ControllerTests(SynchronousTestCase):
         self.rig.connect(replace(hello("a"), operations=(status,)))
         self.assertEqual(["Unmark", "Close"], self.rig.types("a"))
 
+    def proven(self, name: str) -> m.Hello:
+        """The HELLO of one that has had a WELCOME."""
+        return replace(hello(name), secret=self.controller.secretOf(hello(name)))
+
     def test_newcomer(self) -> None:
         """Another incarnation cannot take the name of one that is connected; the same one, on a new connection, can."""
         closed: list[str] = []
         session = Session(hello("a"), lambda message: None, closed.append)
         self.controller.sessionOpened(session)
-        with self.assertRaises(OperationError) as caught:
-            self.controller.checkNewcomer(replace(hello("a"), incarnation=b"z" * 16))
-        self.assertEqual(Refusal.WRONG_STATE, caught.exception.refusal)
-        self.controller.checkNewcomer(hello("a"))
+        self.refusedNewcomer(replace(hello("a"), incarnation=b"z" * 16), Refusal.WRONG_STATE, "another a is connected")
+        self.controller.checkNewcomer(self.proven("a"))
         self.assertEqual([], closed)
-        self.rig.connect(hello("a"))
+        self.rig.connect(self.proven("a"))
         self.assertEqual(1, len(closed))
+
+    def refusedNewcomer(self, said: m.Hello, refusal: Refusal, words: str) -> None:
+        with self.assertRaises(OperationError) as caught:
+            self.controller.checkNewcomer(said)
+        self.assertEqual(refusal, caught.exception.refusal)
+        self.assertIn(words, caught.exception.reason)
+
+    def test_incarnationIsNoSecret(self) -> None:
+        """Whoever knows the incarnation of one that is connected, and not its secret, does not get its place."""
+        wrong = bytes([self.proven("a").secret[0] ^ 1]) + self.proven("a").secret[1:]
+        for secret in (bytes(32), wrong, self.controller.secretOf(hello("b"))):
+            self.refusedNewcomer(replace(hello("a"), secret=secret), Refusal.NOT_AUTHORISED, "a is connected, and")
+
+    def test_operationsAreNoGift(self) -> None:
+        """Nor does it get the operations of one that is away; once they are over nothing is left to take."""
+        self.controller.startMove("a", "b", "tcp").finished.wait().addErrback(lambda failure: None)
+        self.controller.sessionClosed(self.rig.sessions["a"])
+        self.refusedNewcomer(hello("a"), Refusal.NOT_AUTHORISED, f"takes part in operation {OP:016x}")
+        self.controller.checkNewcomer(self.proven("a"))
+        self.rig.clock.advance(self.controller.settings.grace)
+        self.rig.says("b", m.Discarded(OP, 0))
+        self.assertEqual((), self.controller.moves)
+        self.controller.checkNewcomer(hello("a"))
+
+    def test_restartedProcess(self) -> None:
+        """A new incarnation shows no secret: it is welcome once the old one has gone, and gets no operation of it."""
+        self.controller.startMove("a", "b", "tcp").finished.wait().addErrback(lambda failure: None)
+        self.controller.sessionClosed(self.rig.sessions["a"])
+        again = replace(hello("a"), incarnation=b"z" * 16)
+        self.controller.checkNewcomer(again)
+        self.rig.connect(again)
+        self.assertEqual([], self.rig.sent["a"])
+        self.assertTrue(self.controller.moves[0].source.dead)
+
+    def test_secretsOutliveTheController(self) -> None:
+        """One that is started again with the same journal asks for the secrets that the one before gave."""
+        given = self.proven("a")
+        self.controller.startMove("a", "b", "tcp").finished.wait().addErrback(lambda failure: None)
+        self.rig.restart()
+        self.controller = self.rig.controller
+        self.assertEqual(given, self.proven("a"))
+        self.refusedNewcomer(hello("a"), Refusal.NOT_AUTHORISED, "takes part in operation")
+        self.controller.checkNewcomer(given)
+
+    def test_manyUnknownOperations(self) -> None:
+        """What a middlebox knows and nobody here does is one line, however much it is; each is answered once."""
+        many = tuple(m.OperationStatus(1000 + n, m.Side.SOURCE, "ended", -1, -1) for n in range(OPERATIONS_LIMIT))
+        with capturedLogs() as logs:
+            self.rig.other("a", operations=many)
+        told = [log for log in logs if log["log_level"] is LogLevel.warn]
+        self.assertEqual([OPERATIONS_LIMIT], [log["count"] for log in told])
+        self.assertEqual(OPERATIONS_LIMIT, len(self.rig.sent["a"]))
+
+    def test_strayMessages(self) -> None:
+        """Messages about operations of others: the first are told, the rest is a number."""
+        self.controller.startMove("a", "b", "tcp").finished.wait().addErrback(lambda failure: None)
+        with capturedLogs() as logs:
+            for _ in range(1000):
+                self.rig.says("c", m.Merged(OP, 0, 0, 0, 0, 0))
+            self.rig.clock.advance(ratelimitedlog.INTERVAL)
+            self.controller.peers.timePassed()
+        self.assertEqual(ratelimitedlog.LIMIT + 1, len(logs))
+        self.assertEqual(1000 - ratelimitedlog.LIMIT, logs[-1]["unwritten"])
 
     def test_routeOfOthers(self) -> None:
         """A route that takes other flows, elsewhere, or one way alone, is refused before anything is asked."""

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from openmb.controller.journal import REMEMBERED, UPGRADES, SQLiteJournal, _bringUpToDate, _connect, unfinishedIn
+from openmb.controller.journalfile import VERSION
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import Entry, IJournal, MemoryJournal, Step
@@ -31,7 +32,7 @@ else:
 NEW = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("b",), "monitor", 7, None)
 OLD = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "é"), "other", 7, "out")
 #: The steps of a version that there is not yet.
-NEXT = {**UPGRADES, 2: lambda database: database.execute("CREATE TABLE more (x)")}
+NEXT = {**UPGRADES, VERSION: lambda database: database.execute("CREATE TABLE more (x)")}
 ROOT = Path(__file__).parents[2]
 
 
@@ -183,30 +184,30 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         self.assertEqual(before, {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*")})
 
     def test_newerVersion(self) -> None:
-        journal = SQLiteJournal(self.path, 3, NEXT)
+        journal = SQLiteJournal(self.path, VERSION + 1, NEXT)
         journal.write(entry(1, Step.OPEN))
         journal.close()
-        self.refused("newer OpenMB .version 3, this one knows 2")
+        self.refused(f"newer OpenMB .version {VERSION + 1}, this one knows {VERSION}")
 
     def test_newerVersionKilled(self) -> None:
         """The version stands in the file itself, also when its writer was killed and all else is in a log beside it."""
-        self.written(0, 1, 3)
+        self.written(0, 1, VERSION + 1)
         self.assertTrue(self.path.with_name(f"{self.path.name}-wal").stat().st_size)
-        self.refused("newer OpenMB .version 3, this one knows 2")
+        self.refused(f"newer OpenMB .version {VERSION + 1}, this one knows {VERSION}")
 
     def test_versionWithoutLog(self) -> None:
         """A new version is in the file itself as soon as it counts, not in the write-ahead log only."""
         self.opened().close()
         with closing(_connect(self.path)) as database:
-            _bringUpToDate(database, self.path, 3, NEXT)
-            self.refused("newer OpenMB .version 3, this one knows 2")
+            _bringUpToDate(database, self.path, VERSION + 1, NEXT)
+            self.refused(f"newer OpenMB .version {VERSION + 1}, this one knows {VERSION}")
 
     def test_upgrade(self) -> None:
         """An older journal is brought up to date, with its content, in one step."""
         old = self.opened()
         old.write(entry(1, Step.OPEN))
         old.close()
-        new = SQLiteJournal(self.path, 3, NEXT)
+        new = SQLiteJournal(self.path, VERSION + 1, NEXT)
         self.assertEqual(new.unfinished(), (entry(1, Step.OPEN),))
         new.close()
         self.refused("newer OpenMB")
@@ -225,6 +226,23 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         journal.write(merge)
         self.assertEqual(merge, journal.unfinished()[-1])
 
+    def test_key(self) -> None:
+        """Each journal has a key of its own, which stays when it is opened again; a damaged one is told."""
+        first = self.opened()
+        key = first.key
+        first.close()
+        self.assertEqual((32, key), (len(key), self.opened().key))
+        other = SQLiteJournal(self.path.with_name("other"))
+        self.addCleanup(other.close)
+        self.assertNotEqual(key, other.key)
+
+    def test_damagedKey(self) -> None:
+        self.opened().close()
+        with closing(_connect(self.path)) as database:
+            database.execute("UPDATE controller SET key = 'short'")
+        with self.assertRaisesRegex(ConfigurationError, "is damaged: its key"):
+            SQLiteJournal(self.path)
+
     def test_failedUpgrade(self) -> None:
         """One that breaks in the middle leaves the old version whole."""
 
@@ -236,7 +254,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         old.write(entry(1, Step.OPEN))
         old.close()
         with self.assertRaises(ConfigurationError):
-            SQLiteJournal(self.path, 3, {**UPGRADES, 2: broken})
+            SQLiteJournal(self.path, VERSION + 1, {**UPGRADES, VERSION: broken})
         self.assertEqual(len(self.opened().decisions(1)), 1)
 
     def test_strangers(self) -> None:
@@ -349,7 +367,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         self.assertIn(unfinishedIn(self.path), ((written + 1) // 2, written // 2 + 1))
         self.assertEqual(before, [name.read_bytes() for name in names])
 
-    def written(self, number: int, lines: int, version: int = 2) -> int:
+    def written(self, number: int, lines: int, version: int = VERSION) -> int:
         """Have a process write from C{number} on, kill it after so many lines, and say how far it has come."""
         words = [sys.executable, "-c", WRITER, str(self.path.absolute()), str(number), str(version)]
         child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from openmb.controller.controller import reminders
 from openmb.controller.performer import MovePerformer
+from openmb.controller.returning import reminders
 from openmb.errors import ConfigurationError, Refusal
 from openmb.operations.journal import Step
-from openmb.operations.values import MoveSettings, Stage
+from openmb.operations.values import MoveReport, MoveSettings, Stage
 from openmb.wire import messages as m
 from tests.controller.rig import NONCE, OP, Rig, hello, routeTo
 
@@ -326,7 +326,11 @@ class ReminderTests(SynchronousTestCase):
             (DESTINATION, True, (m.Discard(OP, False),)),
             (DESTINATION, False, (m.Commit(OP), m.SourceGone(OP))),
         ):
-            self.assertEqual(expected, reminders(m.OperationStatus(OP, side, "x", 0, 0), aborted))
+            report = MoveReport(OP, Stage.ABORTED if aborted else Stage.MOVED)
+            self.assertEqual(expected, reminders(m.OperationStatus(OP, side, "x", 0, 0), report))
+
+    def test_nobodyRemembers(self) -> None:
+        self.assertEqual((), reminders(m.OperationStatus(OP, SOURCE, "x", 0, 0), None))
 
 
 class SettingsTests(SynchronousTestCase):

@@ -24,7 +24,7 @@ from openmb.testing.adapters import START
 from openmb.wire.codec import encode
 from openmb.wire.formats import End
 from openmb.wire.messages import Ping, Pong
-from tests.integration.services import LOOP, RunningServices
+from tests.integration.services import ANSWER, LOOP, RunningServices
 from tests.southbound.fakes import helloOf
 from tests.southbound.peers import Raw
 
@@ -118,6 +118,11 @@ class StrangersCase(RunningServices):
     def said(self, words: str) -> int:
         """How often the controller has said something."""
         return self.childLog("controller").read_text(errors="replace").count(words)
+
+    async def incarnation(self, name: str) -> bytes:
+        """What the controller tells of one that is connected; the other ends of its operations know it too."""
+        found = await self.rpc.call("middleboxes", {}, ANSWER)
+        return bytes.fromhex(next(each["incarnation"] for each in found if each["name"] == name))
 
     async def heard(self, words: str, count: int = 1) -> None:
         """Wait until the controller has said it so often."""

@@ -8,8 +8,10 @@ Crowds, peers that never read, and chunks that were touched: L{tests.integration
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
@@ -19,9 +21,12 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from openmb.southbound.revocation import revoke
 from openmb.wire import messages as m
-from openmb.wire.codec import encode
+from openmb.wire.codec import decodeAll, encode
+from openmb.wire.framing import HEADER_SIZE
+from openmb.wire.session import OPERATIONS_LIMIT, SECRET_SIZE
 from tests.integration.services import LOOP
 from tests.integration.strangers import PING, PONG, OldTLS, StrangersCase, asClient, hello
+from tests.southbound.fakes import helloOf
 from tests.southbound.peers import Anonymous, Raw
 
 
@@ -69,6 +74,50 @@ class CertificateTests(StrangersCase):
             attack = partial(self.refusedHello, asClient(clothes.own(name, kind)), hello(claimed), line)
             await self.during(attack, attack)
         await self.end()
+
+    async def test_placeOfAnother(self) -> None:
+        """Who has the certificate, the key and the incarnation of one that is connected does not get its place."""
+        await self.begin()
+        for name in ("bro1", "bro2"):
+            taken = replace(helloOf(name), incarnation=await self.incarnation(name))
+            line = f"{name} is connected, and this HELLO does not show the secret of its session"
+            for secret in (bytes(32), bytes(range(32))):
+                shown = encode(replace(taken, secret=secret))
+                attack = partial(self.refusedHello, asClient(self.clothes.own(name)), shown, line)
+                await self.during(attack, attack)
+        await self.end()
+
+    async def test_ownPlace(self) -> None:
+        """Whoever shows the secret of its WELCOME takes the place of its own connection, which may be dead."""
+        await self.begin()
+        first = await self.newcomer()
+        (welcome, _) = decodeAll(bytes(first.received))
+        assert isinstance(welcome, m.Welcome)
+        again = encode(replace(helloOf("bro3"), secret=welcome.secret))
+        second = await self.connect(Raw(again + PING), asClient(self.clothes.own("bro3")))
+        await self.until("an answer", lambda: second.received.endswith(PONG))
+        await self.gone(first)
+        self.assertIn(b"another connection has taken its place", first.received)
+        await self.leave(second)
+        await self.end()
+
+    async def test_manyHandshakes(self) -> None:
+        """Hundreds of hand-shakes that fail, for two reasons, are some lines and their number."""
+        await self.begin()
+        before = self.childLog("controller").stat().st_size
+        await self.during(self.crowd)
+        await self.heard("more in the last")
+        text = self.childLog("controller").read_text(errors="replace")
+        summaries = re.findall(r"… and ([0-9]+) more in the last", text)
+        self.assertGreater(sum(map(int, summaries)), 100)
+        self.assertLess(self.childLog("controller").stat().st_size - before, 50_000)
+        await self.end()
+
+    async def crowd(self) -> None:
+        foreign = asClient(self.clothes.foreign("bro3"))
+        for creator in [None, foreign] * 100:
+            stranger = await self.connect(Raw(b"GET / HTTP/1.1\r\n\r\n"), creator)
+            await self.gone(stranger)
 
     async def test_revokedMeanwhile(self) -> None:
         """An open session ends with its certificate, at once with SIGHUP; the others stay."""
@@ -144,6 +193,32 @@ class BreachTests(StrangersCase):
         await self.during(partial(self.gone, slow))
         await self.heard("no hand-shake within 10 s")
         await self.end()
+
+    async def test_longHello(self) -> None:
+        """A HELLO that names more operations than there may be is turned away unread; the longest is answered."""
+        await self.begin()
+        status = m.OperationStatus(1, m.Side.SOURCE, "", -1, -1)
+        most = tuple(replace(status, operation=1 + n) for n in range(OPERATIONS_LIMIT))
+        good = encode(replace(helloOf("bro3"), operations=most))
+        end, place = len(good) - SECRET_SIZE, len(encode(helloOf("bro3"))) - SECRET_SIZE - 2
+        statuses = good[place + 2 : end] * (36_000 // OPERATIONS_LIMIT + 1)
+        statuses = statuses[: 36_000 * ((end - place - 2) // OPERATIONS_LIMIT)]
+        body = good[HEADER_SIZE:place] + (36_000).to_bytes(2, "little") + statuses + good[end:]
+        bad = good[:8] + len(body).to_bytes(4, "little") + good[12:HEADER_SIZE] + body
+        words = f"36000 items where {OPERATIONS_LIMIT} are allowed"
+        await self.during(partial(self.dropped, words, bad))
+        before = self.childLog("controller").stat().st_size
+        await self.during(partial(self.remind, good))
+        self.assertLess(self.childLog("controller").stat().st_size - before, 20_000)
+        await self.end()
+
+    async def remind(self, said: bytes) -> None:
+        stranger = await self.connect(Raw(said + PING), asClient(self.clothes.own("bro3")))
+        await self.until("an answer", lambda: stranger.received.endswith(PONG))
+        closed = [each for each in decodeAll(bytes(stranger.received)) if isinstance(each, m.Close)]
+        self.assertEqual(OPERATIONS_LIMIT, len(closed))
+        await self.heard(f"bro3 knows {OPERATIONS_LIMIT} operations that nobody here does")
+        await self.leave(stranger)
 
     async def plain(self) -> None:
         """Somebody who has lost the way."""

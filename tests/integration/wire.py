@@ -215,3 +215,8 @@ class WireCase(TestCase):
         """Lines of the log that hold C{words}."""
         lines = [str(event.get("log_format") or "").format(**event) for event in self.events if "log_format" in event]
         return [line for line in lines if words in line]
+
+    def counted(self, words: str) -> int:
+        """How often something was said or counted: C{words}, and what the log has not written."""
+        lines = [event for event in self.events if words in str(event.get("reason", ""))]
+        return sum(int(event.get("unwritten", 1)) for event in lines) + self.factory.log.unwritten

@@ -8,7 +8,7 @@ from openmb.southbound.link import Link
 from openmb.wire.messages import Hello, Message, Welcome
 
 
-def helloOf(name: str = "bro1", kind: str = "bro", lowest: int = 1, highest: int = 1) -> Hello:
+def helloOf(name: str = "bro1", kind: str = "bro", lowest: int = 2, highest: int = 2) -> Hello:
     """A HELLO that remembers nothing."""
     return Hello(lowest, highest, name, kind, bytes(16), bytes(32), (), ())
 

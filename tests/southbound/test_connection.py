@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import ProtocolError, Refusal
-from openmb.southbound.connection import LEGAL, Connection, EpochMemory, State, Terms
+from openmb.southbound.connection import LEGAL, Connection, SessionMemory, State, Terms
 from openmb.wire.codec import decodeAll, encode
 from openmb.wire.formats import BY_CLASS, CATALOGUE, End
+from openmb.wire.framing import Header, packHeader
 from openmb.wire.messages import (
     Committed,
     Goodbye,
+    Hello,
     Message,
     MessageType,
     Ping,
@@ -24,6 +26,7 @@ from openmb.wire.messages import (
     StreamType,
     Welcome,
 )
+from openmb.wire.session import NO_SECRET
 from tests.southbound.fakes import helloOf
 from tests.wire.samples import NONCE, SAMPLES
 from tests.wire.strategies import messages
@@ -48,12 +51,12 @@ class HandshakeTests(SynchronousTestCase):
     def test_opens(self) -> None:
         upper, lower = openPair(Terms(epoch=3, keepAlive=2.5))
         self.assertEqual((upper.state, lower.state), (State.OPEN, State.OPEN))
-        self.assertEqual((upper.version, lower.version), (1, 1))
+        self.assertEqual((upper.version, lower.version), (2, 2))
 
     def test_welcomeSaysTheTerms(self) -> None:
         upper = Connection(End.CONTROLLER, Terms(epoch=3, keepAlive=2.5))
         self.assertEqual(take(upper, helloOf()), [helloOf()])
-        self.assertEqual(decodeAll(upper.welcome()), [Welcome(1, 3, 2500)])
+        self.assertEqual(decodeAll(upper.welcome()), [Welcome(2, 3, 2500)])
 
     def test_highestCommonVersion(self) -> None:
         for lowest, highest, agreed in ((1, 9, 4), (2, 3, 3), (4, 4, 4)):
@@ -71,33 +74,55 @@ class HandshakeTests(SynchronousTestCase):
             self.assertEqual((refused.request, refused.refusal), (MessageType.HELLO, Refusal.UNSUPPORTED))
             self.assertIn("2 to 3", refused.reason)
 
+    def test_helloOfAnotherVersion(self) -> None:
+        """Its body may have another form: who says it is told about versions all the same."""
+        body = bytes([1, 1]) + b"whatever version 1 says"
+        upper = Connection(End.CONTROLLER)
+        with self.assertRaises(ProtocolError):
+            list(upper.receiveData(packHeader(Header(MessageType.HELLO, len(body), 0, 0)) + body))
+        (refused,) = decodeAll(upper.dataToSend())
+        assert isinstance(refused, Refused)
+        self.assertEqual((refused.refusal, upper.state), (Refusal.UNSUPPORTED, State.CLOSED))
+
+    def test_secretComesBack(self) -> None:
+        """What WELCOME says, the HELLO of the next connection shows; the first one shows nothing."""
+        memory, terms = SessionMemory(), Terms(secretOf=lambda hello: hello.name.encode().ljust(32, b"-"))
+        shown = []
+        for _ in range(2):
+            upper, lower = Connection(End.CONTROLLER, terms), Connection(End.MIDDLEBOX, Terms(memory=memory))
+            (hello,) = upper.receiveData(lower.send(helloOf()))
+            assert isinstance(hello, Hello)
+            shown.append(hello.secret)
+            list(lower.receiveData(upper.welcome()))
+        self.assertEqual([NO_SECRET, b"bro1".ljust(32, b"-")], shown)
+
     def test_versionThatTheMiddleboxDoesNotSpeak(self) -> None:
         lower = Connection(End.MIDDLEBOX)
         with self.assertRaises(ProtocolError):
-            take(lower, Welcome(2, 1, 1000))
+            take(lower, Welcome(3, 1, 1000))
         self.assertEqual(lower.state, State.CLOSED)
 
     def test_keepAliveOfZero(self) -> None:
         with self.assertRaises(ProtocolError):
-            take(Connection(End.MIDDLEBOX), Welcome(1, 1, 0))
+            take(Connection(End.MIDDLEBOX), Welcome(2, 1, 0))
 
     def test_epochOfAnOldController(self) -> None:
-        epochs = EpochMemory()
-        openPair(Terms(epoch=7), Terms(epochs=epochs))
-        self.assertEqual(epochs.highest, 7)
-        lower = Connection(End.MIDDLEBOX, Terms(epochs=epochs))
+        memory = SessionMemory()
+        openPair(Terms(epoch=7), Terms(memory=memory))
+        self.assertEqual(memory.highest, 7)
+        lower = Connection(End.MIDDLEBOX, Terms(memory=memory))
         with self.assertRaises(ProtocolError) as caught:
-            take(lower, Welcome(1, 6, 1000))
+            take(lower, Welcome(2, 6, 1000))
         self.assertIn("epoch 6", str(caught.exception))
         (refused,) = decodeAll(lower.dataToSend())
         self.assertIsInstance(refused, Refused)
-        self.assertEqual(epochs.highest, 7)
+        self.assertEqual(memory.highest, 7)
 
     def test_sameAndHigherEpochs(self) -> None:
-        epochs = EpochMemory(7)
+        memory = SessionMemory(7)
         for epoch in (7, 8):
-            openPair(Terms(epoch=epoch), Terms(epochs=epochs))
-        self.assertEqual(epochs.highest, 8)
+            openPair(Terms(epoch=epoch), Terms(memory=memory))
+        self.assertEqual(memory.highest, 8)
 
     def test_secondHello(self) -> None:
         upper = Connection(End.CONTROLLER)

@@ -80,7 +80,7 @@ class ControllerTests(Ends):
     def test_helloIsWelcomed(self) -> None:
         protocol, transport = self.controller()
         protocol.dataReceived(encode(helloOf()))
-        self.assertEqual(decodeAll(transport.value()), [Welcome(1, 4, 5000)])
+        self.assertEqual(decodeAll(transport.value()), [Welcome(2, 4, 5000)])
         self.assertEqual(self.receivers.receivers[0].peers, [helloOf()])
         self.assertEqual(protocol.peer, "bro1 (bro) at 192.0.2.1:1234")
 
@@ -98,7 +98,7 @@ class ControllerTests(Ends):
 
     def test_versionIsRefused(self) -> None:
         protocol, transport = self.controller()
-        protocol.dataReceived(encode(helloOf(lowest=2, highest=9)))
+        protocol.dataReceived(encode(helloOf(lowest=3, highest=9)))
         (refused,) = decodeAll(transport.value())
         self.assertIsInstance(refused, Refused)
         self.assertTrue(transport.disconnecting)
@@ -369,10 +369,10 @@ class MiddleboxTests(Ends):
         protocol, _ = self.middlebox()
         waiting = protocol.whenOpen()
         self.assertNoResult(waiting)
-        protocol.dataReceived(encode(Welcome(1, 2, 3000)))
+        protocol.dataReceived(encode(Welcome(2, 2, 3000)))
         self.successResultOf(waiting)
         self.successResultOf(protocol.whenOpen())
-        self.assertEqual(self.receivers.receivers[0].peers, [Welcome(1, 2, 3000)])
+        self.assertEqual(self.receivers.receivers[0].peers, [Welcome(2, 2, 3000)])
 
     def test_refused(self) -> None:
         protocol, transport = self.middlebox()
@@ -394,7 +394,7 @@ class MiddleboxTests(Ends):
 
     def test_refusedRequestOfAnOpenSessionIsDelivered(self) -> None:
         protocol, transport = self.middlebox()
-        protocol.dataReceived(encode(Welcome(1, 2, 3000)))
+        protocol.dataReceived(encode(Welcome(2, 2, 3000)))
         refused = Refused(7, 0, Refusal.BUFFER_FULL, "full")
         protocol.dataReceived(encode(refused))
         self.assertEqual(self.receivers.receivers[0].messages, [refused])

@@ -114,7 +114,7 @@ class SessionTests(TLSTestCase):
     async def test_messagesBothWays(self) -> None:
         lower = await self.openSession()
         upper = self.upper.receivers[0]
-        self.assertEqual((upper.peers, lower.receivers[0].peers), ([helloOf()], [Welcome(1, 1, 5000)]))
+        self.assertEqual((upper.peers, lower.receivers[0].peers), ([helloOf()], [Welcome(2, 1, 5000)]))
         frame = StreamFrame(1, Side.SOURCE, 0, StreamType.RECORDS, b"c", bytes(200_000))
         lower.receivers[0].link.send(frame)
         upper.link.send(Hold(1, bytes(16)))

@@ -36,7 +36,8 @@ from openmb.wire.messages import (
     StreamType,
     Unmark,
 )
-from tests.wire.samples import SAMPLES
+from openmb.wire.session import LAYOUTS_LIMIT, OPERATIONS_LIMIT
+from tests.wire.samples import OPERATION, SAMPLES
 from tests.wire.strategies import messages, streamFrames
 
 _VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
@@ -193,6 +194,20 @@ class HostileTests(SynchronousTestCase):
         body = bytearray(data[HEADER_SIZE:])
         body[2] = len(body) - 6 + 1
         self.assertRefused(self.reframed(data, bytes(body)), "clear part")
+
+    def test_longLists(self) -> None:
+        """A HELLO with more operations or layouts than there may be is refused before any of them is read."""
+        hello = SAMPLES[0]
+        assert isinstance(hello, Hello)
+        good = encode(hello)
+        for name, limit in (("operations", OPERATIONS_LIMIT), ("layouts", LAYOUTS_LIMIT)):
+            encode(replace(hello, **{name: getattr(hello, name)[:1] * limit}))
+            with self.assertRaises(ProtocolError):
+                encode(replace(hello, **{name: getattr(hello, name)[:1] * (limit + 1)}))
+        place = good.index(OPERATION.to_bytes(8, "little"), HEADER_SIZE) - 2
+        for count in (OPERATIONS_LIMIT + 1, 36_000, 0xFFFF):
+            body = good[HEADER_SIZE:place] + count.to_bytes(2, "little") + good[place + 2 :]
+            self.assertRefused(self.reframed(good, body), f"{count} items where {OPERATIONS_LIMIT} are allowed")
 
     def test_lengthsMustAgree(self) -> None:
         with self.assertRaises(ProtocolError):

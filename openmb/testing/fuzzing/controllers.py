@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -167,10 +168,12 @@ class Programme:
         states = ("exporting", "ended", "confirmed", "nonsense")
         known = m.OperationStatus(operation, m.Side(how >> 2 & 1), states[how >> 3 & 3], (how >> 5) - 1, 5)
         said = m.Hello(
-            *(1, 1, name, "bro" if how < 250 else "counter", bytes([how & 1]) * 16, bytes(32)),
+            *(2, 2, name, "bro" if how < 250 else "counter", bytes([how & 1]) * 16, bytes(32)),
             (m.LayoutVersion(Cell.SUPPORTING_PER_FLOW, 1, 1),),
             (known,) if how & 2 else (),
         )
+        if how % 3:
+            said = replace(said, secret=self.controller.secretOf(said))
         session = Session(said, lambda message: None)
         self.controller.checkNewcomer(said)
         self.sessions[name] = session

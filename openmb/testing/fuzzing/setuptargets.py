@@ -159,7 +159,7 @@ def localSockets(folder: Path) -> Target:
             service.addPort(name)
         controller = Controller(SlowNetwork(), MemoryJournal(), clock)
         for name in "ab":
-            said = m.Hello(1, 1, name, "bro", bytes(16), bytes(32), LAYOUTS, ())
+            said = m.Hello(2, 2, name, "bro", bytes(16), bytes(32), LAYOUTS, ())
             controller.sessionOpened(Session(said, lambda message: None))
         with failuresRaise():
             for verbs in (SwitchVerbs(service).verbs, NorthboundVerbs(controller).verbs):

@@ -130,6 +130,10 @@ class LifeJournal:
     def epoch(self) -> int:
         return self._journal.epoch
 
+    @property
+    def key(self) -> bytes:
+        return self._journal.key
+
     def write(self, entry: Entry) -> None:
         if self._life.before(entry.step):
             self._life.act(lambda: self._write(entry))

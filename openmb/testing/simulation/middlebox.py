@@ -25,7 +25,9 @@ from openmb.testing.simulation.link import Line
 from openmb.testing.simulation.network import SimulatedNetwork
 from openmb.testing.simulation.oracle import Row
 from openmb.testing.simulation.scenario import Scenario
+from openmb.wire.formats import HIGHEST_VERSION
 from openmb.wire.messages import Hello, Message, Side, StreamFrame, Welcome
+from openmb.wire.session import NO_SECRET
 
 #: Simulated seconds between two looks of a host at its timers.
 TICK = 0.02
@@ -94,6 +96,7 @@ class SimulatedMiddlebox:
         """A new process."""
         around = self.around
         self.incarnations += 1
+        self._secret = NO_SECRET
         self.alive, self._ticking, self._working = True, False, False
         self._aloneSince: float | None = None
         self.host = MiddleboxHost(
@@ -113,7 +116,11 @@ class SimulatedMiddlebox:
         """In the beginning everybody is connected."""
         life = self.around.control.life
         if life is not None:
-            self._hello(self._open(life), self.host.hello())
+            self._hello(self._open(life), self._firstMessage())
+
+    def _firstMessage(self) -> Hello:
+        """HELLO, with the secret of the sessions before."""
+        return replace(self.host.hello(), secret=self._secret)
 
     # -- packets, messages, time
 
@@ -178,7 +185,7 @@ class SimulatedMiddlebox:
         if life is None or self.around.clock.seconds() < self._unreachable:
             self._later()
             return
-        self._open(life).up.send(self.host.hello())
+        self._open(life).up.send(self._firstMessage())
 
     def _later(self) -> None:
         self.around.clock.callLater(self.around.luck.uniform(*RETRY), self.connect)
@@ -194,7 +201,7 @@ class SimulatedMiddlebox:
             return
         send = connection.life.sending(connection.down.send)
         connection.session = Session(hello, send, connection.close)
-        connection.down.send(Welcome(1, controller.epoch, 5000))
+        connection.down.send(Welcome(HIGHEST_VERSION, controller.epoch, 5000, controller.secretOf(hello)))
         controller.sessionOpened(connection.session)
 
     def _toController(self, connection: Connection, message: Message) -> None:
@@ -209,7 +216,7 @@ class SimulatedMiddlebox:
         if not self.alive or connection is not self.connection:
             return
         if isinstance(message, Welcome):
-            self._aloneSince = None
+            self._aloneSince, self._secret = None, message.secret
             self.host.connectionMade()
         else:
             self.host.messageReceived(message)
