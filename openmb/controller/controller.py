@@ -243,8 +243,8 @@ class Controller:
             if pair == theirs and other.exclusive and (m.Sort.MERGE in sorts or sorts == {m.Sort.CLONE}):
                 raise OperationError(
                     Refusal.INTERSECTING_OPERATION,
-                    f"operation {other.request.operation:x}, a {other.request.sort.name.lower()}, is under way between "
-                    f"{other.request.source.name} and {other.request.destination.name}",
+                    f"operation {other.request.operation:016x}, a {other.request.sort.name.lower()}, is under way "
+                    f"between {other.request.source.name} and {other.request.destination.name}",
                 )
 
     def _performer(self, request: MoveRequest, change: RouteChange) -> MovePerformer:
@@ -263,7 +263,7 @@ class Controller:
             request = MoveRequest(
                 entry.operation, entry.source, entry.destination, entry.flows, entry.token, self.settings, entry.sort
             )
-            self.log.warn("operation {op:x} is taken up after {step}", op=entry.operation, step=entry.step.name)
+            self.log.warn("operation {op:016x} is taken up after {step}", op=entry.operation, step=entry.step.name)
             if entry.sort is m.Sort.MOVE:
                 change = RouteChange(self.network, self.clock, entry.route, entry.previous, entry.route is not None)
                 move = self._operations[entry.operation] = self._performer(request, change)
@@ -286,7 +286,7 @@ class Controller:
             if other.exclusive and other.flows.intersects(flows):
                 raise OperationError(
                     Refusal.INTERSECTING_OPERATION,
-                    f"operation {other.request.operation:x} is moving {other.request.flows} from "
+                    f"operation {other.request.operation:016x} is moving {other.request.flows} from "
                     f"{other.request.source.name} to {other.request.destination.name}",
                 )
 
@@ -310,7 +310,7 @@ class Controller:
         found = self.operation(identifier)
         if not isinstance(found, MovePerformer):
             raise OperationError(
-                Refusal.WRONG_STATE, f"operation {identifier:x} is a {found.request.sort.name.lower()}"
+                Refusal.WRONG_STATE, f"operation {identifier:016x} is a {found.request.sort.name.lower()}"
             )
         return found
 
@@ -322,7 +322,7 @@ class Controller:
         """
         found = self.operation(identifier)
         if not isinstance(found, SharedPerformer):
-            raise OperationError(Refusal.WRONG_STATE, f"operation {identifier:x} is a move")
+            raise OperationError(Refusal.WRONG_STATE, f"operation {identifier:016x} is a move")
         return found
 
     def operation(self, identifier: int) -> MovePerformer | SharedPerformer:
@@ -332,7 +332,7 @@ class Controller:
         @raise OperationError: it is over or never was.
         """
         if identifier not in self._operations:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"no operation {identifier:x} is under way")
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"no operation {identifier:016x} is under way")
         return self._operations[identifier]
 
     @property

@@ -318,20 +318,25 @@ def _signed(identifier: int) -> int:
     return identifier - (1 << 64) if identifier >> 63 else identifier
 
 
+def _name(identifier: Any) -> str:
+    """An operation's id, or what stands in its place, as it is shown everywhere."""
+    return f"{identifier & (1 << 64) - 1:016x}" if isinstance(identifier, int) else repr(identifier)
+
+
 def _entry(row: Any) -> Entry:
     if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True)):
-        raise TypeError(f"a value of the wrong kind in operation {row[0]}")
+        raise TypeError(f"a value of the wrong kind in operation {_name(row[0])}")
     identifier, source, sourceIncarnation, destination, destinationIncarnation, flows, token, step, new, old, why = row[
         :-1
     ]
     if row[-1] not in _SORTS:
-        raise ValueError(f"operation {row[0]}: no operation is a {row[-1]}")
+        raise ValueError(f"operation {_name(row[0])}: no operation is a {row[-1]}")
     if len(token) != TOKEN_LENGTH:
-        raise ValueError(f"a token of {len(token)} bytes in operation {row[0]}")
+        raise ValueError(f"a token of {len(token)} bytes in operation {_name(row[0])}")
     try:
         HeaderFieldList.parse(flows)
     except InvalidHeaderFields as error:
-        raise ValueError(f"operation {row[0]}: {error}") from error
+        raise ValueError(f"operation {_name(row[0])}: {error}") from error
     if Step(step) is Step.CLOSED:
         Stage(why)
     return Entry(

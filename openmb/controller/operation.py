@@ -124,7 +124,7 @@ class OperationPerformer:
         self.report = replace(self.report, strays=self.report.strays + 1)
         reason = f"{end.peer.name}: {reason}"
         if not end.strayed:
-            self.log.warn("operation {op:x}: {reason}", op=self.request.operation, reason=reason)
+            self.log.warn("operation {op:016x}: {reason}", op=self.request.operation, reason=reason)
         end.strayed = True
         self.machine.abort(Refusal.BAD_REQUEST, reason)
 
@@ -151,7 +151,7 @@ class OperationPerformer:
         if name == self.request.destination.name and self._owned:
             return  # it may own the records: COMMIT is repeated when it returns, until the deadline
         self.log.warn(
-            "operation {op:x}: {name} did not come back within {grace:g} s",
+            "operation {op:016x}: {name} did not come back within {grace:g} s",
             op=self.request.operation,
             name=name,
             grace=self.request.settings.grace,
@@ -197,7 +197,9 @@ class OperationPerformer:
         try:
             self._around.journal.write(entry)
         except OperationError as error:
-            self.log.critical("journal, {step} of {op:x}: {reason}", step=step.name, op=entry.operation, reason=error)
+            self.log.critical(
+                "journal, {step} of {op:016x}: {reason}", step=step.name, op=entry.operation, reason=error
+            )
             if step is Step.CLOSED:
                 self._around.unclosed.add(entry.operation)
                 self._around.clock.callLater(CLOSE_AGAIN, self._closeLater, entry)

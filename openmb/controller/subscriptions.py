@@ -167,7 +167,7 @@ class Subscriptions:
         @raise OperationError: there is none.
         """
         if identifier not in self._open:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"no subscription {identifier:x}")
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"no subscription {identifier:016x}")
         return self._open[identifier]
 
     def close(self, subscription: Subscription) -> None:

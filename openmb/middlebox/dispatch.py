@@ -55,7 +55,7 @@ class Dispatcher:
                 self._dispatch(message, identifier)
         except SealBroken as error:
             self._host.counts.refusedFrames += 1
-            self.log.warn("a frame of operation {op:x} is not taken: {reason}", op=identifier, reason=error)
+            self.log.warn("a frame of operation {op:016x} is not taken: {reason}", op=identifier, reason=error)
             self._host.send(m.Refused(identifier, 0, Refusal.SEAL_BROKEN, str(error)))
         except OperationError as error:
             self._host.send(m.Refused(identifier, request, error.refusal, error.reason))
@@ -157,7 +157,7 @@ class Dispatcher:
 
     @staticmethod
     def _unknown(identifier: int) -> None:
-        raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {identifier:x} is not known here")
+        raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {identifier:016x} is not known here")
 
     def _checkPeer(self, peer: m.Peer) -> None:
         if peer != self._who:

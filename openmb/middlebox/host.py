@@ -292,7 +292,7 @@ class MiddleboxHost:
         self._credits.flush()
         self.introspection.flush()
         for operation in tuple(self._operations.values()):
-            with self.setAside.enduring(f"what was due for operation {operation.identifier:x}"):
+            with self.setAside.enduring(f"what was due for operation {operation.identifier:016x}"):
                 operation.timePassed(now)
         if self._aloneSince is not None:
             self._checkLeases(now - self._aloneSince)
@@ -301,7 +301,7 @@ class MiddleboxHost:
     def _checkLeases(self, alone: float) -> None:
         for operation in tuple(self._operations.values()):
             if alone >= operation.request.lease / 1000:
-                with self.setAside.enduring(f"the end of the lease of operation {operation.identifier:x}"):
+                with self.setAside.enduring(f"the end of the lease of operation {operation.identifier:016x}"):
                     operation.leaseEnded()
 
     @property
@@ -347,7 +347,7 @@ class MiddleboxHost:
     def finish(self) -> None:
         """The input ends for good: settle what is provisional or marked, then let the engine report the rest."""
         for operation in tuple(self._operations.values()):
-            with self.setAside.enduring(f"the end of operation {operation.identifier:x}"):
+            with self.setAside.enduring(f"the end of operation {operation.identifier:016x}"):
                 operation.orphaned()
         with self.setAside.enduring("the last report"):
             self.engine.finish()

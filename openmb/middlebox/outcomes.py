@@ -93,7 +93,7 @@ class Outcome:
         """The answer to a command that comes (again) after the end."""
         if isinstance(command, SourceGone):
             return ()  # the end that it tells of has come already
-        reason = f"operation {self.operation:x} is over here"
+        reason = f"operation {self.operation:016x} is over here"
         refused = Refused(self.operation, REQUESTS.get(type(command), 0), Refusal.WRONG_STATE, reason)
         return self.answers.get(type(command), (refused,))
 

@@ -214,8 +214,8 @@ class SharedSource:
         """Nobody will say any more how this ends: go on alone, rather reporting twice than losing anything."""
         if self.inDoubt:
             self.log.warn(
-                "nobody says whether {peer} has the shared state that operation {op:x} took: it is kept here, and is "
-                "reported twice if it has",
+                "nobody says whether {peer} has the shared state that operation {op:016x} took: it is kept here, and "
+                "is reported twice if it has",
                 peer=self.request.destination.name,
                 op=self.identifier,
             )

@@ -30,7 +30,7 @@ def reportToPlain(report: MoveReport) -> dict[str, Any]:
     refusal = None if report.refusal is None else report.refusal.name
     plain = asdict(report)
     plain.update(
-        operation=f"{report.operation:x}", stage=report.stage.value, refusal=refusal, sort=report.sort.name.lower()
+        operation=f"{report.operation:016x}", stage=report.stage.value, refusal=refusal, sort=report.sort.name.lower()
     )
     return plain
 

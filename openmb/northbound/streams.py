@@ -51,7 +51,7 @@ class StreamVerbs:
         middlebox, events = text(arguments, "middlebox"), names(arguments, "events")
         subscription = await self._subscriptions.open(middlebox, events, text(arguments, "flows"))
         try:
-            notify({"subscription": f"{subscription.identifier:x}"})
+            notify({"subscription": f"{subscription.identifier:016x}"})
             while happenings := await subscription.next():
                 for happening in happenings:
                     notify(happeningToPlain(happening))

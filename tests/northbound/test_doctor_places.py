@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from openmb.controller.journal import UPGRADES, SQLiteJournal
+from openmb.controller.journalfile import VERSION
 from openmb.northbound.doctor.files import checkJournal, checkRoom
 from openmb.northbound.doctor.finding import Level
 from openmb.northbound.doctor.machine import checkMachine
@@ -58,8 +59,8 @@ class JournalTests(DoctorCase):
         self.has(checkJournal(self.path), Level.WRONG, "is not a journal")
 
     def test_newer(self) -> None:
-        SQLiteJournal(self.path, 3, {**UPGRADES, 2: lambda database: None}).close()
-        self.has(checkJournal(self.path), Level.WRONG, "written by a newer OpenMB (version 3")
+        SQLiteJournal(self.path, VERSION + 1, {**UPGRADES, VERSION: lambda database: None}).close()
+        self.has(checkJournal(self.path), Level.WRONG, f"written by a newer OpenMB (version {VERSION + 1}")
 
     def test_notWritable(self) -> None:
         self.written(Step.CLOSED)

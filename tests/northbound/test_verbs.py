@@ -116,13 +116,13 @@ class VerbTests(SynchronousTestCase):
     def test_stream(self) -> None:
         """The id, events, what is missing, and in the end how much there was."""
         self.subscribe()
-        self.assertEqual([Notice(1, {"subscription": f"{OP:x}"})], self.answers())
+        self.assertEqual([Notice(1, {"subscription": f"{OP:016x}"})], self.answers())
         self.rig.says("a", m.Events(OP, 0, (EVENT,)), m.Events(OP, 4, (EVENT,)))
         lost = {"middlebox": "a", "lost": 3}
         self.assertEqual([Notice(1, PLAIN), Notice(1, lost), Notice(1, PLAIN)], self.answers())
         self.rig.controller.sessionClosed(self.rig.sessions["a"])
         self.assertEqual([Notice(1, {"middlebox": "a", "connected": False})], self.answers())
-        self.ask(2, "unsubscribe", subscription=f"{OP:x}")
+        self.ask(2, "unsubscribe", subscription=f"{OP:016x}")
         self.assertEqual({Result(1, None).number, Result(2, None).number}, {each.number for each in self.answers()})
 
     def test_end(self) -> None:
@@ -132,7 +132,7 @@ class VerbTests(SynchronousTestCase):
         self.answers()
         self.rig.controller.shutDown()
         self.assertEqual([Result(1, {"events": 1, "lost": 2})], self.answers())
-        self.ask(2, "unsubscribe", subscription=f"{OP:x}")
+        self.ask(2, "unsubscribe", subscription=f"{OP:016x}")
         self.ask(3, "unsubscribe", subscription="x")
         self.ask(4, "subscribe", middlebox="a", events="found", flows="*")
         self.ask(5, "subscribe", middlebox="x", events=[], flows="*")

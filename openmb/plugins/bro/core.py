@@ -123,7 +123,7 @@ class BroCore:
         try:
             return self._provisional[operation]
         except KeyError:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared") from None
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared") from None
 
 
 def _nobody(events: Sequence[Announced]) -> None:

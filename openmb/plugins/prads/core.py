@@ -71,13 +71,13 @@ class PradsCore:
         try:
             return self._coming[operation]
         except KeyError:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared") from None
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared") from None
 
     def _provisionalOf(self, operation: int) -> Tracker:
         try:
             return self._provisional[operation]
         except KeyError:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared") from None
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared") from None
 
 
 def governingOf(settings: PradsSettings, signatures: Signatures) -> bytes:

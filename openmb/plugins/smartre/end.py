@@ -64,7 +64,7 @@ class End:
 
     def reprocess(self, operation: int, packets: Decoded) -> None:
         """See C{IEngine}."""
-        raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared")
+        raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared")
 
     def advance(self, now: int) -> None:
         """See C{IEngine}."""

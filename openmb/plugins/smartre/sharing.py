@@ -210,7 +210,7 @@ class SharedDecoder(DecoderEnd):
 
     def _comingOf(self, operation: int) -> Coming:
         if operation not in self._coming:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared")
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared")
         return self._coming[operation]
 
     def _fold(self, caches: dict[int, DecodingCache], tallies: Tallies) -> int:

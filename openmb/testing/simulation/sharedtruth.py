@@ -59,7 +59,7 @@ class SharedTruth:
         for layout in layouts if given is not None else ():
             for origin, tally in given.origins[layout.identifier].items():  # type: ignore[union-attr]
                 if (found := own.origins[layout.identifier].get(origin, Tally())) < tally:
-                    what = f"{sort.name.lower()} {operation:x} to {name}"
+                    what = f"{sort.name.lower()} {operation:016x} to {name}"
                     self.wrong.append(f"{what}: {found} of {layout.name}, and the source had {tally}")
 
     # -- at the end

@@ -79,7 +79,7 @@ class PolicySharing:
     def putShared(self, operation: int, batch: RecordBatch) -> None:
         """See C{IStateAdapter}."""
         if operation not in self._coming:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared")
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared")
         ledger, coming = parseBatch(batch), self._coming[operation]
         self.policies.check(ledger)
         coming.ledger.fold(ledger)
@@ -88,7 +88,7 @@ class PolicySharing:
     def commitShared(self, operation: int) -> int:
         """See C{IStateAdapter}."""
         if operation not in self._coming:
-            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:x} was not prepared")
+            raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared")
         coming = self._coming.pop(operation)
         records = self.policies.fold(coming.ledger, coming.forgotten)
         if coming.isMerge:
