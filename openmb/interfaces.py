@@ -380,11 +380,41 @@ class Route:
 
     def replaces(self, other: Route) -> bool:
         """Would this rule take the place of C{other}?"""
-        return self._place == other._place
+        return self.place == other.place
 
     @property
-    def _place(self) -> tuple[Any, ...]:
+    def place(self) -> tuple[Any, ...]:
+        """What names a rule: there is one at most for each."""
         return self.table, self.priority, self.flows, self.oneWay
+
+
+@dataclass(frozen=True, slots=True)
+class PortState:
+    """
+    One port of a network.
+
+    @ivar connected: somebody is there.
+    @ivar unrouted: packets from there that no rule matched, so far.
+    @ivar dropped: packets for it that were dropped, since nobody was there, so far.
+    """
+
+    name: str
+    connected: bool
+    unrouted: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkState:
+    """
+    What can be seen of a network at little cost.
+
+    @ivar generation: another one than before whenever the network may have other rules or ports than before: it was
+        started again, or somebody has changed them.
+    """
+
+    generation: str
+    ports: tuple[PortState, ...]
 
 
 class INetwork(Interface):
@@ -408,6 +438,9 @@ class INetwork(Interface):
         Remove the rule with the same table, priority, flows and direction.  Fires with the removed rule (None: there
         was none) when in effect.
         """
+
+    def state() -> Deferred[NetworkState]:
+        """What the network is like now.  @raise OperationError: C{DISCONNECTED}, C{DEADLINE}: it does not answer."""
 
     def routes() -> Deferred[list[Route]]:
         """All rules in effect, each table in the order in which they are tried."""

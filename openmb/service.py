@@ -120,6 +120,7 @@ class ControllerService(Service):
             self.controller.recover()
             number = self._ports[0].getHost().port  # type: ignore[attr-defined]
             self._readiness.say(str(number))
+        self.controller.keeper.start()
         self._examining = LoopingCall(self.examine)
         self._examining.clock = self._reactor
         self._examining.start(EXAMINE)
@@ -147,6 +148,7 @@ class ControllerService(Service):
             await deferLater(self._reactor, LOOK)
         if self._examining is not None:
             self._examining.stop()
+        self.controller.keeper.stop()
         stopped = [Deferred.fromCoroutine(_stop(port)) for port in self._ports]
         self._ports = []
         result = await gatherResults(stopped)

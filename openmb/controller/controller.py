@@ -20,6 +20,7 @@ from openmb.controller.questions import Questions
 from openmb.controller.registry import Registry, Session, checkPair, sharedCells
 from openmb.controller.returning import SessionSecrets, reminders, takesPart
 from openmb.controller.routechange import RouteChange
+from openmb.controller.routekeeper import RouteKeeper
 from openmb.controller.sharing import SharedPerformer
 from openmb.controller.subscriptions import Subscriptions
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal
@@ -51,6 +52,7 @@ class Controller:
     @param identify: makes operation ids.
     @param token: makes the drain markers' tokens, 16 bytes.
     @ivar subscriptions: introspection events for applications.
+    @ivar keeper: the routes that are wanted, and whether the network has them.
     @ivar peers: the log of what middleboxes cause.
     """
 
@@ -77,6 +79,7 @@ class Controller:
         self._inquirer = Inquirer(self.registry, self._questions, identify, self._governed)
         self.subscriptions = Subscriptions(self.registry, self._questions, identify)
         self._outcomes: dict[int, MoveReport] = {}
+        self.keeper = RouteKeeper(network, journal, clock, self._changing, lambda: self.registry.names)
 
     # -- sessions
 
@@ -290,7 +293,11 @@ class Controller:
                     f"{other.request.source.name} to {other.request.destination.name}",
                 )
 
+    def _changing(self) -> list[Route]:
+        return [move.changing for move in self.moves if move.changing is not None]
+
     def _ended(self, move: OperationPerformer) -> None:
+        self.keeper.changed()
         self._operations.pop(move.request.operation, None)
         self._outcomes[move.request.operation] = move.report
         while len(self._outcomes) > OUTCOMES:

@@ -9,7 +9,6 @@ itself, where it can be read without touching anything.
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
 import time
@@ -21,10 +20,10 @@ from typing import Any
 from zope.interface import implementer
 
 from openmb.controller.journalfile import APPLICATION, VERSION, JournalLock, examine, explain, readOnly, tooNew
+from openmb.controller.wantedtable import addWanted, readWanted, routeFromText, routeToText, unwant, want
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import Route
-from openmb.operations.journal import KEY_LENGTH, Entry, IJournal, Step
-from openmb.operations.routes import placeFromPlain, routeToPlain
+from openmb.operations.journal import KEY_LENGTH, Entry, IJournal, Step, wantedBy
 from openmb.operations.values import Stage
 from openmb.state.headers import HeaderFieldList
 from openmb.wire.messages import Peer, Sort
@@ -84,7 +83,7 @@ def _addKey(database: sqlite3.Connection) -> None:
 
 
 #: From version N to N + 1.
-UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _addSort, 2: _addKey}
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _addSort, 2: _addKey, 3: addWanted}
 
 
 @implementer(IJournal)
@@ -114,6 +113,7 @@ class SQLiteJournal:
             with closing(_connect(path)) as database:
                 _bringUpToDate(database, path, version, upgrades)
                 _readAll(database)
+                readWanted(database)
                 self.epoch = _nextEpoch(database)
                 self.key = _readKey(database)
         except BaseException as error:
@@ -140,8 +140,11 @@ class SQLiteJournal:
     def write(self, entry: Entry) -> None:
         """See L{IJournal}."""
         try:
-            with _transaction(self._database):
+            with _transaction(self._database) as database:
                 self._write(entry)
+                change = wantedBy(entry, readWanted(database)) if entry.route is not None else None
+                if change is not None:
+                    (want if change.isWanted else unwant)(database, change.route)
         except (sqlite3.Error, *_NONSENSE) as error:
             raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path}: {error}") from error
 
@@ -175,6 +178,28 @@ class SQLiteJournal:
             self._closed += 1
             if self._closed % PRUNE_EVERY == 0:
                 _prune(self._database)
+
+    def want(self, route: Route) -> None:
+        """See L{IJournal}."""
+        self._change(want, route)
+
+    def unwant(self, route: Route) -> None:
+        """See L{IJournal}."""
+        self._change(unwant, route)
+
+    def _change(self, how: Callable[[sqlite3.Connection, Route], None], route: Route) -> None:
+        try:
+            with _transaction(self._database) as database:
+                how(database, route)
+        except (sqlite3.Error, *_NONSENSE) as error:
+            raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path}: {error}") from error
+
+    def wanted(self) -> tuple[Route, ...]:
+        """See L{IJournal}."""
+        try:
+            return readWanted(self._database)
+        except (sqlite3.Error, *_NONSENSE) as error:
+            raise OperationError(Refusal.JOURNAL_FAILED, f"journal {self.path}: {error}") from error
 
     def unfinished(self) -> tuple[Entry, ...]:
         """See L{IJournal}."""
@@ -231,11 +256,11 @@ def _logAhead(database: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """All of it, durable at the end, or nothing."""
     database.execute("BEGIN IMMEDIATE")
     try:
-        yield
+        yield database
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:  # SQLite itself ends it at a full disk
@@ -354,13 +379,8 @@ def _entry(row: Any) -> Entry:
 
 
 def _routeText(route: Route | None) -> str | None:
-    return None if route is None else json.dumps(routeToPlain(route))
+    return None if route is None else routeToText(route)
 
 
 def _route(text: str | None) -> Route | None:
-    if text is None:
-        return None
-    try:
-        return placeFromPlain(json.loads(text))  # that of an earlier version does not say drop
-    except (ValueError, OperationError) as error:
-        raise ValueError(f"the journal holds a route that makes no sense: {text}") from error
+    return None if text is None else routeFromText(text)

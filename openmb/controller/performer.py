@@ -86,6 +86,12 @@ class MovePerformer(OperationPerformer):
         self.machine.abort(Refusal.ABORTED, reason)
 
     @property
+    def changing(self) -> Route | None:
+        """The route that this move is changing: until it is decided whether the new or the old one is wanted."""
+        isDecided = self._owned or self.report.stage in (Stage.FINISHED, Stage.ABORTED, Stage.FAILED)
+        return self._change.route if self._change.asked and not isDecided else None
+
+    @property
     def exclusive(self) -> bool:
         """May no other operation touch these flows?  True until the source has deleted."""
         return self.report.stage not in (Stage.MOVED, Stage.FINISHED, Stage.ABORTED, Stage.FAILED)

@@ -67,6 +67,11 @@ class Registry:
         del self._sessions[session.name]
         return True
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Who is connected."""
+        return frozenset(self._sessions)
+
     def get(self, name: str) -> Session | None:
         """The session of C{name}, or None."""
         return self._sessions.get(name)

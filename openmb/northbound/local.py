@@ -14,7 +14,9 @@ from openmb.controller.controller import Controller
 from openmb.controller.operation import OperationPerformer
 from openmb.controller.performer import MovePerformer
 from openmb.controller.registry import Session
+from openmb.controller.routechange import UNREACHABLE
 from openmb.controller.sharing import SharedPerformer
+from openmb.errors import OperationError
 from openmb.interfaces import Route
 from openmb.netctl.embedded.control import badRequest, number, text
 from openmb.northbound.inquiries import InquiryVerbs
@@ -77,10 +79,14 @@ class NorthboundVerbs:
         return [sessionToPlain(session) for session in self._controller.registry]
 
     async def operations(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
-        """The connected middleboxes, the moves under way, and the reports of those that are over (the newest last)."""
+        """
+        The connected middleboxes, what is wrong with the network, the moves under way, and the reports of those that
+        are over (the newest last).
+        """
         return {
             "middleboxes": await self.middleboxes(arguments, notify),
             "underWay": [operationToPlain(each) for each in self._controller.operations],
+            "problems": list(self._controller.keeper.watch.problems),
             "over": [reportToPlain(report) for report in self._controller.history],
         }
 
@@ -155,17 +161,30 @@ class NorthboundVerbs:
 
     async def route(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: install it in the network; the route that it replaces, or null."""
-        replaced = await self._controller.network.route(routeFromPlain(arguments.get("route")))
+        replaced = await self._controller.keeper.route(routeFromPlain(arguments.get("route")))
         return None if replaced is None else routeToPlain(replaced)
 
     async def unroute(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: remove it from the network; the route that was removed, or null."""
-        removed = await self._controller.network.unroute(placeFromPlain(arguments.get("route")))
+        removed = await self._controller.keeper.unroute(placeFromPlain(arguments.get("route")))
         return None if removed is None else routeToPlain(removed)
 
     async def routes(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
-        """The routes in effect, each table in the order in which they are tried."""
-        return [routeToPlain(route) for route in await self._controller.network.routes()]
+        """
+        The routes, each table in the order in which they are tried, whether they are C{wanted} and C{inEffect}.
+
+        What the network has is asked of it; if it cannot be, nothing is known to be in effect.
+        """
+        wanted = self._controller.keeper.wanted
+        try:
+            present = await self._controller.network.routes()
+        except OperationError as error:
+            if error.refusal not in UNREACHABLE:
+                raise
+            present = []
+        absent = [route for route in wanted if route not in present]
+        found = [*present, *sorted(absent, key=lambda route: (route.table, -route.priority))]
+        return [{**routeToPlain(each), "wanted": each in wanted, "inEffect": each in present} for each in found]
 
     def _find(self, arguments: Mapping[str, Any]) -> MovePerformer:
         return self._controller.move(self._identifier(arguments))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zope.interface import Attribute, Interface, implementer
@@ -56,6 +57,26 @@ class Entry:
     sort: Sort = Sort.MOVE
 
 
+@dataclass(frozen=True, slots=True)
+class WantedChange:
+    """What an entry changes in the routes that are wanted: C{route} is, or none in its place is."""
+
+    route: Route
+    isWanted: bool
+
+
+def wantedBy(entry: Entry, wanted: Sequence[Route]) -> WantedChange | None:
+    """What C{entry} changes in the routes that are C{wanted}."""
+    route = entry.route
+    if route is None or entry.step not in (Step.COMMIT, Step.BACK):
+        return None
+    if entry.step is Step.COMMIT:
+        return WantedChange(route, True)
+    if route not in wanted:
+        return None
+    return WantedChange(route, False) if entry.previous is None else WantedChange(entry.previous, True)
+
+
 class IJournal(Interface):
     """Where decisions are written."""
 
@@ -68,6 +89,22 @@ class IJournal(Interface):
 
         @raise OperationError: C{JOURNAL_FAILED}, it could not be written; the caller must not act.
         """
+
+    def want(route: Route) -> None:
+        """
+        C{route} is wanted from now on, instead of the one that it replaces, if any, and behind all others; durable.
+
+        Who writes L{Step.COMMIT} wants the entry's new route by that; with L{Step.BACK} its old one is wanted (or
+        none), if the new one was.
+
+        @raise OperationError: C{JOURNAL_FAILED}, and nothing has changed.
+        """
+
+    def unwant(route: Route) -> None:
+        """No route with the place of C{route} is wanted any more.  @raise OperationError: as L{want}."""
+
+    def wanted() -> tuple[Route, ...]:
+        """The routes that are wanted, in the order in which they were."""
 
     def unfinished() -> tuple[Entry, ...]:
         """The last entry of each operation that is not L{Step.CLOSED}, in the order in which they were opened."""
@@ -89,11 +126,25 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self._wanted: list[Route] = []
         self.epoch = 1
         self.key = secrets.token_bytes(KEY_LENGTH)
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)
+        change = wantedBy(entry, self._wanted)
+        if change is not None:
+            (self.want if change.isWanted else self.unwant)(change.route)
+
+    def want(self, route: Route) -> None:
+        self.unwant(route)
+        self._wanted.append(route)
+
+    def unwant(self, route: Route) -> None:
+        self._wanted = [each for each in self._wanted if not each.replaces(route)]
+
+    def wanted(self) -> tuple[Route, ...]:
+        return tuple(self._wanted)
 
     def _last(self) -> dict[int, Entry]:
         return {entry.operation: entry for entry in self.entries}

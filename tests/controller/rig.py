@@ -12,7 +12,7 @@ from zope.interface import implementer
 from openmb.controller.controller import Controller
 from openmb.controller.registry import Session
 from openmb.errors import OperationError, Refusal
-from openmb.interfaces import INetwork, Route
+from openmb.interfaces import INetwork, NetworkState, Route
 from openmb.operations.journal import Entry, MemoryJournal
 from openmb.operations.values import MoveSettings
 from openmb.state.headers import HeaderFieldList
@@ -45,6 +45,9 @@ class HeldNetwork:
 
     def current(self, route: Route) -> Deferred[Route | None]:
         return succeed(self.present)
+
+    def state(self) -> Deferred[NetworkState]:
+        return succeed(NetworkState("", ()))
 
     def routes(self) -> Deferred[list[Route]]:
         return succeed([])

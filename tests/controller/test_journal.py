@@ -70,6 +70,33 @@ class JournalTestsMixin(_Base):
             journal.write(entry(operation, Step.CLOSED, reason="finished"))
         self.assertEqual([each.operation for each in journal.outcomes(3)], [5, 6, 7])
 
+    def test_wanted(self) -> None:
+        """In the order in which they were wanted last; the place of a route counts, not where it leads."""
+        journal = self.makeJournal()
+        other = Route(HeaderFieldList(), ("c",))
+        for route in (OLD, NEW, other, replace(NEW, path=("d",))):
+            journal.want(route)
+        self.assertEqual((OLD, other, replace(NEW, path=("d",))), journal.wanted())
+        journal.unwant(replace(OLD, path=()))
+        journal.unwant(OLD)
+        self.assertEqual((other, replace(NEW, path=("d",))), journal.wanted())
+
+    def test_commitIsWanted(self) -> None:
+        """With COMMIT the new route is wanted, instead of the old one; with BACK the old one is, if it was."""
+        journal = self.makeJournal()
+        old = replace(NEW, path=("a",))
+        journal.want(old)
+        for step in (Step.ROUTE, Step.BACK):
+            journal.write(entry(1, step, NEW, old))
+            self.assertEqual((old,), journal.wanted())
+        journal.write(entry(1, Step.COMMIT, NEW, old))
+        self.assertEqual((NEW,), journal.wanted())
+        journal.write(entry(1, Step.BACK, NEW, old))
+        self.assertEqual((old,), journal.wanted())
+        journal.write(entry(2, Step.COMMIT, NEW))
+        journal.write(entry(2, Step.BACK, NEW))
+        self.assertEqual((), journal.wanted())
+
     def test_largestIdentifier(self) -> None:
         journal = self.makeJournal()
         for operation in (1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
@@ -97,6 +124,25 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         journal = SQLiteJournal(self.path)
         self.addCleanup(journal.close)
         return journal
+
+    def test_wantedSurvives(self) -> None:
+        """Routes that are wanted are there after a restart, one that drops among them."""
+        journal = self.opened()
+        drop = Route(HeaderFieldList(), (), oneWay=True)
+        journal.want(drop)
+        journal.write(entry(1, Step.COMMIT, NEW))
+        journal.close()
+        self.assertEqual((drop, NEW), self.opened().wanted())
+
+    def test_wantedNonsense(self) -> None:
+        """A wanted route that makes no sense is a damaged journal."""
+        journal = self.opened()
+        journal.want(NEW)
+        journal.close()
+        with closing(sqlite3.connect(self.path)) as database, database:
+            database.execute("UPDATE wanted SET route = '{}'")
+        with self.assertRaisesRegex(ConfigurationError, "damaged"):
+            SQLiteJournal(self.path)
 
     def test_survives(self) -> None:
         """What was written is there when the file is opened again; the epoch has grown."""

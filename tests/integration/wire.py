@@ -18,7 +18,7 @@ from openmb.controller.controller import Controller
 from openmb.controller.operation import OperationPerformer
 from openmb.controller.southbound import ControllerReceiver
 from openmb.errors import OperationError
-from openmb.interfaces import INetwork, Route
+from openmb.interfaces import INetwork, NetworkState, Route
 from openmb.middlebox.host import MiddleboxHost
 from openmb.operations.journal import MemoryJournal
 from openmb.packets.batch import packetBatch
@@ -113,6 +113,9 @@ class DirectNetwork:
 
     def unroute(self, route: Route) -> Deferred[Route | None]:
         return succeed(None)
+
+    def state(self) -> Deferred[NetworkState]:
+        return succeed(NetworkState("", ()))
 
     def routes(self) -> Deferred[list[Route]]:
         return succeed([])

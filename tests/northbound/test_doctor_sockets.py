@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from openmb.controller.controller import Controller
+from openmb.interfaces import Route
 from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.netctl.embedded.port import PortClient, connectPort
 from openmb.netctl.embedded.service import SwitchService, SwitchSettings
@@ -24,6 +25,7 @@ from openmb.northbound.local import NorthboundVerbs
 from openmb.operations.journal import MemoryJournal
 from openmb.rpc.server import ServerFactory
 from openmb.rpc.unix import listenPrivately
+from openmb.state.headers import HeaderFieldList
 from tests.northbound.doctoring import Answering, DoctorCase, unprivileged
 
 LOOP = cast(Any, reactor)
@@ -61,7 +63,9 @@ class RunningTests(TestCase, DoctorCase):
         self.has(found, Level.WRONG, "it answers", "is this the controller's socket")
 
     async def test_switch(self) -> None:
-        await self.switch("bro1", "bro2")
+        service = await self.switch("bro1", "bro2")
+        self.has(await self.lookAtSwitch("bro1"), Level.WARNING, "there are no routes")
+        service.route(Route(HeaderFieldList(), ("bro2",)))
         client = PortClient(lambda batch: None)
         await connectPort(LOOP, self.folder / "switch", "bro1", client)
         self.addCleanup(client.abort)
@@ -70,6 +74,7 @@ class RunningTests(TestCase, DoctorCase):
         self.has(found, Level.OK, "somebody is connected to port bro1")
         self.has(found, Level.WARNING, "nobody is connected to port bro2")
         self.has(found, Level.WRONG, "no port bro3", "--port bro3")
+        self.has(found, Level.WARNING, "a route leads to port bro2, and nobody is connected there")
 
 
 class SocketTests(DoctorCase):
@@ -87,6 +92,13 @@ class SocketTests(DoctorCase):
     def test_middleboxes(self) -> None:
         path = self.result("a", {"middleboxes": [{"name": "bro1"}], "underWay": [{}], "over": []})
         self.has(checkSocket(path), Level.OK, "middleboxes connected: bro1; moves under way: 1")
+
+    def test_problems(self) -> None:
+        """What the controller finds wrong is a warning each."""
+        path = self.result("a", {"middleboxes": [], "underWay": [], "problems": ["the switch is away", "and more"]})
+        found = list(checkSocket(path))
+        self.has(found, Level.WARNING, "the switch is away")
+        self.has(found, Level.WARNING, "and more")
 
     def test_rights(self) -> None:
         path = self.result("a", {"middleboxes": [], "underWay": [], "over": []})

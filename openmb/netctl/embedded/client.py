@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from openmb.interfaces import INetwork, Route
+from openmb.interfaces import INetwork, NetworkState, PortState, Route
 from openmb.operations.routes import routeFromPlain, routeToPlain
 from openmb.rpc.client import RPCClient
 from openmb.rpc.unix import ILocalReactor
@@ -74,9 +74,18 @@ class EmbeddedNetwork:
         """See L{INetwork.routes}."""
         return Deferred.fromCoroutine(self._routes())
 
+    def state(self) -> Deferred[NetworkState]:
+        """See L{INetwork.state}."""
+        return Deferred.fromCoroutine(self._state())
+
     def close(self) -> None:
         """Close the connection to the switch."""
         self._client.close()
+
+    async def _state(self) -> NetworkState:
+        state = await self._client.call("state", {}, ANSWER)
+        names = ("name", "connected", "unrouted", "dropped")
+        return NetworkState(state["generation"], tuple(PortState(*(port[n] for n in names)) for port in state["ports"]))
 
     async def _change(self, verb: str, route: Route) -> Route | None:
         former = await self._client.call(verb, {"route": routeToPlain(route)}, ANSWER)

@@ -5,6 +5,7 @@ The switch with its sockets, as a Twisted service.
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ class SwitchService(Service):
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._ready = ready
+        self._instance = secrets.token_hex(8)
+        self._changes = 0
         self._settings, self._clock, self._wall = settings, clock, wall
         self._switch = Switch(settings.stamps)
         self._ports: dict[str, SocketPort] = {}
@@ -149,6 +152,7 @@ class SwitchService(Service):
             self._switch.removePort(name)
             raise
         self._ports[name] = port
+        self._changes += 1
 
     async def removePort(self, name: str) -> None:
         """
@@ -158,24 +162,32 @@ class SwitchService(Service):
         """
         self._switch.removePort(name)
         self._ports.pop(name).abort()
+        self._changes += 1
         self._pressure.relieve()
         await maybeDeferred(self._listening.pop(name).stopListening)
 
     def route(self, route: Route) -> Route | None:
         """Install a route, in effect for everything not read yet; the route that it replaces."""
         replaced = self._switch.route(route)
+        self._changes += 1
         self._pressure.relieveAll()
         return replaced
 
     def unroute(self, route: Route) -> Route | None:
         """Remove a route; the route that was removed."""
         removed = self._switch.unroute(route)
+        self._changes += 1
         self._pressure.relieveAll()
         return removed
 
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: tuple[str, ...]) -> None:
         """Queue a drain marker for each port, whether its queue is full or not."""
         self._deliver(self._switch.mark(operation, token, number, final, ports, self._wall()))
+
+    @property
+    def generation(self) -> str:
+        """Changes with the routes and ports, and with every start."""
+        return f"{self._instance}-{self._changes}"
 
     @property
     def routes(self) -> tuple[Route, ...]:

@@ -61,6 +61,10 @@ class Controlled(Protocol):
     def mark(self, operation: int, token: bytes, number: int, final: bool, ports: tuple[str, ...]) -> None:
         """Send drain markers."""
 
+    @property
+    def generation(self) -> str:
+        """Changes with the rules and ports, and with every start."""
+
     def report(self) -> list[PortReport]:
         """All ports."""
 
@@ -78,6 +82,7 @@ class SwitchVerbs:
             "addPort": self.addPort,
             "removePort": self.removePort,
             "ports": self.ports,
+            "state": self.state,
             "route": self.route,
             "unroute": self.unroute,
             "routes": self.routes,
@@ -99,6 +104,10 @@ class SwitchVerbs:
     async def ports(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
         """All ports with their counters."""
         return [report.plain() for report in self._switch.report()]
+
+    async def state(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """C{generation}, which changes with the rules and ports and with every start, and the C{ports}."""
+        return {"generation": self._switch.generation, "ports": await self.ports(arguments, notify)}
 
     async def route(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any] | None:
         """C{route}: install it; the route that it replaces, or null."""

@@ -22,6 +22,8 @@ def command(asJSON: bool, socket: str) -> None:
         return
     for middlebox in status["middleboxes"]:
         click.echo(f"middlebox {middlebox['name']} ({middlebox['kind']})")
+    for problem in status["problems"]:
+        click.echo(f"problem: {problem}")
     for move in status["underWay"]:
         click.echo(
             f"operation {move['operation']}: {move['source']} -> {move['destination']} {move['flows']}: "

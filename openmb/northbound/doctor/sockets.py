@@ -28,21 +28,29 @@ def checkSocket(path: Path, patience: float = PATIENCE) -> Findings:
     else:
         if path.stat().st_mode & 0o077:
             yield wrong(path, f"others can give orders to the controller: run 'chmod 600 {path}'")
-        yield _askController(path, patience)
+        yield from _askController(path, patience)
 
 
-def _askController(path: Path, patience: float) -> Finding:
+def _askController(path: Path, patience: float) -> Findings:
     try:
         answer = ask(path, "operations", patience)
     except Unanswered as problem:
         if problem.somebody:
-            return wrong(path, f"{problem}: is this the controller's socket, and is the controller busy or stopped?")
-        return wrong(path, f"{problem}: start the controller (it replaces the socket), or remove the file")
+            yield wrong(path, f"{problem}: is this the controller's socket, and is the controller busy or stopped?")
+        else:
+            yield wrong(path, f"{problem}: start the controller (it replaces the socket), or remove the file")
+        return
     match answer:
         case {"middleboxes": [*boxes], "underWay": [*moves]}:
             names = ", ".join(str(box.get("name")) for box in boxes if isinstance(box, dict)) or "none"
-            return ok(path, f"the controller answers; middleboxes connected: {names}; moves under way: {len(moves)}")
-    return wrong(path, "what answers is no controller: give the right --socket")
+            yield ok(path, f"the controller answers; middleboxes connected: {names}; moves under way: {len(moves)}")
+            yield from (warning(path, str(problem)) for problem in _list(answer.get("problems")))
+        case _:
+            yield wrong(path, "what answers is no controller: give the right --socket")
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def checkSwitch(folder: Path, names: Sequence[str], patience: float = PATIENCE) -> Findings:
@@ -62,8 +70,40 @@ def checkSwitch(folder: Path, names: Sequence[str], patience: float = PATIENCE) 
             ports = {port["name"]: port for port in found}
             yield ok(folder, f"the switch answers; ports: {', '.join(sorted(ports)) or 'none'}")
             yield from (_checkPort(folder, name, ports) for name in names)
+            yield from _checkRoutes(folder, ports, patience)
         case _:
             yield wrong(path, "what answers is no switch: give the right --switch")
+
+
+def _checkRoutes(folder: Path, ports: Mapping[str, Mapping[str, Any]], patience: float) -> Findings:
+    """Do routes lead to where somebody is, and do all packets find one?"""
+    try:
+        routes = ask(folder / "control.sock", "routes", patience)
+    except Unanswered as problem:
+        yield wrong(folder, f"it does not tell its routes: {problem}")
+        return
+    match routes:
+        case []:
+            yield warning(folder, "there are no routes, packets go nowhere: set one with 'openmb route'")
+        case [*found]:
+            for port in sorted(_leading(found)):
+                if port in ports and not ports[port].get("connected"):
+                    yield warning(folder, f"a route leads to port {port}, and nobody is connected there")
+        case _:
+            yield wrong(folder, "what answers is no switch: give the right --switch")
+    for name, counts in ports.items():
+        if unrouted := counts.get("unrouted"):
+            yield warning(folder, f"nobody took {unrouted} packets from port {name}: see 'openmb routes'")
+
+
+def _leading(routes: Sequence[Any]) -> set[str]:
+    """The ports to which C{routes} lead."""
+    found: set[str] = set()
+    for route in routes:
+        match route:
+            case {"path": [*path], "egress": egress}:
+                found.update(port for port in (*path, egress) if isinstance(port, str))
+    return found
 
 
 def _checkPort(folder: Path, name: str, ports: Mapping[str, Mapping[str, Any]]) -> Finding:

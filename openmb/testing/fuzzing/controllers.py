@@ -22,7 +22,7 @@ from zope.interface import implementer
 from openmb.controller.controller import Controller
 from openmb.controller.registry import Session
 from openmb.errors import OperationError, Refusal
-from openmb.interfaces import INetwork, Route
+from openmb.interfaces import INetwork, NetworkState, Route
 from openmb.operations.journal import Entry, MemoryJournal
 from openmb.state.headers import HeaderFieldList
 from openmb.state.taxonomy import Cell
@@ -81,6 +81,10 @@ class SlowNetwork:
 
     def unroute(self, route: Route) -> Deferred[Route | None]:
         """See L{INetwork.unroute}."""
+        return self._ask()
+
+    def state(self) -> Deferred[NetworkState]:
+        """See L{INetwork.state}."""
         return self._ask()
 
     def routes(self) -> Deferred[list[Route]]:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from openmb.controller.controller import Controller
 from openmb.errors import OperationError, Refusal
-from openmb.interfaces import INetwork, Route
+from openmb.interfaces import INetwork, NetworkState, Route
 from openmb.operations.journal import Entry, IJournal, MemoryJournal, Step
 from openmb.operations.values import MoveSettings
 from openmb.testing.simulation.clock import SimulatedCall, SimulatedClock
@@ -144,6 +144,15 @@ class LifeJournal:
         self._journal.write(entry)
         self._wrote(entry)
 
+    def want(self, route: Route) -> None:
+        self._life.act(lambda: self._journal.want(route))
+
+    def unwant(self, route: Route) -> None:
+        self._life.act(lambda: self._journal.unwant(route))
+
+    def wanted(self) -> tuple[Route, ...]:
+        return self._journal.wanted()
+
     def unfinished(self) -> tuple[Entry, ...]:
         return self._journal.unfinished()
 
@@ -183,6 +192,9 @@ class LifeNetwork:
 
     def unroute(self, route: Route) -> Deferred[Route | None]:
         return self._ask(lambda: self._network.unroute(route))
+
+    def state(self) -> Deferred[NetworkState]:
+        return self._ask(self._network.state)
 
     def routes(self) -> Deferred[list[Route]]:
         return self._ask(self._network.routes)

@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from openmb.errors import OperationError, Refusal
-from openmb.interfaces import INetwork, Route
+from openmb.interfaces import INetwork, NetworkState, PortState, Route
 from openmb.packets.headers import Decoded, Status
 from openmb.packets.marker import buildMarker
 from openmb.testing.simulation.clock import SimulatedClock
@@ -242,6 +242,10 @@ class SimulatedNetwork:
     def current(self, route: Route) -> Deferred[Route | None]:
         present = next((rule for rule in self._rules if route.replaces(rule)), None)
         return deferLater(self._clock, self._rng.random() * self._behaviour.answer, lambda: present)
+
+    def state(self) -> Deferred[NetworkState]:
+        ports = tuple(PortState(name, True, 0, 0) for name in self.paths)
+        return self._answer(0.0, NetworkState(str(len(self._changes)), ports))
 
     def routes(self) -> Deferred[list[Route]]:
         return self._answer(0.0, list(self._rules))
