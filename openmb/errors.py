@@ -38,6 +38,10 @@ class ConfigurationError(OpenMBError):
     """A file, key, certificate or option cannot be used; the text says what to do."""
 
 
+class InvalidOption(ConfigurationError):
+    """A value of an option, as it stands on a command line, that cannot be used."""
+
+
 class OutputFailed(ConfigurationError):
     """Output could not be written (a full disk): it is kept, and can be tried again."""
 

@@ -16,6 +16,7 @@ from openmb.controller.journal import SQLiteJournal
 from openmb.hangup import onHangup
 from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
+from openmb.serviceoptions import ServiceOptions
 from openmb.southbound.live import LiveCredentials
 from openmb.starting import Readiness, mustStart
 
@@ -26,7 +27,7 @@ def _port(text: str) -> int:
     return value
 
 
-class Options(usage.Options):
+class Options(ServiceOptions):
     """Options of the controller."""
 
     synopsis = "--certificates DIR --switch DIR [options]"

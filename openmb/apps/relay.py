@@ -148,6 +148,15 @@ class Relay:
         """Has every subscription begun?"""
         return len(self._subscriptions) == len(self._listeners)
 
+    async def check(self) -> None:
+        """
+        Can every middlebox learn anything?
+
+        @raise OperationError: one is not there, or its kind learns nothing.
+        """
+        for name in self._listeners:
+            await self._controller.call("tell", {"middlebox": name, "events": []}, PATIENCE)
+
     async def run(self) -> None:
         """
         Relay until L{stop}, or until a subscription ends.

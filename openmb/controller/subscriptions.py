@@ -122,7 +122,8 @@ class Subscriptions:
 
     async def open(self, middlebox: str, events: Sequence[str], flows: str) -> Subscription:
         """
-        Subscribe.  With a middlebox's name its answer is waited for; of all of them, who refuses is told in the stream.
+        Subscribe.  With a middlebox's name its answer is waited for; of all of them, who refuses is told in the stream,
+        unless all do.
 
         @raise OperationError: the middlebox is not there or refuses; the flows make no sense; too many subscriptions.
         """
@@ -148,17 +149,24 @@ class Subscriptions:
             return
         asking = [Deferred.fromCoroutine(self._enable(subscription, session)) for session in sessions]
         try:
-            await gatherResults(asking, consumeErrors=True)
+            refusals = await gatherResults(asking, consumeErrors=True)
         except FirstError as error:
             error.subFailure.raiseException()
+        said = [each for each in refusals if each is not None and each.refusal is Refusal.BAD_REQUEST]
+        if said and len(said) == len(sessions):
+            # nobody there can ever announce that: a mistake, and not to be waited on
+            reasons = sorted(f"{session.name}: {each.reason}" for session, each in zip(sessions, said, strict=True))
+            raise OperationError(Refusal.BAD_REQUEST, "; ".join(reasons))
 
-    async def _enable(self, subscription: Subscription, session: Session) -> None:
-        """Ask a middlebox whose refusal ends nothing."""
+    async def _enable(self, subscription: Subscription, session: Session) -> OperationError | None:
+        """Ask a middlebox whose refusal ends nothing by itself; the refusal."""
         try:
             await self._questions.ask(session, subscription.request)
         except OperationError as error:
             if error.refusal is not Refusal.DISCONNECTED:
                 subscription.add(Refused(session.name, error.refusal, error.reason))
+            return error
+        return None
 
     def find(self, identifier: int) -> Subscription:
         """

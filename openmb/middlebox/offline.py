@@ -23,6 +23,7 @@ class OfflineRun:
     @ivar remarks: what reading met that is worth telling, each with its capture's path.
     @ivar failed: packets on which the engine threw.
     @ivar faults: how often it threw, also where no packet was at fault.
+    @ivar forwarded: packets that an in-line kind would have sent on, and that went nowhere.
     """
 
     packets: int
@@ -30,6 +31,7 @@ class OfflineRun:
     remarks: tuple[str, ...] = field(default=())
     failed: int = 0
     faults: int = 0
+    forwarded: int = 0
 
 
 def runOffline(
@@ -46,13 +48,13 @@ def runOffline(
     @param setAside: gets packets on which the engine throws; by default they are only counted.
     @raise CaptureError: a capture makes no sense at some place; what came before is reported all the same.
     """
-    packets = 0
+    packets = forwarded = 0
     faults = setAside or SetAside(middlebox.kind, None)
     remarks: list[str] = []
     try:
         for capture in captures:
             for batch in capture.batches(limit):
-                _process(middlebox, decoder.decode(batch), faults)
+                forwarded += _process(middlebox, decoder.decode(batch), faults)
                 middlebox.flush()
                 packets += len(batch)
             remarks.extend(f"{capture.path}: {remark}" for remark in capture.remarks)
@@ -60,16 +62,18 @@ def runOffline(
         with faults.enduring("the last report"):
             middlebox.finish()
         middlebox.flush()
-    return OfflineRun(packets, decoder.counts, tuple(remarks), faults.packets, faults.faults)
+    return OfflineRun(packets, decoder.counts, tuple(remarks), faults.packets, faults.faults, forwarded)
 
 
-def _process(middlebox: IMiddlebox, decoded: Decoded, faults: SetAside) -> None:
+def _process(middlebox: IMiddlebox, decoded: Decoded, faults: SetAside) -> int:
+    """Process a batch; how many packets were to be sent on."""
     try:
-        failed = middlebox.process(decoded, None).failed
+        processed = middlebox.process(decoded, None)
     except OpenMBError:
         raise
     except Exception as error:  # noqa: BLE001 - an engine's own fault, whatever it is, costs only these packets
         faults.add(decoded.packets, describe(error))
-        return
-    if failed:
-        faults.addAll(decoded.packets, failed)
+        return 0
+    if processed.failed:
+        faults.addAll(decoded.packets, processed.failed)
+    return 0 if processed.forward is None else len(processed.forward)

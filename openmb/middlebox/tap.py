@@ -22,6 +22,7 @@ from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.service import IServiceReactor, MiddleboxPlaces, MiddleboxService
 from openmb.middlebox.settings import HostSettings
 from openmb.plugins.registry import allPlugins, findPlugin
+from openmb.serviceoptions import ServiceOptions
 from openmb.southbound.live import LiveCredentials, liveKeyring
 from openmb.starting import Readiness, mustStart
 
@@ -44,7 +45,7 @@ def _percent(text: str) -> int:
     return value
 
 
-class Options(usage.Options):
+class Options(ServiceOptions):
     """Options of a middlebox; the kind is a sub-command with options of its own."""
 
     synopsis = "--name NAME --certificates DIR --keys FILE --switch DIR [options] KIND [options of the kind]"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from openmb.errors import OpenMBError
+from openmb.errors import OpenMBError, OperationError, Refusal
 from openmb.rpc.client import OnNotice, RPCClient
 from openmb.rpc.unix import ILocalReactor
 
@@ -30,10 +30,11 @@ def ask(
     onNotice: OnNotice | None = None,
 ) -> Any:
     """
-    The controller's reply; None if the reactor was stopped (by a signal) before it came.
+    The controller's reply.
 
     @param patience: seconds to wait for it; None: for ever.
     @raise OperationError: the controller refused, cannot be reached, or did not reply in time.
+    @raise KeyboardInterrupt: the reactor was stopped (by a signal) before the reply came.
     @raise Exception: what C{onNotice} raises.
     """
     from twisted.internet import reactor
@@ -66,7 +67,10 @@ def ask(
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(once()))
     loop.run()
     if not outcome:
-        return None
+        raise KeyboardInterrupt
+    if isinstance(outcome[0], OperationError) and outcome[0].refusal is Refusal.DISCONNECTED:
+        hint = f"is the controller there, and this its socket? --socket or {SOCKET_VARIABLE} names another"
+        raise OperationError(Refusal.DISCONNECTED, f"{outcome[0].reason} ({hint})") from outcome[0]
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]

@@ -5,7 +5,7 @@ Each subcommand is a module of C{openmb.northbound.commands} that defines C{comm
 used, so that the command starts fast.
 
 Exit statuses: 0 done, 1 the answer is no (or what was asked for failed), 2 wrong usage, 3 the input or a file cannot be
-read or used.
+read or used, 130 interrupted (Ctrl-C).
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from collections.abc import Sequence
 import click
 
 from openmb._version import __version__
-from openmb.errors import CaptureError, ConfigurationError, InvalidHeaderFields, OpenMBError
+from openmb.errors import CaptureError, ConfigurationError, InvalidHeaderFields, InvalidOption, OpenMBError
 from openmb.northbound import commands
+from openmb.northbound.ask import SOCKET_VARIABLE
 
 DONE, NO, USAGE, UNREADABLE = range(4)
+INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -45,13 +47,16 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="openmb")
-def openmb() -> None:
+@click.option("--socket", metavar="PATH", help=f"The controller's local socket; also {SOCKET_VARIABLE} says it.")
+def openmb(socket: str | None) -> None:
     """Control the internal state of middleboxes: move live flows between them without breaking them."""
+    if socket is not None:
+        os.environ[SOCKET_VARIABLE] = socket
 
 
 def statusOf(error: OpenMBError) -> int:
     """The exit status that says what kind of failure C{error} is."""
-    if isinstance(error, InvalidHeaderFields):
+    if isinstance(error, (InvalidHeaderFields, InvalidOption)):
         return USAGE
     return UNREADABLE if isinstance(error, (CaptureError, ConfigurationError)) else NO
 
@@ -70,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.Abort:
         complain("interrupted")
-        return NO
+        return INTERRUPTED
     except OpenMBError as error:
         complain(str(error))
         return statusOf(error)

@@ -21,11 +21,14 @@ class LinkType(enum.IntEnum):
     ETHERNET = 1
     PPP = 9
     FDDI = 10
+    RAW_BSD = 12
     PPP_SERIAL = 50
     RAW = 101
     IEEE802_11 = 105
     LINUX_SLL = 113
     IEEE802_11_RADIOTAP = 127
+    IPV4 = 228
+    IPV6 = 229
     NFLOG = 239
     LINUX_SLL2 = 276
 

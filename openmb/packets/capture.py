@@ -30,6 +30,7 @@ from openmb.packets.pipe import openPipe
 #: Bytes read at one time: some thousand packets, which the processor's cache still holds when they are processed; a
 #: record always fits.
 _BLOCK = 2 << 20
+_GZIP = b"\x1f\x8b"
 
 
 class Capture(Protocol):
@@ -100,6 +101,8 @@ def openCapture(path: str | Path) -> Capture:
         raise CaptureError(f"{place} is empty")
     if isPcapng(start):
         return PcapngCapture(place)
+    if start[:2] == _GZIP:
+        raise CaptureError(f"{place} is compressed: run 'gzip -dc {place} | openmb ... --pcap -'")
     if not isPcap(start):
         raise CaptureError(f"{place} is not a capture: neither pcap nor pcapng begins with {start[:4].hex(' ')}")
     header = parsePcapHeader(start)

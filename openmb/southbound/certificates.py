@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from openmb.errors import ConfigurationError
+from openmb.state.advice import restricting
 from openmb.wire.fields import KIND_LIMIT, NAME_LIMIT, NAME_PATTERN
 from openmb.wire.formats import End
 
@@ -40,6 +41,9 @@ REPLACED = "replaced"
 _URI = re.compile(
     r"openmb:(?:controller/(?P<controller>[\w.-]+)|middlebox/(?P<kind>[\w.-]+)/(?P<middlebox>[\w.-]+))", re.ASCII
 )
+
+#: Bytes of a file that may be a key.
+_LARGEST_KEY = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +323,11 @@ def readKey(path: Path) -> ec.EllipticCurvePrivateKey:
     """
     try:
         with path.open("rb") as file:
+            content = file.read(_LARGEST_KEY)
             if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigurationError(f"{path} can be read by others: run 'chmod 600 {path}', or make a new key")
-            key = load_pem_private_key(file.read(), None)
+                advice = restricting(path, "600", content.startswith(b"-----BEGIN "))
+                raise ConfigurationError(f"{path} can be read by others: {advice}; or make a new key")
+            key = load_pem_private_key(content, None)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; make it with 'openmb certs'") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

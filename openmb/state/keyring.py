@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from openmb.errors import ConfigurationError
+from openmb.state.advice import restricting
 
 KEY_SIZE = 32
 _LARGEST_ID = (1 << 32) - 1
@@ -156,12 +157,14 @@ def _readPrivately(path: Path) -> str:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigurationError(f"keyring {path} is not a file")
+            text = file.read(_LARGEST_FILE).decode()
             if status.st_mode & 0o077:
+                advice = restricting(path, "600", re.search(r"^kind \S+$", text, re.MULTILINE) is not None)
                 raise ConfigurationError(
                     f"keyring {path} can be used by others (mode {status.st_mode & 0o777:04o}): "
-                    f"run 'chmod 600 {path}', and make a new key if somebody may have read it"
+                    f"{advice}; make a new key if somebody may have read it"
                 )
-            return file.read(_LARGEST_FILE).decode()
+            return text
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"keyring {path} cannot be read: {reason}") from error

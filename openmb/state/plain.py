@@ -28,10 +28,8 @@ class Unlearning:
     """A kind that can learn nothing from what others announce."""
 
     def learn(self, events: Sequence[Announced]) -> int:
-        """See C{IAnnouncer}."""
-        if events:
-            raise OperationError(Refusal.BAD_REQUEST, "this kind learns nothing from events")
-        return 0
+        """See C{IAnnouncer}: not even nothing, so that who asks learns it."""
+        raise OperationError(Refusal.BAD_REQUEST, "this kind learns nothing from events")
 
 
 class Silent(Unlearning):

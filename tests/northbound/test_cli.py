@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,6 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.errors import CaptureError, ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.northbound.cli import LazyGroup, main, openmb, statusOf
 from openmb.northbound.commands.route import checkWhere
+from openmb.packets.batch import packetBatch
+from openmb.packets.stream import writeCapture
 from tests.northbound.counting import DROP_IN, addDropIns
 
 
@@ -97,6 +103,81 @@ class FlowsTests(SynchronousTestCase):
         checkWhere(("bro1",), None, drop=False, remove=False)
 
 
+class ValueTests(SynchronousTestCase):
+    """Numbers that make no sense are wrong usage; nobody is asked, nothing hangs."""
+
+    def test_seconds(self) -> None:
+        for value in ("-5", "0", "nan", "inf", "-inf", "1e12", "soon"):
+            for words in (("move", "a", "b", "*"), ("clone", "a", "b"), ("merge", "a", "b"), ("switch-over", "1")):
+                ran = command(*words, f"--patience={value}", "--socket", "/nowhere/openmb.sock")
+                self.assertEqual(2, ran.status, (words, value))
+                self.assertIn("--patience", ran.errors)
+
+    def test_priority(self) -> None:
+        for value in ("-1", "65536", "high"):
+            for words in (("route", "*", "a"), ("move", "a", "b", "*"), ("switch-over", "1")):
+                ran = command(*words, f"--priority={value}", "--socket", "/nowhere/openmb.sock")
+                self.assertEqual(2, ran.status, (words, value))
+
+    def test_speed(self) -> None:
+        """Also where 0 is allowed."""
+        ran = command("replay", "--pcap", "x", "--switch", "x", "--speed", "nan")
+        self.assertEqual(2, ran.status)
+
+    def test_optionsOfKinds(self) -> None:
+        """A kind's option out of range is wrong usage, in one line."""
+        for words in (("bro", "--max-flows", "0"), ("bro", "--grace", "nan"), ("prads", "--max-hosts", "0")):
+            with as_file(files("openmb.demo") / "traces" / "demo.pcap") as capture:
+                ran = command("run", *words, "--pcap", str(capture))
+            self.assertEqual((2, ""), (ran.status, ran.output), words)
+            self.assertIn(words[1], ran.errors)
+
+
+class SocketTests(SynchronousTestCase):
+    """Where the controller's socket is."""
+
+    def ask(self, *words: str, variable: str | None = None) -> tuple[str, int]:
+        """Ask for the status, in a process of its own; what is said, and the exit status."""
+        env = {name: value for name, value in os.environ.items() if name != "OPENMB_SOCKET"}
+        if variable is not None:
+            env["OPENMB_SOCKET"] = variable
+        ran = subprocess.run(
+            [sys.executable, "-m", "openmb.northbound.cli", *words],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return ran.stdout + ran.stderr, ran.returncode
+
+    def test_hint(self) -> None:
+        """An error names where it looked, and how to say otherwise."""
+        for words, variable in (
+            (("--socket", "/nowhere/x.sock", "status"), None),
+            (("status", "--socket", "/nowhere/x.sock"), "/other"),
+            (("status",), "/nowhere/x.sock"),
+        ):
+            said, status = self.ask(*words, variable=variable)
+            self.assertEqual(1, status)
+            self.assertEqual(1, said.count("\n"), said)
+            for part in ("/nowhere/x.sock", "--socket", "OPENMB_SOCKET"):
+                self.assertIn(part, said)
+
+
+class KeysTests(SynchronousTestCase):
+    """C{openmb keys}."""
+
+    def test_dropCurrent(self) -> None:
+        """The key that seals stays; what to do first is said."""
+        path = Path(self.mktemp())
+        self.assertEqual(0, command("keys", "new", "bro", str(path)).status)
+        before = path.read_text()
+        ran = command("keys", "drop", str(path), "1")
+        self.assertEqual((3, before), (ran.status, path.read_text()))
+        self.assertIn("is current", ran.errors)
+        self.assertIn("openmb keys rotate", ran.errors)
+
+
 class RunTests(SynchronousTestCase):
     """C{openmb run}, with a kind that counts packets."""
 
@@ -155,6 +236,49 @@ class RunTests(SynchronousTestCase):
         junk.write_bytes(b"this is not a capture at all")
         ran = command("run", "counting", "--pcap", str(junk), "--logs", str(self.logs))
         self.assertEqual((ran.status, ran.errors.count("\n")), (3, 1))
+
+    def test_compressed(self) -> None:
+        """A compressed capture is said to be one."""
+        self.logs.mkdir()
+        path = self.logs / "x.pcap.gz"
+        path.write_bytes(gzip.compress(b"anything"))
+        ran = command("run", "counting", "--pcap", str(path), "--logs", str(self.logs))
+        self.assertEqual((3, 1), (ran.status, ran.errors.count("\n")))
+        self.assertIn("gzip -dc", ran.errors)
+
+    def test_unknownLinkType(self) -> None:
+        """A link type that nobody knows is a line that names it and those that are."""
+        self.logs.mkdir()
+        path = self.logs / "x.pcap"
+        writeCapture(path, [packetBatch([b"x"], [1], 195)])
+        ran = command("run", "counting", "--pcap", str(path), "--logs", str(self.logs))
+        self.assertEqual((3, "", 1), (ran.status, ran.output, ran.errors.count("\n")))
+        self.assertIn("195", ran.errors)
+        self.assertIn("ETHERNET (1)", ran.errors)
+
+    def test_twoCaptures(self) -> None:
+        """A second capture needs its own C{--pcap}."""
+        self.logs.mkdir()
+        path = self.logs / "x.pcap"
+        writeCapture(path, [packetBatch([b"x"], [1])])
+        ran = self._overDemo(str(path))
+        self.assertEqual(2, ran.status)
+        self.assertIn("its own --pcap", ran.errors)
+
+    def test_inLine(self) -> None:
+        """What an in-line kind sends on must go somewhere."""
+        with as_file(files("openmb.demo") / "traces" / "demo.pcap") as capture:
+            ran = command("run", "smartre", "--role", "encoder", "--pcap", str(capture))
+        self.assertEqual((2, ""), (ran.status, ran.output))
+        self.assertIn("--out", ran.errors)
+
+    def test_importFails(self) -> None:
+        """A drop-in that cannot be imported: the cause is said."""
+        addDropIns(self, broken_kind="import nothing_of_that_name\n")
+        ran = command("run", "broken", "--pcap", "x")
+        self.assertEqual(2, ran.status)
+        self.assertIn("nothing_of_that_name", ran.errors)
+        self.assertNotEqual([], self.flushLoggedErrors(ModuleNotFoundError))
 
     def test_help(self) -> None:
         """Help for a kind shows the kind's own options too."""

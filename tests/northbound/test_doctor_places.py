@@ -117,7 +117,8 @@ class MachineTests(DoctorCase):
         told = (Level.WARNING, f"cannot be kept in {readable}: 'chown' it, or give another NUMBA_CACHE_DIR")
         free.chmod(0o777)
         with unprivileged(readable):
-            unsafe = f"others can write to {free}, and so have this user run their code: 'chmod go-w {free}'"
+            advice = f"it is not this user's: choose a directory of its own, such as {free / 'openmb'}"
+            unsafe = f"others can write to {free}, and so have this user run their code: {advice}"
             self.assertEqual([(Level.WRONG, unsafe)], self.kernels(free, readable, readable))
             self.assertEqual([told, (Level.OK, f"kept in {free}/.cache/numba")], self.kernels(readable, readable, free))
             nowhere = "cannot be kept anywhere: set NUMBA_CACHE_DIR to a directory that this user can write"

@@ -77,6 +77,9 @@ class PortClient(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The port is gone."""
         self.writable = False
+        if self._reader.header is None and not self._reason:
+            # the switch begins its own stream with the connection, unless it turns it away
+            self._reason = "it was turned away: somebody else is connected to this port"
         if self._lost is not None:
             self._lost(self._reason or reason.getErrorMessage())
 

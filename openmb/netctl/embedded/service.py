@@ -32,6 +32,7 @@ from openmb.netctl.embedded.warming import warmUp
 from openmb.packets.batch import PacketBatch
 from openmb.rpc.server import ServerFactory
 from openmb.rpc.unix import ILocalReactor, listenPrivately
+from openmb.state.advice import restricting
 
 #: Seconds between two looks at what has waited too long, and such looks between two at the heap.
 SWEEP, TRIM = 1.0, 60
@@ -266,4 +267,4 @@ def _makePrivate(directory: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"cannot use {directory}: {error}") from error
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise ConfigurationError(f"others can enter {directory}; run: chmod 700 {directory}")
+        raise ConfigurationError(f"others can enter {directory}: {restricting(directory, '700')}")

@@ -16,6 +16,7 @@ from openmb.netctl.embedded.control import nameOf
 from openmb.netctl.embedded.service import SwitchService, SwitchSettings
 from openmb.netctl.embedded.stamps import StampMode
 from openmb.rpc.unix import ILocalReactor
+from openmb.serviceoptions import ServiceOptions
 from openmb.starting import Readiness, mustStart
 
 
@@ -26,7 +27,7 @@ def _positive(text: str) -> float:
     return value
 
 
-class Options(usage.Options):
+class Options(ServiceOptions):
     """Options of the switch."""
 
     synopsis = "--directory DIR [--stamps arrival|capture] [--port NAME]..."

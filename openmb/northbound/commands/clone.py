@@ -8,13 +8,14 @@ import click
 
 from openmb.northbound.ask import ask, defaultSocket
 from openmb.northbound.commands.move import showStage
+from openmb.northbound.values import SECONDS
 
 
 @click.command("clone")
 @click.argument("source")
 @click.argument("destination")
 @click.option("--finish", is_flag=True, help="make the copy the destination's own as soon as it is there")
-@click.option("--patience", default=600.0, show_default=True, help="seconds to wait for the end")
+@click.option("--patience", type=SECONDS, default=600.0, show_default=True, help="seconds to wait for the end")
 @click.option("--socket", default=defaultSocket, help="the controller's local socket")
 def command(source: str, destination: str, finish: bool, patience: float, socket: str) -> None:
     """

@@ -65,5 +65,10 @@ def drop(file: Path, identifier: int) -> None:
     keyring = Keyring.load(file)
     if identifier not in keyring.keys:
         raise ConfigurationError(f"{file} has no key {identifier}; it has {', '.join(map(str, sorted(keyring.keys)))}")
+    if identifier == keyring.current:
+        raise ConfigurationError(
+            f"key {identifier} of {file} is current: it seals what is sent; make another current first "
+            f"('openmb keys rotate {file}', or 'openmb keys use')"
+        )
     keyring.without(identifier).save(file)
     click.echo(f"{file}: key {identifier} is gone")

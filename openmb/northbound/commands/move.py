@@ -11,6 +11,7 @@ import click
 
 from openmb.northbound.ask import ask, defaultSocket
 from openmb.northbound.flows import FLOWS
+from openmb.northbound.values import PRIORITY, SECONDS
 
 
 def showStage(notice: Mapping[str, Any]) -> None:
@@ -26,9 +27,9 @@ def showStage(notice: Mapping[str, Any]) -> None:
 @click.argument("destination")
 @click.argument("flows", type=FLOWS)
 @click.option("--table", default="monitor", show_default=True, help="the network's table whose route changes")
-@click.option("--priority", default=100, show_default=True, help="priority of the new route")
+@click.option("--priority", type=PRIORITY, default=100, show_default=True, help="priority of the new route")
 @click.option("--no-route", is_flag=True, help="install only; switch over later with 'openmb switch-over'")
-@click.option("--patience", default=600.0, show_default=True, help="seconds to wait for the end")
+@click.option("--patience", type=SECONDS, default=600.0, show_default=True, help="seconds to wait for the end")
 @click.option("--socket", default=defaultSocket, help="the controller's local socket")
 def command(
     source: str, destination: str, flows: str, table: str, priority: int, no_route: bool, patience: float, socket: str

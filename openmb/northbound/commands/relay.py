@@ -53,7 +53,12 @@ def command(middleboxes: tuple[str, ...], events: tuple[str, ...], announce: str
 
     stopping: list[bool] = []
     loop.addSystemEventTrigger("before", "shutdown", stopping.append, True)
-    loop.callWhenRunning(lambda: Deferred.fromCoroutine(relay.run()).addBoth(ended))
+
+    async def begin() -> None:
+        await relay.check()
+        await relay.run()
+
+    loop.callWhenRunning(lambda: Deferred.fromCoroutine(begin()).addBoth(ended))
     loop.run()
     for name, told in relay.told.items():
         click.echo(f"{name}: told {told.events:,}, {told.news:,} of them news, {told.lost:,} lost")

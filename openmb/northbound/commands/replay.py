@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from openmb.demo.replay import Replay
 from openmb.netctl.embedded.port import connectPort
+from openmb.northbound.values import Seconds
 from openmb.packets.capture import Capture, openCapture
 from openmb.rpc.unix import ILocalReactor
 
@@ -57,7 +58,7 @@ def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> tuple
     "--speed",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=Seconds(zero=True),
     help="Seconds of the capture in one second; 0: as fast as packets are taken.",
 )
 def command(pcap: Path, switch: Path, port: str, speed: float) -> None:

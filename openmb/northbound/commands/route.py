@@ -9,6 +9,7 @@ import click
 from openmb.errors import OperationError, Refusal
 from openmb.northbound.ask import ask, defaultSocket
 from openmb.northbound.flows import FLOWS
+from openmb.northbound.values import PRIORITY
 
 
 def checkWhere(path: tuple[str, ...], egress: str | None, drop: bool, remove: bool) -> None:
@@ -35,7 +36,7 @@ def ending(route: dict[str, object]) -> str:
 @click.argument("flows", type=FLOWS)
 @click.argument("path", nargs=-1)
 @click.option("--table", default="monitor", show_default=True, help="every table gets its own copy of a packet")
-@click.option("--priority", default=100, show_default=True, help="the highest wins")
+@click.option("--priority", type=PRIORITY, default=100, show_default=True, help="the highest wins")
 @click.option("--egress", default=None, help="in line: the port where packets leave after the last middlebox")
 @click.option("--one-way", is_flag=True, help="only packets whose own source and destination FLOWS names")
 @click.option("--drop", is_flag=True, help="send FLOWS nowhere")

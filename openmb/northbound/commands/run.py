@@ -8,11 +8,12 @@ from typing import Any
 import click
 from twisted.python import usage
 
-from openmb.errors import ConfigurationError
+from openmb.errors import CaptureError, ConfigurationError
 from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.faults import SetAside
 from openmb.middlebox.offline import OfflineRun, runOffline
-from openmb.packets.capture import openCapture
+from openmb.packets.batch import LinkType
+from openmb.packets.capture import Capture, PcapCapture, openCapture
 from openmb.packets.decode import Decoder
 from openmb.plugins.registry import findPlugin
 
@@ -36,6 +37,8 @@ def report(ran: OfflineRun) -> None:
         f"{ran.packets} packets: {counts.malformed} malformed, {counts.ignored} not IP, "
         f"{counts.badChecksums} with a bad checksum, {counts.reassembled} datagrams reassembled"
     )
+    if ran.forwarded:
+        click.echo(f"openmb: {ran.forwarded} packets that were to be sent on went nowhere", err=True)
     if ran.faults:
         click.echo(f"openmb: the engine threw {ran.faults} times; {ran.failed} packets were set aside", err=True)
 
@@ -87,14 +90,42 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
         plugin = findPlugin(kind)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
-    own = parseOptions(plugin, options)
+    own = parseOptions(plugin, _withoutCaptures(options))
     _checkOutput(own.get("out"), captures, own.get("dictionary"))
     opened = [openCapture(capture) for capture in captures]
+    for capture in opened:
+        checkLink(capture)
     whole = plugin.readsDatagrams
     decoder = Decoder(checksums=whole and not own.get("no-checksums", False), reassemble=whole, ordered=False)
-    ran = runOffline(plugin.makeMiddlebox(own), decoder, opened, setAside=SetAside(kind, aside))
+    middlebox = plugin.makeMiddlebox(own)
+    if "out" in own and own["out"] is None:
+        raise click.UsageError(f"{kind} sends packets on: --out FILE says where they go")
+    ran = runOffline(middlebox, decoder, opened, setAside=SetAside(kind, aside))
     report(ran)
     return 1 if ran.faults else 0
+
+
+def _withoutCaptures(options: tuple[str, ...]) -> tuple[str, ...]:
+    """
+    The kind's options.
+
+    @raise click.UsageError: one of them is a file that stands by itself: a second capture after one C{--pcap}.
+    """
+    for before, option in zip(("", *options), options, strict=False):
+        if not option.startswith("-") and not before.startswith("-") and Path(option).is_file():
+            raise click.UsageError(f"{option} stands by itself: each capture needs its own --pcap")
+    return options
+
+
+def checkLink(capture: Capture) -> None:
+    """
+    Is this a capture that can be decoded?  A stream, and a capture of several link types, says so as it comes.
+
+    @raise CaptureError: of a link type that nobody knows.
+    """
+    if isinstance(capture, PcapCapture) and capture.header.link not in tuple(LinkType):
+        names = ", ".join(f"{each.name} ({each.value})" for each in LinkType)
+        raise CaptureError(f"{capture.path}: link type {capture.header.link} is not known; there are {names}")
 
 
 def _checkOutput(out: str | None, captures: tuple[Path, ...], dictionary: str | None) -> None:

@@ -20,6 +20,8 @@ def command(asJSON: bool, socket: str) -> None:
     if asJSON:
         click.echo(json.dumps(status, indent=2))
         return
+    if not status["middleboxes"]:
+        click.echo("no middlebox is connected")
     for middlebox in status["middleboxes"]:
         click.echo(f"middlebox {middlebox['name']} ({middlebox['kind']})")
     for problem in status["problems"]:

@@ -15,6 +15,7 @@ from openmb.northbound.doctor.finding import Findings, ok, warning, wrong
 from openmb.southbound.certificates import Identity, identityOf, loadCredentials
 from openmb.southbound.revocation import LIST, Revocations
 from openmb.southbound.verification import checkUse, issued
+from openmb.state.advice import restricting
 from openmb.state.keyring import Keyring
 from openmb.wire.formats import End
 
@@ -37,7 +38,7 @@ def checkCertificates(
         yield wrong(folder, "no such directory: make it with 'openmb certs authority'")
         return
     if folder.stat().st_mode & 0o022:
-        yield wrong(folder, f"others can write here: run 'chmod go-w {folder}'")
+        yield wrong(folder, f"others can write here: {restricting(folder, 'go-w')}")
     try:
         authority, *others = authorities = x509.load_pem_x509_certificates((folder / f"{_AUTHORITY}.pem").read_bytes())
     except (OSError, ValueError) as error:
@@ -73,7 +74,7 @@ def _checkAuthority(folder: Path, authority: x509.Certificate, now: datetime) ->
     key = folder / f"{_AUTHORITY}.key"
     if key.exists() and key.stat().st_mode & 0o077:
         yield wrong(
-            key, f"others can read it, and so make certificates: run 'chmod 600 {key}', and make a new authority"
+            key, f"others can read it, and so make certificates: {restricting(key, '600')}, and make a new authority"
         )
     elif key.exists():
         yield warning(

@@ -9,11 +9,21 @@ import shutil
 from pathlib import Path
 
 from openmb.controller.journal import unfinishedIn
+from openmb.controller.journalfile import examine
 from openmb.errors import ConfigurationError
 from openmb.northbound.doctor.finding import Findings, ok, warning, wrong
+from openmb.state.advice import restricting
 
 #: Bytes that should be free for logs and journal, and below which nothing works for long.
 ROOMY, SCARCE = 1 << 30, 50 << 20
+
+
+def _isJournal(path: Path) -> bool:
+    try:
+        examine(path)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def checkJournal(path: Path) -> Findings:
@@ -22,7 +32,8 @@ def checkJournal(path: Path) -> Findings:
     if not path.exists():
         return
     if path.stat().st_mode & 0o077:
-        yield wrong(path, f"others can read it, and forge drain markers: run 'chmod 600 {path}'")
+        advice = restricting(path, "600", _isJournal(path))
+        yield wrong(path, f"others can read it, and forge drain markers: {advice}")
     if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
         yield wrong(path, "this user cannot write it: 'chown' it to the user of the controller, or run this as that")
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import openmb
 from openmb.northbound.doctor.finding import Finding, Findings, ok, warning, wrong
+from openmb.state.advice import restricting
 
 #: Open files that a service should be allowed: sockets, logs, and some to spare.
 FILES = 1024
@@ -67,6 +68,7 @@ def _usable(place: Path) -> bool:
 def _private(place: Path) -> Finding:
     if place.is_dir() and place.stat().st_mode & 0o022:
         return wrong(
-            "kernels", f"others can write to {place}, and so have this user run their code: 'chmod go-w {place}'"
+            "kernels",
+            f"others can write to {place}, and so have this user run their code: {restricting(place, 'go-w')}",
         )
     return ok("kernels", f"kept in {place}")

@@ -13,6 +13,7 @@ from typing import Any
 from openmb.northbound.doctor.asking import PATIENCE, Unanswered, ask
 from openmb.northbound.doctor.finding import Finding, Findings, Level, ok, warning, wrong
 from openmb.rpc.unix import PATH_LIMIT
+from openmb.state.advice import restricting
 
 
 def checkSocket(path: Path, patience: float = PATIENCE) -> Findings:
@@ -27,7 +28,7 @@ def checkSocket(path: Path, patience: float = PATIENCE) -> Findings:
         yield wrong(path, "this is no socket: give --socket another name, or move that file away")
     else:
         if path.stat().st_mode & 0o077:
-            yield wrong(path, f"others can give orders to the controller: run 'chmod 600 {path}'")
+            yield wrong(path, f"others can give orders to the controller: {restricting(path, '600')}")
         yield from _askController(path, patience)
 
 
@@ -128,6 +129,6 @@ def _checkPath(path: Path) -> Findings:
         return
     mode = folder.stat().st_mode
     if mode & 0o022 and not mode & stat.S_ISVTX:
-        yield warning(folder, f"others can put a socket of their own in here: run 'chmod go-w {folder}'")
+        yield warning(folder, f"others can put a socket of their own in here: {restricting(folder, 'go-w')}")
     if not path.exists() and not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         yield wrong(folder, "no socket can be made here: 'chown' it to the user of the service")

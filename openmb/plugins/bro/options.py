@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from openmb.errors import ConfigurationError
+from openmb.errors import ConfigurationError, InvalidOption
 from openmb.plugins.bro.policies.settings import Policy, PolicySettings
 from openmb.plugins.bro.reporting.locality import readNetworks
 from openmb.plugins.bro.reporting.uid import DEFAULT_KEY, readKey
@@ -49,21 +49,22 @@ def settingsOf(options: Any) -> BroSettings:
     """
     What the options say.
 
-    @raise ConfigurationError: a value that cannot be used, or a directory that cannot be made.
+    @raise InvalidOption: a value that cannot be used.
+    @raise ConfigurationError: a directory that cannot be made, or a file that cannot be read.
     """
     if not 1 <= options["max-flows"] <= 1 << 31:
-        raise ConfigurationError("--max-flows must be from 1 to 2147483648")
+        raise InvalidOption("--max-flows must be from 1 to 2147483648")
     if not 0 <= options["grace"] <= 1e6:
-        raise ConfigurationError("--grace must be from 0 to 1000000")
+        raise InvalidOption("--grace must be from 0 to 1000000")
     if not 0 <= options["rotate"] <= 10**9:
-        raise ConfigurationError("--rotate must be from 0 to 1000000000")
+        raise InvalidOption("--rotate must be from 0 to 1000000000")
     if not 0 <= options["gzip"] <= 9:
-        raise ConfigurationError("--gzip must be from 0 to 9")
+        raise InvalidOption("--gzip must be from 0 to 9")
     if not 0 <= options["flush"] <= 3600:
-        raise ConfigurationError("--flush must be from 0 to 3600")
+        raise InvalidOption("--flush must be from 0 to 3600")
     local = readNetworks(options["local-nets"], not options["no-private-local"])
     if len(local.networks) > VALUES_LIMIT:
-        raise ConfigurationError(f"--local-nets: more than {VALUES_LIMIT} networks")
+        raise InvalidOption(f"--local-nets: more than {VALUES_LIMIT} networks")
     key = readKey(options["uid-key"]) if options["uid-key"] is not None else DEFAULT_KEY
     logs = None if options["logs"] is None else Path(options["logs"])
     if logs is not None:
@@ -93,5 +94,5 @@ def _policies(text: str) -> frozenset[Policy]:
         return frozenset(Policy)
     known = {each.value: each for each in Policy}
     if unknown := [name for name in names if name not in known]:
-        raise ConfigurationError(f"--policies: no policy {unknown[0]!r}; there are {', '.join(known)}")
+        raise InvalidOption(f"--policies: no policy {unknown[0]!r}; there are {', '.join(known)}")
     return frozenset(known[name] for name in names)

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from openmb.errors import ConfigurationError
+from openmb.errors import InvalidOption
 from openmb.plugins.prads.homenets import DEFAULT as EVERYWHERE
 from openmb.plugins.prads.settings import SIGNATURES, PradsSettings
 from openmb.plugins.prads.tasks import DEFAULT, Does
@@ -58,12 +58,12 @@ def settingsOf(options: Any) -> PradsSettings:
     """
     What the options say.
 
-    @raise ConfigurationError: a value that cannot be used.
+    @raise InvalidOption: a value that cannot be used.
     """
     if not 1 <= options["max-flows"] <= 1 << 31:
-        raise ConfigurationError("--max-flows must be from 1 to 2147483648")
+        raise InvalidOption("--max-flows must be from 1 to 2147483648")
     if not 1 <= options["max-hosts"] <= 1 << 31:
-        raise ConfigurationError("--max-hosts must be from 1 to 2147483648")
+        raise InvalidOption("--max-hosts must be from 1 to 2147483648")
     does = Does(0) if options["no-checks"] else DEFAULT
     for name, check in _CHECKS.items():
         if options[name]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from openmb.errors import ConfigurationError
+from openmb.errors import InvalidOption
 from openmb.plugins.smartre.caches import parseFlows
 from openmb.plugins.smartre.settings import MOST_CACHES, Role, SmartreSettings
 
@@ -56,12 +56,12 @@ def settingsOf(options: Any) -> SmartreSettings:
     """
     What the options say.
 
-    @raise ConfigurationError: a value that cannot be used.
+    @raise InvalidOption: a value that cannot be used.
     """
     try:
         role = Role(options["role"])
     except ValueError as error:
-        raise ConfigurationError("--role must be encoder or decoder") from error
+        raise InvalidOption("--role must be encoder or decoder") from error
     out = None if options["out"] is None else Path(options["out"])
     mtu = options["mtu"] if options["mtu"] is not None else 1500 if out is None else _LONGEST_PACKET
     settings = SmartreSettings(
@@ -89,7 +89,7 @@ def settingsOf(options: Any) -> SmartreSettings:
 
 def _numbers(texts: list[str]) -> tuple[int, ...]:
     if not all(text.isdecimal() and int(text) < MOST_CACHES for text in texts):
-        raise ConfigurationError(f"--keeps takes numbers of caches, below {MOST_CACHES}")
+        raise InvalidOption(f"--keeps takes numbers of caches, below {MOST_CACHES}")
     return tuple(map(int, texts))
 
 
@@ -104,13 +104,13 @@ def _check(settings: SmartreSettings) -> None:
     )
     for name, value, least, most in bounds:
         if not least <= value <= most:
-            raise ConfigurationError(f"--{name} must be from {least} to {most}")
+            raise InvalidOption(f"--{name} must be from {least} to {most}")
     for name, value in (("slots", settings.slots), ("entries", settings.entries), ("sampling", settings.sampling)):
         if value & (value - 1):
-            raise ConfigurationError(f"--{name} must be a power of two")
+            raise InvalidOption(f"--{name} must be a power of two")
     if len(settings.cacheFlows) > settings.caches:
-        raise ConfigurationError(f"{len(settings.cacheFlows)} --cache-flows for {settings.caches} caches")
+        raise InvalidOption(f"{len(settings.cacheFlows)} --cache-flows for {settings.caches} caches")
     try:
         parseFlows(settings.cacheFlows)
     except ValueError as error:
-        raise ConfigurationError(f"--cache-flows: {error}") from error
+        raise InvalidOption(f"--cache-flows: {error}") from error

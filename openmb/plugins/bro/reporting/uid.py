@@ -12,7 +12,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from openmb.errors import ConfigurationError
+from openmb.errors import InvalidOption
 from openmb.plugins.bro.reporting.uidkernel import DIGEST, seedOf
 
 #: The hash key when none is given: right for off-line runs, where ids need only be unique, not unpredictable.
@@ -40,20 +40,20 @@ def readKey(text: str) -> bytes:
     """
     The hash key that an option names: hexadecimal digits, or a file that holds them.
 
-    @raise ConfigurationError: neither.
+    @raise InvalidOption: neither.
     """
     source = text
     if not set(text) <= set("0123456789abcdefABCDEF"):
         try:
             source = Path(text).read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"--uid-key: {text!r} is neither hexadecimal nor a readable file") from error
+            raise InvalidOption(f"--uid-key: {text!r} is neither hexadecimal nor a readable file") from error
     try:
         key = bytes.fromhex(source)
     except ValueError as error:
-        raise ConfigurationError("--uid-key: the key must be hexadecimal digits") from error
+        raise InvalidOption("--uid-key: the key must be hexadecimal digits") from error
     if not _LEAST <= len(key) <= _MOST:
-        raise ConfigurationError(f"--uid-key: the key must have {_LEAST} to {_MOST} bytes, not {len(key)}")
+        raise InvalidOption(f"--uid-key: the key must have {_LEAST} to {_MOST} bytes, not {len(key)}")
     return key
 
 
