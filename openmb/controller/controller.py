@@ -13,6 +13,7 @@ from dataclasses import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from openmb.controller.exclusion import checkAlone, checkFree
 from openmb.controller.inquirer import Inquirer
 from openmb.controller.operation import OperationPerformer, Surroundings
 from openmb.controller.performer import MovePerformer
@@ -199,8 +200,8 @@ class Controller:
         move = self._performer(self._request(source, destination, flows), RouteChange(self.network, self.clock, route))
         if route is not None:
             move.checkRoute(route)
-        self._checkFree(move.flows)
-        self._checkPair(move.request)
+        checkFree(move.flows, self.moves)
+        checkAlone(move.request, self.operations)
         self._operations[move.request.operation] = move
         move.machine.begin()
         return move
@@ -232,23 +233,10 @@ class Controller:
         settings = replace(self.settings, cells=sharedCells(ends[0], sort))
         flows = str(HeaderFieldList())
         request = MoveRequest(self._identify(), ends[0].peer, ends[1].peer, flows, self._token(), settings, sort)
-        self._checkPair(request)
+        checkAlone(request, self.operations)
         performer = self._operations[request.operation] = SharedPerformer(request, self._around, self._ended)
         performer.machine.begin()
         return performer
-
-    def _checkPair(self, request: MoveRequest) -> None:
-        """What two middleboxes share is not merged while anything else is under way between them."""
-        pair = {request.source.name, request.destination.name}
-        for other in self._operations.values():
-            sorts = {request.sort, other.request.sort}
-            theirs = {other.request.source.name, other.request.destination.name}
-            if pair == theirs and other.exclusive and (m.Sort.MERGE in sorts or sorts == {m.Sort.CLONE}):
-                raise OperationError(
-                    Refusal.INTERSECTING_OPERATION,
-                    f"operation {other.request.operation:016x}, a {other.request.sort.name.lower()}, is under way "
-                    f"between {other.request.source.name} and {other.request.destination.name}",
-                )
 
     def _performer(self, request: MoveRequest, change: RouteChange) -> MovePerformer:
         return MovePerformer(request, self._around, change, self._ended)
@@ -283,15 +271,6 @@ class Controller:
         except InvalidHeaderFields as error:
             raise OperationError(Refusal.BAD_REQUEST, str(error)) from error
         return MoveRequest(self._identify(), ends[0].peer, ends[1].peer, text, self._token(), self.settings)
-
-    def _checkFree(self, flows: HeaderFieldList) -> None:
-        for other in self.moves:
-            if other.exclusive and other.flows.intersects(flows):
-                raise OperationError(
-                    Refusal.INTERSECTING_OPERATION,
-                    f"operation {other.request.operation:016x} is moving {other.request.flows} from "
-                    f"{other.request.source.name} to {other.request.destination.name}",
-                )
 
     def _changing(self) -> list[Route]:
         return [move.changing for move in self.moves if move.changing is not None]

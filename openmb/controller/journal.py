@@ -20,7 +20,7 @@ from typing import Any
 from zope.interface import implementer
 
 from openmb.controller.journalfile import APPLICATION, VERSION, JournalLock, examine, explain, readOnly, tooNew
-from openmb.controller.wantedtable import addWanted, readWanted, routeFromText, routeToText, unwant, want
+from openmb.controller.wantedtable import addWanted, isWanted, readWanted, routeFromText, routeToText, unwant, want
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import KEY_LENGTH, Entry, IJournal, Step, wantedBy
@@ -142,7 +142,7 @@ class SQLiteJournal:
         try:
             with _transaction(self._database) as database:
                 self._write(entry)
-                change = wantedBy(entry, readWanted(database)) if entry.route is not None else None
+                change = wantedBy(entry, lambda route: isWanted(database, route))
                 if change is not None:
                     (want if change.isWanted else unwant)(database, change.route)
         except (sqlite3.Error, *_NONSENSE) as error:

@@ -4,7 +4,7 @@ What is wrong with the network, in sentences: for C{status}, and for the log whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -36,7 +36,7 @@ class NetworkWatch:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, registered: Callable[[], Collection[str]]) -> None:
+    def __init__(self, clock: IReactorTime, registered: Callable[[], Set[str]]) -> None:
         self._clock, self._registered = clock, registered
         self._growths: dict[tuple[str, str], _Growth] = {}
         self._problems: dict[tuple[str, ...], str] = {}
@@ -67,10 +67,13 @@ class NetworkWatch:
     def _ports(self, state: NetworkState, routes: Sequence[Route]) -> Iterator[tuple[tuple[str, ...], str]]:
         registered = self._registered()
         boxes = {port for route in routes for port in route.path}
+        leading = _leading(routes)
+        for name in sorted(registered - {port.name for port in state.ports}):
+            yield ("no port", name), f"the switch has no port {name}: the middlebox of that name gets no packets"
         for port in state.ports:
-            leading = [_name(route) for route in routes if port.name in (*route.path, route.egress)]
-            if leading and not port.connected:
-                named = ", ".join(leading[:NAMED]) + (", …" if len(leading) > NAMED else "")
+            if port.name in leading and not port.connected:
+                few = leading[port.name][:NAMED]
+                named = ", ".join([_name(route) for route in few] + ["…"] * (len(leading[port.name]) > NAMED))
                 yield ("dead", port.name), f"nobody is connected to port {port.name}, where routes lead: {named}"
             elif port.connected and port.name in boxes and port.name not in registered:
                 text = f"port {port.name} takes packets, but no middlebox {port.name} is connected to the controller"
@@ -107,6 +110,15 @@ class NetworkWatch:
         for key in self._problems.keys() - found.keys():
             self.log.info("no longer: {problem}", problem=self._problems[key])
         self._problems = found
+
+
+def _leading(routes: Sequence[Route]) -> dict[str, list[Route]]:
+    """By port, the routes that lead there."""
+    found: dict[str, list[Route]] = {}
+    for route in routes:
+        for port in route.path if route.egress is None else (*route.path, route.egress):
+            found.setdefault(port, []).append(route)
+    return found
 
 
 def _name(route: Route) -> str:

@@ -11,6 +11,7 @@ from openmb.controller.markers import Markers
 from openmb.controller.milestone import Milestone
 from openmb.controller.operation import OperationPerformer, Surroundings
 from openmb.controller.routechange import RouteChange
+from openmb.controller.routekeeper import checkRoom
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.facts import MoveCore
@@ -67,8 +68,10 @@ class MovePerformer(OperationPerformer):
         """
         Does the route take this move's flows to its destination?
 
-        @raise OperationError: C{BAD_REQUEST}, it takes others, or elsewhere, where their records are not.
+        @raise OperationError: C{BAD_REQUEST}, it takes others, or elsewhere, where their records are not;
+            C{BUFFER_FULL}, too many routes are wanted.
         """
+        checkRoom(self._around.journal, route)
         if route.flows != self.flows or self.request.destination.name not in route.path:
             ends = f"{self.request.flows} to {self.request.destination.name}"
             raise OperationError(Refusal.BAD_REQUEST, f"the route must take {ends}, not {route.flows} to {route.path}")

@@ -4,7 +4,7 @@ Keeps the network as it is wanted: the routes in the journal are set again when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import groupby
 
 from twisted.internet.defer import Deferred
@@ -44,7 +44,7 @@ class RouteKeeper:
         journal: IJournal,
         clock: IReactorTime,
         changing: Callable[[], Sequence[Route]],
-        registered: Callable[[], Collection[str]],
+        registered: Callable[[], Set[str]],
     ) -> None:
         self._network, self._journal, self._clock = network, journal, clock
         self._changing = changing
@@ -53,6 +53,7 @@ class RouteKeeper:
         self.present: Sequence[Route] = ()
         self._missing: dict[Route, str] = {}
         self._isFirst = True
+        self._underWay: list[Route] = []  # that an application is changing
         self._next: IDelayedCall | None = None
         self._running = False
 
@@ -63,63 +64,51 @@ class RouteKeeper:
         """The routes that are wanted, in the order in which they were."""
         return self._journal.wanted()
 
-    def want(self, route: Route) -> Route | None:
-        """
-        C{route} is wanted from now on; the one in whose place it is.
-
-        @raise OperationError: C{BUFFER_FULL}, too many are; C{JOURNAL_FAILED}.
-        """
-        wanted = self.wanted
-        former = next((each for each in wanted if each.replaces(route)), None)
-        if former is None and len(wanted) >= WANTED_LIMIT:
-            raise OperationError(Refusal.BUFFER_FULL, f"there are {len(wanted)} routes already: remove some first")
-        self._journal.want(route)
-        return former
-
-    def unwant(self, route: Route) -> Route | None:
-        """No route with the place of C{route} is wanted; the one that was.  @raise OperationError: as L{want}."""
-        former = next((each for each in self.wanted if each.replaces(route)), None)
-        if former is not None:
-            self._journal.unwant(route)
-        return former
-
     async def route(self, route: Route) -> Route | None:
         """
-        Have C{route} wanted, and in effect; the rule that it replaces there.
+        Have C{route} in effect, and wanted from then on; the rule that it replaces.
 
-        @raise OperationError: C{INTERSECTING_OPERATION}, an operation is changing it; as L{want}; the network refuses
-            it, or cannot be asked.  What was wanted before still is.
+        @raise OperationError: C{INTERSECTING_OPERATION}, an operation is changing it; C{BUFFER_FULL}, too many are
+            wanted; C{JOURNAL_FAILED}; the network refuses it, or cannot be asked.  What was wanted before still is.
         """
-        self._checkFree(route)
-        former = self.want(route)
-        try:
-            return await self._network.route(route)
-        except OperationError:
-            self.restore(former, route)
-            raise
+        checkRoom(self._journal, route)
+        return await self._change(route, self._network.route, self._journal.want)
 
     async def unroute(self, route: Route) -> Route | None:
         """
-        Have no route with the place of C{route}; the rule that is removed.
+        Have no rule with the place of C{route} in effect, or wanted; the one that is removed.
 
-        @raise OperationError: as L{route}; then it may still be in effect, but is not wanted any more.
+        @raise OperationError: as L{route}.
         """
-        self._checkFree(route)
-        former = self.unwant(route)
-        removed = await self._network.unroute(route)
+        former = self._inPlace(route)
+        removed = await self._change(route, self._network.unroute, self._journal.unwant)
         return former if removed is None else removed
 
-    def _checkFree(self, route: Route) -> None:
-        if _isOneOf(route, self._changing()):
-            raise OperationError(Refusal.INTERSECTING_OPERATION, "an operation is changing this route")
+    async def _change(
+        self, route: Route, ask: Callable[[Route], Deferred[Route | None]], wish: Callable[[Route], None]
+    ) -> Route | None:
+        """First the network, then the journal: whoever is refused finds the order of all others as it was."""
+        if _isOneOf(route, self._busy):
+            raise OperationError(Refusal.INTERSECTING_OPERATION, "this route is being changed")
+        self._underWay.append(route)
+        try:
+            former = await ask(route)
+            try:
+                wish(route)
+            except OperationError:
+                await (self._network.unroute(route) if former is None else self._network.route(former))
+                raise
+            return former
+        finally:
+            self._underWay.remove(route)
+            self.changed()
 
-    def restore(self, former: Route | None, route: Route) -> None:
-        """The network did not take C{route}: what was wanted before is wanted again."""
-        if former is None:
-            self.unwant(route)
-        else:
-            self._journal.want(former)
-        self.changed()
+    def _inPlace(self, route: Route) -> Route | None:
+        return next((each for each in self.wanted if each.replaces(route)), None)
+
+    @property
+    def _busy(self) -> list[Route]:
+        return [*self._changing(), *self._underWay]
 
     def changed(self) -> None:
         """Something else may be wanted now: compare at the next look."""
@@ -187,17 +176,28 @@ class RouteKeeper:
     def _adopt(self, present: Sequence[Route]) -> None:
         """A journal without any wanted route is new, or that of an earlier version: what is in effect is wanted."""
         self._isFirst = False
-        adopted = [] if self.wanted else [route for route in present if not _isOneOf(route, self._changing())]
+        adopted = [] if self.wanted else [route for route in present if not _isOneOf(route, self._busy)]
         for route in adopted[:WANTED_LIMIT][::-1]:  # those that are tried first were added last
             self._journal.want(route)
         if adopted:
             self.log.info("{count} routes that are in effect are taken as wanted", count=len(adopted))
 
     def _toSet(self, present: Iterable[Route]) -> list[Route]:
-        changing = self._changing()
+        changing = self._busy
         present = [route for route in present if not _isOneOf(route, changing)]
         wanted = [route for route in self.wanted if not _isOneOf(route, changing)]
         return missing(wanted, present)
+
+
+def checkRoom(journal: IJournal, route: Route) -> None:
+    """
+    Can C{route} be wanted too?
+
+    @raise OperationError: C{BUFFER_FULL}: too many are, and none of them in its place.
+    """
+    wanted = journal.wanted()
+    if len(wanted) >= WANTED_LIMIT and not _isOneOf(route, wanted):
+        raise OperationError(Refusal.BUFFER_FULL, f"{len(wanted)} routes are wanted already: remove some first")
 
 
 def missing(wanted: Sequence[Route], present: Sequence[Route]) -> list[Route]:

@@ -31,6 +31,12 @@ def unwant(database: sqlite3.Connection, route: Route) -> None:
     database.execute("DELETE FROM wanted WHERE place = ?", (_place(route),))
 
 
+def isWanted(database: sqlite3.Connection, route: Route) -> bool:
+    """Is this very route wanted?"""
+    found = database.execute("SELECT route FROM wanted WHERE place = ?", (_place(route),)).fetchone()
+    return found is not None and routeFromText(found[0]) == route
+
+
 def readWanted(database: sqlite3.Connection) -> tuple[Route, ...]:
     """The routes that are wanted.  @raise ValueError: one makes no sense."""
     rows = database.execute("SELECT route FROM wanted ORDER BY number").fetchall()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zope.interface import Attribute, Interface, implementer
@@ -65,14 +65,14 @@ class WantedChange:
     isWanted: bool
 
 
-def wantedBy(entry: Entry, wanted: Sequence[Route]) -> WantedChange | None:
-    """What C{entry} changes in the routes that are C{wanted}."""
+def wantedBy(entry: Entry, isWanted: Callable[[Route], bool]) -> WantedChange | None:
+    """What C{entry} changes in the routes of which C{isWanted} tells whether they are wanted."""
     route = entry.route
     if route is None or entry.step not in (Step.COMMIT, Step.BACK):
         return None
     if entry.step is Step.COMMIT:
         return WantedChange(route, True)
-    if route not in wanted:
+    if not isWanted(route):
         return None
     return WantedChange(route, False) if entry.previous is None else WantedChange(entry.previous, True)
 
@@ -132,7 +132,7 @@ class MemoryJournal:
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)
-        change = wantedBy(entry, self._wanted)
+        change = wantedBy(entry, self._wanted.__contains__)
         if change is not None:
             (self.want if change.isWanted else self.unwant)(change.route)
 

@@ -76,13 +76,20 @@ class RelayTests(SynchronousTestCase):
         self.start("a", "b")
 
     def start(self, *names: str) -> None:
-        self.relay = Relay(self.northbound, names, ["found"], self.pause)
+        self.begun: list[bool] = []
+        self.relay = Relay(self.northbound, names, ["found"], self.pause, lambda: self.begun.append(self.relay.ready))
         self.running = Deferred.fromCoroutine(self.relay.run())
 
     def pause(self, seconds: float) -> Deferred[None]:
         self.assertGreater(seconds, 0)
         self.pauses.append(Deferred())
         return self.pauses[-1]
+
+    def test_begun(self) -> None:
+        """Said once, when every subscription has begun."""
+        self.assertEqual([True], self.begun)
+        self.northbound.say("a", 1)
+        self.assertEqual([True], self.begun)
 
     def test_others(self) -> None:
         """Everybody but the one that said it."""

@@ -68,9 +68,20 @@ class BreakableJournal(MemoryJournal):
     broken = False
 
     def write(self, entry: Entry) -> None:
+        self._check()
+        super().write(entry)
+
+    def want(self, route: Route) -> None:
+        self._check()
+        super().want(route)
+
+    def unwant(self, route: Route) -> None:
+        self._check()
+        super().unwant(route)
+
+    def _check(self) -> None:
         if self.broken:
             raise OperationError(Refusal.JOURNAL_FAILED, "no space left on device")
-        super().write(entry)
 
 
 class Rig:

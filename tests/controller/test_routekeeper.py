@@ -22,7 +22,7 @@ from openmb.netctl.embedded.routing import RuleTables, visited
 from openmb.operations.journal import Entry, MemoryJournal, Step
 from openmb.state.headers import HeaderFieldList
 from openmb.wire import messages as m
-from tests.controller.rig import OP, Rig, routeTo
+from tests.controller.rig import OP, BreakableJournal, Rig, routeTo
 
 PORTS = ("a", "b", "c")
 
@@ -101,7 +101,7 @@ class KeeperCase(SynchronousTestCase):
     """A keeper that looks; all middleboxes are connected."""
 
     def setUp(self) -> None:
-        self.clock, self.network, self.journal = Clock(), ForgetfulNetwork(), MemoryJournal()
+        self.clock, self.network, self.journal = Clock(), ForgetfulNetwork(), BreakableJournal()
         self.changing: list[Route] = []
         self.registered = set(PORTS)
         self.begin()
@@ -172,10 +172,12 @@ class WantedTests(KeeperCase):
         self.route(routeTo("a", flows="tcp"))
         self.route(routeTo("b", flows="udp"))
         self.network.restart("b", "c")
+        self.registered = {"b", "c"}
         self.passes()
         self.assertEqual((routeTo("b", flows="udp"),), self.network.rules)
         self.assertIn("the route tcp -> a is not in effect: no port a", self.problems())
         self.network.addPort("a")
+        self.registered = set(PORTS)
         self.passes()
         self.assertEqual({"tcp", "udp"}, {str(rule.flows) for rule in self.network.rules})
         self.assertEqual("", self.problems())
@@ -197,6 +199,24 @@ class WantedTests(KeeperCase):
         """A route that the network refuses is not wanted."""
         self.assertEqual(Refusal.ROUTE_FAILED, self.refused(routeTo("nowhere")))
         self.assertEqual((), self.keeper.wanted)
+
+    def test_refusedChangesNothing(self) -> None:
+        """Neither what is wanted nor its order, whatever fails: the network, or the journal after it."""
+        routes = (routeTo("a"), routeTo("b", flows="udp"))
+        for route in routes:
+            self.route(route)
+        before = self.network.rules
+        self.assertEqual(Refusal.ROUTE_FAILED, self.refused(routeTo("nowhere")))
+        self.network.here = False
+        self.failureResultOf(Deferred.fromCoroutine(self.keeper.unroute(routeTo())), OperationError)
+        self.network.here = True
+        self.journal.broken = True
+        self.assertEqual(Refusal.JOURNAL_FAILED, self.refused(routeTo("c", flows="icmp")))
+        self.failureResultOf(Deferred.fromCoroutine(self.keeper.unroute(routeTo())), OperationError)
+        self.assertEqual(routes, self.keeper.wanted)
+        self.journal.broken = False
+        self.passes()
+        self.assertEqual(before, self.network.rules)
 
     def test_strangersStay(self) -> None:
         """What somebody has set in the switch itself is left alone; in the place of a wanted one, that is set."""
@@ -262,6 +282,16 @@ class MovingTests(KeeperCase):
         self.assertEqual((routeTo("b"),), rig.controller.keeper.wanted)
         self.assertEqual([], rig.controller._changing())
 
+    def test_bounded(self) -> None:
+        """A move that would have one route too many wanted is refused at once; one that replaces a route is not."""
+        rig = Rig()
+        for priority in range(WANTED_LIMIT):
+            rig.journal.want(Route(HeaderFieldList.parse("tcp"), ("a",), priority=priority))
+        with self.assertRaises(OperationError) as caught:
+            rig.controller.startMove("a", "b", "udp", routeTo("b", flows="udp"))
+        self.assertEqual(Refusal.BUFFER_FULL, caught.exception.refusal)
+        rig.controller.startMove("a", "b", "tcp", routeTo("b"))
+
     def test_restartedController(self) -> None:
         """A controller that takes up a move whose route it had asked for leaves that route alone."""
         rig = Rig()
@@ -301,7 +331,7 @@ class ProblemTests(KeeperCase):
 
     def test_unrouted(self) -> None:
         """Packets that no route matches: only those that come now, until they have ceased."""
-        self.network.ports = ["a"]
+        self.network.ports, self.registered = ["a"], {"a"}
         self.network.unrouted = 5
         self.again()
         self.assertEqual("", self.problems())
@@ -316,11 +346,17 @@ class ProblemTests(KeeperCase):
         self.assertEqual("nobody takes 2 packets from port a: no route matches", self.problems())
 
     def test_dropped(self) -> None:
-        self.network.ports = ["a"]
+        self.network.ports, self.registered = ["a"], {"a"}
         self.passes()
         self.network.dropped = 3
         self.passes()
         self.assertIn("3 packets for port a were dropped", self.problems())
+
+    def test_noPort(self) -> None:
+        """A middlebox for which the switch was given no port."""
+        self.registered.add("d")
+        self.passes()
+        self.assertEqual("the switch has no port d: the middlebox of that name gets no packets", self.problems())
 
     def test_cutOff(self) -> None:
         """A middlebox that takes packets and has no connection to the controller, and the other way round."""

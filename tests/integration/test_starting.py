@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from openmb.demo.deployment import Deployment, temporaryDeployment
 from openmb.demo.processes import Child, Children, IDemoReactor
+from tests.integration.services import RunningServices
 
 LOOP = cast(IDemoReactor, cast(Any, reactor))
 #: The three ways of running a service: C{twist}, C{twistd --nodaemon}, C{twistd}.
@@ -195,6 +196,27 @@ class ReadyTests(StartingCase):
         os.kill(process, signal.SIGTERM)
         await self.children.until("its end", lambda: not (self.root / "pid").exists(), PATIENCE)
         self.assertFalse(self.deployment.socket.exists())
+
+
+class RelayTests(RunningServices):
+    """A relay is ready when it hears everybody."""
+
+    kind = "prads"
+    names = ("prads1", "prads2")
+
+    async def test_relay(self) -> None:
+        """It says so once; without a controller it ends with one line."""
+        await self.start()
+        file = self.deployment.root / "relay.ready"
+        cli = ("-m", "openmb.northbound.cli")
+        words = ("relay", *self.names, "--announce", str(file), "--socket")
+        self.children.start("relay", (*words, str(self.deployment.socket)), cli)
+        await self.until("relay.ready", file.exists)
+        self.assertEqual("prads1 prads2\n", file.read_text())
+        _, err, status = await getProcessOutputAndValue(
+            sys.executable, (*cli, *words, str(self.deployment.root / "none")), env=dict(os.environ)
+        )
+        self.assertEqual((1, 1), (status, err.count(b"\n")), err)
 
 
 def _end(process: int) -> Deferred[None] | None:
