@@ -273,6 +273,26 @@ class IStateAdapter(Interface):
         """
 
 
+class ISelector(Interface):
+    """
+    Optional, beside L{IStateAdapter}: which packets and records belong to flows, for a kind of which headers and native
+    keys do not show it, say since it rewrites headers, reads packets by rules of its own, or sends more than one record
+    for a flow.
+
+    Without it packets belong whose headers match in either direction, and records whose key, a flow's or a host's,
+    does; records with keys of any other size then belong to no flow.  Both ends of an operation ask: the source for the
+    packets that it takes away from the engine, the destination for everything that the source has sent.  What does not
+    belong there is refused, so the answers must include whatever L{IStateAdapter.getPerflow} exports and every packet
+    that updates a marked record.
+    """
+
+    def selects(operation: int, flows: HeaderFieldList, packets: Decoded) -> NDArray[np.bool_]:
+        """C{bool[n]}: which packets belong; at the destination the provisional records of C{operation} count, too."""
+
+    def selectsRecords(operation: int, flows: HeaderFieldList, batch: RecordBatch) -> NDArray[np.bool_]:
+        """C{bool[n]}: which per-flow records that came for C{operation} belong to C{flows}; none is stored yet."""
+
+
 class IConfigurable(Interface):
     """What can be set while a middlebox runs.  C{openmb.state.plain.Unconfigurable} is for kinds without settings."""
 

@@ -17,6 +17,7 @@ from openmb.middlebox.inlet import Inlet
 from openmb.middlebox.look import LastLook
 from openmb.middlebox.merge import StampMerge
 from openmb.middlebox.provisional import ProvisionalRecords
+from openmb.middlebox.selection import Selection
 from openmb.middlebox.states import OVER, UNDECIDED, VOTED, DestinationState
 from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
@@ -34,6 +35,7 @@ from openmb.wire.messages import (
     MessageType,
     Prepare,
     Prepared,
+    Refused,
     Side,
     StreamFrame,
     StreamType,
@@ -53,13 +55,14 @@ class DestinationOperation(Failing):
         self.flows = HeaderFieldList.parse(request.flows)
         host.engine.check(self.flows)
         host.engine.prepare(request.operation, self.flows)
+        self.selection = Selection(host.engine, request.operation, self.flows, request.source.name)
         self.nonce = os.urandom(16)
         self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.SOURCE, self.nonce))
         self.state = DestinationState.RECEIVING
         self.token: bytes | None = None
         self._merge = StampMerge(host.processAlone, host.now)
         self._givingBack: GivingBack | None = None
-        self._provisional = ProvisionalRecords(host, request)
+        self._provisional = ProvisionalRecords(host, request, self.selection)
         self._records = self._late = self.lost = 0
         self._inlet = Inlet(host, self, self._applyOrFail, self._withholding)
         self._witness = False  # a drain marker of the way forward has been met, here or by the source
@@ -143,12 +146,30 @@ class DestinationOperation(Failing):
         self._host.send(confirmed)
 
     def _redirect(self, packets: PacketBatch) -> None:
+        if self.state is DestinationState.RECEIVING:
+            raise OperationError(Refusal.WRONG_STATE, "re-direct events before HOLD")
+        packets = self._asked(packets)
         if self.state is DestinationState.MERGED:
             self._late += len(packets)
             self._host.reinject(packets)
             return
         self._merge.redirect(packets)
         self._advance()
+
+    def _asked(self, packets: PacketBatch) -> PacketBatch:
+        """
+        Those of the source's packets that belong to the operation's flows.
+
+        One that does not ends the operation; when it is too late for that it is left out, and told.
+        """
+        decoded = self._host.decodeEvents(packets)
+        error = self.selection.complaint(decoded)
+        if error is None:
+            return packets
+        if self._mayFail:
+            raise error
+        self._host.send(Refused(self.identifier, 0, error.refusal, error.reason))
+        return packets.select(self.selection.packets(decoded))
 
     # -- switch-over
 

@@ -164,7 +164,7 @@ class MiddleboxHost:
             if not len(decoded):
                 return
             if operation.intercepting:
-                mask = operation.flows.matchHeaders(decoded.headers)
+                mask = operation.selection.packets(decoded)
                 if mask.any():
                     operation.take(decoded.select(mask))
                     decoded = decoded.select(~mask)
@@ -201,7 +201,7 @@ class MiddleboxHost:
     def _lost(self, decoded: Decoded) -> None:
         """Operations that these packets concern say how many were lost."""
         for operation in self._moves:
-            operation.lost += int(np.count_nonzero(operation.flows.matchHeaders(decoded.headers)))
+            operation.lost += int(np.count_nonzero(operation.selection.packets(decoded)))
 
     def _overwhelmed(self, error: OperationError, decoded: Decoded) -> None:
         """The engine has no room, perhaps for records that operations keep in place: end those that can be ended."""
@@ -216,7 +216,7 @@ class MiddleboxHost:
     def _births(decoded: Decoded, taps: list[SourceOperation]) -> NDArray[np.uint64]:
         births = np.zeros(len(decoded), dtype=np.uint64)
         for operation in taps:
-            births[operation.flows.matchHeaders(decoded.headers)] = operation.identifier
+            births[operation.selection.packets(decoded)] = operation.identifier
         return births
 
     def decodeEvents(self, packets: PacketBatch) -> Decoded:

@@ -7,6 +7,9 @@ from __future__ import annotations
 from openmb.errors import OperationError, Refusal
 from openmb.middlebox.environment import Environment
 from openmb.middlebox.faults import engineFaults
+from openmb.middlebox.selection import Selection, checkSharedKeys
+from openmb.packets.batch import PacketBatch
+from openmb.packets.headers import Decoded
 from openmb.state.packing import unpackRecords
 from openmb.state.records import RecordBatch
 from openmb.wire.messages import DivertConfirmed, FinishConfirmed, Installed, Prepare, Sort, StreamFrame
@@ -22,12 +25,21 @@ class Provisional:
 
     def __init__(self, host: Environment, request: Prepare) -> None:
         self._host, self._operation, self._cells = host, request.operation, request.cells
+        self._source = request.source.name
         self._records = self._bytes = self._reprocessed = 0
         self.installed: Installed | None = None
 
     def _store(self, batch: RecordBatch) -> None:
         """Hand C{batch} to the engine."""
         raise AssertionError("a subclass knows where they belong")
+
+    def _check(self, batch: RecordBatch) -> None:
+        """@raise OperationError: nobody asked for one of these records."""
+        raise AssertionError("a subclass knows what was asked for")
+
+    def _decode(self, packets: PacketBatch) -> Decoded:
+        """@raise OperationError: nobody asked for one of these packets."""
+        return self._host.decodeEvents(packets)
 
     def put(self, frame: StreamFrame, plain: bytes) -> None:
         """Records of the source."""
@@ -40,16 +52,17 @@ class Provisional:
         batch = unpackRecords(frame.clear, plain)
         if batch.cell not in self._cells:
             raise OperationError(Refusal.BAD_REQUEST, f"{batch.cell.name} was not asked for")
+        self._check(batch)
         with engineFaults("storing records"):
             self._store(batch)
         return len(batch)
 
     def reprocess(self, frame: StreamFrame, plain: bytes) -> None:
         """Packets that have updated these records at the source."""
-        packets = unpackEvents(frame.clear, plain)
+        packets = self._decode(unpackEvents(frame.clear, plain))
         self._reprocessed += len(packets)
         with engineFaults("re-processing packets"):
-            self._host.engine.reprocess(self._operation, self._host.decodeEvents(packets))
+            self._host.engine.reprocess(self._operation, packets)
 
     def compare(self, plain: bytes) -> Installed:
         """
@@ -73,6 +86,18 @@ class ProvisionalRecords(Provisional):
     """
 
     confirmed: DivertConfirmed | None = None
+
+    def __init__(self, host: Environment, request: Prepare, selection: Selection) -> None:
+        super().__init__(host, request)
+        self._selection = selection
+
+    def _check(self, batch: RecordBatch) -> None:
+        self._selection.checkRecords(batch)
+
+    def _decode(self, packets: PacketBatch) -> Decoded:
+        decoded = super()._decode(packets)
+        self._selection.checkPackets(decoded)
+        return decoded
 
     def _store(self, batch: RecordBatch) -> None:
         self._host.engine.putPerflow(self._operation, batch)
@@ -106,6 +131,9 @@ class ProvisionalShared(Provisional):
 
     def _store(self, batch: RecordBatch) -> None:
         self._host.engine.putShared(self._operation, batch)
+
+    def _check(self, batch: RecordBatch) -> None:
+        checkSharedKeys(batch, self._source)
 
     def _checkFollowing(self) -> None:
         if self.installed is None or not self._followed:

@@ -12,6 +12,7 @@ from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.inlet import Inlet
 from openmb.middlebox.look import LastLook
 from openmb.middlebox.queue import PacketQueue
+from openmb.middlebox.selection import Selection
 from openmb.middlebox.states import SourceState
 from openmb.middlebox.stream import StreamReceiver, StreamSender, contextOf
 from openmb.packets.batch import PacketBatch
@@ -45,6 +46,7 @@ class SourceOperation:
         self.request = request
         self.flows = HeaderFieldList.parse(request.flows)
         host.engine.check(self.flows)
+        self.selection = Selection(host.engine, request.operation, self.flows, request.destination.name)
         self.sender = StreamSender(
             request.operation,
             Side.SOURCE,
@@ -67,7 +69,8 @@ class SourceOperation:
         self.lost = 0  # packets of these flows that the engine threw on
         self._given = False  # a marker has come: they begin only after COMMIT was sent, so the destination owns
         self._drained = False
-        self._goOnBy: float | None = None  # everything was returned; when to wait no longer for earlier packets
+        self._returnDone = False  # everything was returned
+        self._goOnBy: float | None = None  # then: when to wait no longer for earlier packets
         self._look: LastLook | None = None
 
     @property
@@ -219,6 +222,7 @@ class SourceOperation:
             raise OperationError(Refusal.WRONG_STATE, "UNMARK after DELETE: the records are gone")
         if message.returned and self.state is SourceState.DIVERTED:
             self.state = SourceState.RETURNING
+            self._awaitOrder()
         elif not message.returned or self.state is not SourceState.RETURNING:
             self.goOn()
 
@@ -242,9 +246,29 @@ class SourceOperation:
         self._inlet.take(frame)
 
     def _returnedFrame(self, frame: StreamFrame, plain: bytes) -> None:
+        if frame.type is StreamType.OPENED:
+            return
+        if self.state not in (SourceState.DIVERTED, SourceState.RETURNING):
+            raise OperationError(Refusal.WRONG_STATE, f"{frame.type.name} came back while {self.state.value}")
         if frame.type is StreamType.RETURNED:
-            self._returned.append(unpackEvents(frame.clear, plain), self._host.now())
+            self._keepReturned(unpackEvents(frame.clear, plain))
         elif frame.type is StreamType.RETURN_DONE:
+            self._returnDone = True
+            self._awaitOrder()
+        else:
+            raise OperationError(Refusal.BAD_REQUEST, f"{frame.type.name} does not come from a destination")
+
+    def _keepReturned(self, packets: PacketBatch) -> None:
+        """What does not belong to the operation's flows is left out, and told: going back has no other way."""
+        decoded = self._host.decodeEvents(packets)
+        if (error := self.selection.complaint(decoded)) is not None:
+            self._host.send(Refused(self.identifier, 0, error.refusal, error.reason))
+            packets = packets.select(self.selection.packets(decoded))
+        self._returned.append(packets, self._host.now())
+
+    def _awaitOrder(self) -> None:
+        """Everything was returned, and the controller has said that it is to be waited for: go on soon."""
+        if self._returnDone and self.state is SourceState.RETURNING:
             self._goOnBy = self._host.now() + self._host.settings.mergeQuiet
             self._goOnInOrder()
 

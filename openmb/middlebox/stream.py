@@ -14,6 +14,7 @@ import numpy as np
 
 from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import PacketBatch
+from openmb.state.headers import HeaderFieldList
 from openmb.state.keyring import Keyring
 from openmb.state.packing import packRecords, splitBatch
 from openmb.state.records import RecordBatch
@@ -56,6 +57,7 @@ def contextOf(kind: str, request: Get | Prepare, side: Side, nonce: bytes) -> by
         nonce,
         int(request.sort),
         bytes(request.cells),
+        str(HeaderFieldList.parse(request.flows)),
     )
 
 

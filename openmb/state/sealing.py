@@ -2,8 +2,8 @@
 Seals the packs of one direction of one operation, so that only the two middleboxes can read or make them.
 
 AES-256-GCM under a key of its own for each transfer: HKDF-SHA256 (RFC 5869) of a key of the kind's keyring, a fresh
-salt, and the transfer's context (who, to whom, which operation, what it does and with which cells, and a nonce of the
-destination, so that no transfer is taken twice).  The nonce is the frame's number, never used twice.
+salt, and the transfer's context (who, to whom, which operation, what it does, with which cells and of which flows, and
+a nonce of the destination, so that no transfer is taken twice).  The nonce is the frame's number, never used twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LARGEST_NUMBER = (1 << 8 * _NONCE_SIZE) - 1
 _INFO = b"openmb transfer"
 _Text = Prefixed(Int16ul, GreedyBytes)
 _CONTEXT = Struct(
-    "domain" / Const(b"openmb context 2"),
+    "domain" / Const(b"openmb context 3"),
     "operation" / Int64ul * "operation id",
     "side" / Int8ul * "0: made by the source, 1: by the destination",
     "kind" / _Text * "kind of both middleboxes",
@@ -54,6 +54,7 @@ _CONTEXT = Struct(
     "nonce" / _Text * "made by the destination for this transfer",
     "sort" / Int8ul * "what the operation does",
     "cells" / _Text * "the cells asked for, a byte each",
+    "flows" / _Text * "the header field list, in its canonical form",
 )
 
 
@@ -68,6 +69,7 @@ def transferContext(
     nonce: bytes,
     sort: int,
     cells: bytes,
+    flows: str,
 ) -> bytes:
     """What one direction of one operation is bound to: 32 bytes, different if anything is."""
     fields = {
@@ -81,6 +83,7 @@ def transferContext(
         "nonce": nonce,
         "sort": sort,
         "cells": cells,
+        "flows": flows.encode(),
     }
     return hashlib.sha256(_CONTEXT.build(fields)).digest()
 

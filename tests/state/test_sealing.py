@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from openmb.errors import SealBroken
 from openmb.state.sealing import Keyring, TransferOpener, TransferSealer, transferContext
 
-_WHO: tuple[Any, ...] = ("bro", 7, 0, "bro1", b"\x01" * 16, "bro2", b"\x02" * 16, b"\x0a" * 16, 0, b"\x02\x04")
+_WHO: tuple[Any, ...] = ("bro", 7, 0, "bro1", b"\x01" * 16, "bro2", b"\x02" * 16, b"\x0a" * 16, 0, b"\x02\x04", "udp")
 
 
 class ContextTests(SynchronousTestCase):
@@ -24,10 +24,10 @@ class ContextTests(SynchronousTestCase):
 
     def test_golden(self) -> None:
         """The hash of the documented bytes."""
-        plain = b"openmb context 2" + bytes.fromhex("0700000000000000 00")
+        plain = b"openmb context 3" + bytes.fromhex("0700000000000000 00")
         for part in (b"bro", b"bro1", b"\x01" * 16, b"bro2", b"\x02" * 16, b"\x0a" * 16):
             plain += bytes((len(part), 0)) + part
-        plain += bytes.fromhex("00 0200 0204")
+        plain += bytes.fromhex("00 0200 0204 0300") + b"udp"
         self.assertEqual(transferContext(*_WHO), hashlib.sha256(plain).digest())
 
     def test_everythingCounts(self) -> None:
@@ -41,8 +41,9 @@ class ContextTests(SynchronousTestCase):
             (*_WHO[:5], "bro4", *_WHO[6:]),
             (*_WHO[:6], b"\x04" * 16, *_WHO[7:]),
             (*_WHO[:7], b"\x0b" * 16, *_WHO[8:]),
-            (*_WHO[:8], 1, _WHO[9]),
-            (*_WHO[:9], b"\x03"),
+            (*_WHO[:8], 1, *_WHO[9:]),
+            (*_WHO[:9], b"\x03", _WHO[10]),
+            (*_WHO[:10], "tcp"),
             (*_WHO[:3], "bro2", _WHO[6], "bro1", _WHO[4], *_WHO[7:]),
             ("brob", 7, 0, "ro1", *_WHO[4:]),
         )

@@ -17,7 +17,7 @@ from openmb.plugins.prads.records import REPORTING, SUPPORTING
 from openmb.plugins.prads.shares import Share, exportShare, parseShare
 from openmb.plugins.prads.tracker import Tracker
 from openmb.plugins.prads.transfer import adopt, exportFlows, exportHosts, hostsOf, importBatch
-from openmb.state.flowkey import HOST_WORDS
+from openmb.state.flowkey import FLOW_KEY, HOST_KEY, HOST_WORDS
 from openmb.state.headers import HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell
@@ -107,10 +107,33 @@ class PradsAdapter(PradsCore):
         settings = self.settings
         tracker = Tracker(self.rules, settings.maximumFlows, settings.maximumHosts, None)
         self._provisional.setdefault(operation, tracker)
+        self._ends.setdefault(operation, set())
+
+    # -- ISelector
+
+    def selects(self, operation: int, flows: HeaderFieldList, packets: Decoded) -> NDArray[np.bool_]:
+        """See C{ISelector}: PRADS reads fragments and tunnels by rules of its own, so its own keys count as well."""
+        keys = self._own.keysOf(packets.packets)
+        return flows.matchHeaders(packets.headers) | (flows.matchKeys(keys) & keys.any(axis=1))
+
+    def selectsRecords(self, operation: int, flows: HeaderFieldList, batch: RecordBatch) -> NDArray[np.bool_]:
+        """See C{ISelector}: with connections go the hosts at their ends, and with hosts that are asked for these."""
+        if batch.keys.shape[1] == FLOW_KEY.itemsize:
+            return flows.matchKeys(batch.keys)
+        ends = self._ends.get(operation, set())
+        belong = np.fromiter((key.tobytes() in ends for key in batch.keys), np.bool_, len(batch))
+        if flows.constrained <= _OF_HOSTS and batch.keys.shape[1] == HOST_KEY.itemsize:
+            belong |= flows.matchHosts(batch.keys)
+        return belong
+
+    # -- records that come
 
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
         """See C{IStateAdapter}."""
         importBatch(self._provisionalOf(operation), batch)
+        if batch.keys.shape[1] == FLOW_KEY.itemsize:
+            addresses = np.ascontiguousarray(batch.keys[:, : 2 * HOST_KEY.itemsize]).reshape(-1, HOST_KEY.itemsize)
+            self._ends[operation].update(map(bytes, addresses))
 
     def conflicts(self, operation: int) -> int:
         """See C{IStateAdapter}."""
@@ -124,11 +147,13 @@ class PradsAdapter(PradsCore):
             raise OperationError(Refusal.CONFLICTING_RECORD, f"{inTheWay} live records are in the way")
         self._own.table.reserve(len(provisional.table))
         del self._provisional[operation]
+        self._ends.pop(operation, None)
         return adopt(self._own, provisional)
 
     def discard(self, operation: int) -> None:
         """See C{IStateAdapter}."""
         self._provisional.pop(operation, None)
+        self._ends.pop(operation, None)
         self._coming.pop(operation, None)
 
     def owns(self, packets: Decoded) -> NDArray[np.bool_]:

@@ -45,6 +45,7 @@ class PradsCore:
         self._own = Tracker(self.rules, settings.maximumFlows, settings.maximumHosts, self.output)
         self.shares = Shares(self._own.counters)
         self._provisional: dict[int, Tracker] = {}
+        self._ends: dict[int, set[bytes]] = {}  # addresses at the ends of the connections that came, by operation
         self._coming: dict[int, Share] = {}
 
     def configure(self, tree: Tree) -> None:

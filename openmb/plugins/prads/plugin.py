@@ -9,14 +9,14 @@ from typing import Any
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from openmb.interfaces import IMiddlebox, IMiddleboxPlugin
+from openmb.interfaces import IMiddlebox, IMiddleboxPlugin, ISelector
 from openmb.plugins.prads.adapter import PradsAdapter
 from openmb.plugins.prads.engine import PradsEngine
 from openmb.plugins.prads.options import PradsOptions, settingsOf
 from openmb.plugins.prads.warming import warmUp
 
 
-@implementer(IMiddlebox)
+@implementer(IMiddlebox, ISelector)
 class PradsMiddlebox(PradsEngine, PradsAdapter):
     """One running PRADS: engine and adapter over the same tables."""
 
