@@ -27,6 +27,7 @@ from openmb.controller.subscriptions import Subscriptions
 from openmb.errors import InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import IJournal
+from openmb.operations.outcome import Outcome, readReport
 from openmb.operations.values import MoveReport, MoveRequest, MoveSettings, Stage
 from openmb.ratelimitedlog import RateLimitedLog
 from openmb.state.configuration import EVERYTHING, Tree
@@ -79,7 +80,7 @@ class Controller:
         self._questions = Questions(clock)
         self._inquirer = Inquirer(self.registry, self._questions, identify, self._governed)
         self.subscriptions = Subscriptions(self.registry, self._questions, identify)
-        self._outcomes: dict[int, MoveReport] = {}
+        self._outcomes: dict[int, Outcome] = {}
         self.keeper = RouteKeeper(network, journal, clock, self._changing, lambda: self.registry.names)
 
     # -- sessions
@@ -126,7 +127,7 @@ class Controller:
         over = [status for status in session.hello.operations if status.operation not in self._operations]
         unknown = [status.operation for status in over if status.operation not in self._outcomes]
         for status in over:
-            for message in reminders(status, self._outcomes.get(status.operation)):
+            for message in reminders(status, self._reportOf(status.operation)):
                 session.send(message)
             if status.operation not in self._around.unclosed:
                 session.send(m.Close(status.operation))
@@ -248,8 +249,9 @@ class Controller:
         Middleboxes that return within their leases find their operations where they broke.
         """
         for entry in self._around.journal.outcomes(OUTCOMES):
-            stage = Stage(entry.reason)
-            self._outcomes[entry.operation] = MoveReport(entry.operation, stage, recovered=True)
+            report = readReport(entry.report, entry.operation, Stage(entry.reason), entry.sort)
+            names = entry.source.name, entry.destination.name
+            self._outcomes[entry.operation] = Outcome(*names, entry.flows, entry.began, entry.ended, report)
         for entry in self._around.journal.unfinished():
             request = MoveRequest(
                 entry.operation, entry.source, entry.destination, entry.flows, entry.token, self.settings, entry.sort
@@ -258,9 +260,11 @@ class Controller:
             if entry.sort is m.Sort.MOVE:
                 change = RouteChange(self.network, self.clock, entry.route, entry.previous, entry.route is not None)
                 move = self._operations[entry.operation] = self._performer(request, change)
+                move.began = entry.began or move.began
                 move.recover(entry)
             else:
                 shared = self._operations[entry.operation] = SharedPerformer(request, self._around, self._ended)
+                shared.began = entry.began or shared.began
                 shared.recover(entry)
 
     def _request(self, source: str, destination: str, flows: str) -> MoveRequest:
@@ -278,14 +282,18 @@ class Controller:
     def _ended(self, move: OperationPerformer) -> None:
         self.keeper.changed()
         self._operations.pop(move.request.operation, None)
-        self._outcomes[move.request.operation] = move.report
+        self._outcomes[move.request.operation] = move.outcome
         while len(self._outcomes) > OUTCOMES:
             del self._outcomes[next(iter(self._outcomes))]
 
     @property
-    def history(self) -> tuple[MoveReport, ...]:
-        """The reports of the last moves that are over, the newest last."""
+    def history(self) -> tuple[Outcome, ...]:
+        """The last operations that are over, the newest last."""
         return tuple(self._outcomes.values())[-SHOWN:]
+
+    def _reportOf(self, operation: int) -> MoveReport | None:
+        found = self._outcomes.get(operation)
+        return None if found is None else found.report
 
     def move(self, identifier: int) -> MovePerformer:
         """

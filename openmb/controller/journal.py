@@ -24,6 +24,7 @@ from openmb.controller.wantedtable import addWanted, isWanted, readWanted, route
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, Refusal
 from openmb.interfaces import Route
 from openmb.operations.journal import KEY_LENGTH, Entry, IJournal, Step, wantedBy
+from openmb.operations.outcome import readReport
 from openmb.operations.values import Stage
 from openmb.state.headers import HeaderFieldList
 from openmb.wire.messages import Peer, Sort
@@ -54,8 +55,10 @@ CREATE INDEX decisions ON decision (operation);
 """
 _COLUMNS = (
     "id, source, source_incarnation, destination, destination_incarnation, flows, token, step, "
-    "route, previous, reason, sort"
+    "route, previous, reason, sort, report"
 )
+_TIMES = "(SELECT {}(time) FROM decision WHERE decision.operation = operation.id)"
+_SELECT = f"SELECT {_COLUMNS}, {_TIMES.format('min')}, {_TIMES.format('max')} FROM operation"
 
 #: What values of the wrong kind lead to: SQLite keeps whatever a damaged file says.
 _NONSENSE = (TypeError, ValueError, OverflowError)
@@ -67,7 +70,8 @@ _SORTS = {sort.name.lower(): sort for sort in Sort}
 _OPTIONAL = (str, type(None))
 _KINDS: tuple[tuple[type, ...], ...] = (
     *((int,), (str,), (bytes,), (str,), (bytes,), (str,), (bytes,), (str,)),
-    *(_OPTIONAL, _OPTIONAL, (str,), (str,)),
+    *(_OPTIONAL, _OPTIONAL, (str,), (str,), (str,)),
+    *((int, float, type(None)), (int, float, type(None))),
 )
 
 
@@ -82,8 +86,13 @@ def _addKey(database: sqlite3.Connection) -> None:
     database.execute("UPDATE controller SET key = ?", (secrets.token_bytes(KEY_LENGTH),))
 
 
+def _addReport(database: sqlite3.Connection) -> None:
+    """Since version 5 what an operation did is kept with its end."""
+    database.execute("ALTER TABLE operation ADD COLUMN report TEXT NOT NULL DEFAULT ''")
+
+
 #: From version N to N + 1.
-UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _addSort, 2: _addKey, 3: addWanted}
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _addSort, 2: _addKey, 3: addWanted, 4: _addReport}
 
 
 @implementer(IJournal)
@@ -163,11 +172,13 @@ class SQLiteJournal:
             _routeText(entry.previous),
             entry.reason,
             entry.sort.name.lower(),
+            entry.report,
         )
         places = ", ".join("?" * len(row))
         self._database.execute(
             f"INSERT INTO operation ({_COLUMNS}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET "
-            "step = excluded.step, route = excluded.route, previous = excluded.previous, reason = excluded.reason",
+            "step = excluded.step, route = excluded.route, previous = excluded.previous, reason = excluded.reason, "
+            "report = excluded.report",
             row,
         )
         self._database.execute(
@@ -226,7 +237,7 @@ class SQLiteJournal:
             self._lock = None
 
     def _entries(self, condition: str, parameters: tuple[Any, ...]) -> tuple[Entry, ...]:
-        rows = self._rows(f"SELECT {_COLUMNS} FROM operation {condition}", parameters)
+        rows = self._rows(f"{_SELECT} {condition}", parameters)
         try:
             return tuple(_entry(row) for row in rows)
         except _NONSENSE as error:
@@ -335,7 +346,7 @@ def unfinishedIn(path: Path) -> int:
 
 def _readAll(database: sqlite3.Connection) -> list[Entry]:
     """The last entry of every operation: none may make no sense, or a controller would fail when it takes them up."""
-    return [_entry(row) for row in database.execute(f"SELECT {_COLUMNS} FROM operation").fetchall()]
+    return [_entry(row) for row in database.execute(_SELECT).fetchall()]
 
 
 def _signed(identifier: int) -> int:
@@ -352,10 +363,11 @@ def _entry(row: Any) -> Entry:
     if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True)):
         raise TypeError(f"a value of the wrong kind in operation {_name(row[0])}")
     identifier, source, sourceIncarnation, destination, destinationIncarnation, flows, token, step, new, old, why = row[
-        :-1
+        :11
     ]
-    if row[-1] not in _SORTS:
-        raise ValueError(f"operation {_name(row[0])}: no operation is a {row[-1]}")
+    sort, report, began, ended = row[11:]
+    if sort not in _SORTS:
+        raise ValueError(f"operation {_name(row[0])}: no operation is a {sort}")
     if len(token) != TOKEN_LENGTH:
         raise ValueError(f"a token of {len(token)} bytes in operation {_name(row[0])}")
     try:
@@ -363,7 +375,7 @@ def _entry(row: Any) -> Entry:
     except InvalidHeaderFields as error:
         raise ValueError(f"operation {_name(row[0])}: {error}") from error
     if Step(step) is Step.CLOSED:
-        Stage(why)
+        readReport(report, identifier, Stage(why), _SORTS[sort])
     return Entry(
         identifier & (1 << 64) - 1,
         Step(step),
@@ -374,7 +386,10 @@ def _entry(row: Any) -> Entry:
         _route(new),
         _route(old),
         why,
-        _SORTS[row[-1]],
+        _SORTS[sort],
+        report,
+        float(began or 0),
+        float(ended or 0),
     )
 
 

@@ -16,7 +16,7 @@ from openmb.errors import ConfigurationError
 
 #: In the file's header: "OMBj", so that no other SQLite file passes for a journal.
 APPLICATION = 0x4F4D426A
-VERSION = 4
+VERSION = 5
 _HEADER = 100
 
 

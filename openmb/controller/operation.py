@@ -4,6 +4,7 @@ What runs an operation of any sort: its two ends, its deadlines, its entries in 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,7 @@ from openmb.controller.registry import Registry
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import Entry, IJournal, Step
+from openmb.operations.outcome import Outcome, reportText
 from openmb.operations.sayings import COMMITTED, GONE_FORWARD, Verdict, judge
 from openmb.operations.values import MoveReport, MoveRequest, Stage
 from openmb.wire import messages as m
@@ -32,6 +34,7 @@ class Surroundings:
     What every operation of one controller uses.
 
     @ivar unclosed: operations that are over, which the journal does not say yet.
+    @ivar wall: seconds since 1970, for people to read.
     """
 
     registry: Registry
@@ -39,6 +42,7 @@ class Surroundings:
     journal: IJournal
     clock: IReactorTime
     unclosed: set[int] = field(default_factory=set)
+    wall: Callable[[], float] = time.time
 
 
 class OperationPerformer:
@@ -66,6 +70,14 @@ class OperationPerformer:
         self._deadline: IDelayedCall | None = None
         self._owned = False  # the destination may have been told to commit
         self._recovering = False
+        self.began = around.wall()
+        self._step = "idle"  # where it was before the fact that is being dealt with
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is remembered of it, now that it is over."""
+        names = self.request.source.name, self.request.destination.name
+        return Outcome(*names, self.request.flows, self.began, self._around.wall(), self.report)
 
     # -- what the sorts differ in
 
@@ -90,6 +102,7 @@ class OperationPerformer:
         if type(message) in self._taken:
             return  # given again, since a connection was lost meanwhile
         end = self.source if fromSource else self.destination
+        self._step = self.machine.where()
         if not self._maySay(end, message):
             return
         self.report = self.report.with_(message)
@@ -137,6 +150,7 @@ class OperationPerformer:
         end.returned()
         if not end.dead:
             end.dead = True
+            self._step = self.machine.where()
             if end is self.source:
                 self.machine.sourceDied()
             else:
@@ -193,6 +207,7 @@ class OperationPerformer:
             previous,
             reason,
             request.sort,
+            reportText(self.report) if step is Step.CLOSED else "",
         )
         try:
             self._around.journal.write(entry)
@@ -233,6 +248,7 @@ class OperationPerformer:
 
     def _tooLong(self) -> None:
         self._deadline = None
+        self._step = self.machine.where()
         self.machine.deadline()
 
     def _cancelDeadline(self) -> None:
@@ -242,7 +258,21 @@ class OperationPerformer:
 
     def failed(self, refusal: Refusal, reason: str) -> None:
         if self.report.refusal is None:
+            if refusal in (Refusal.DEADLINE, Refusal.PEER_DIED):
+                reason = f"{reason} ({self._circumstances(refusal)})"
             self.report = replace(self.report, refusal=refusal, reason=reason)
+
+    def _circumstances(self, refusal: Refusal) -> str:
+        """At which step, and which of the two is missing; if none is and time ran out, both are named."""
+        ends = self.source, self.destination
+        missing = [
+            f"{end.side.name.lower()} {end.peer.name} is {'dead' if end.dead else 'not connected'}"
+            for end in ends
+            if end.dead or not end.present
+        ]
+        if not missing and refusal is Refusal.DEADLINE:
+            missing = [f"{end.side.name.lower()} {end.peer.name} is connected" for end in ends]
+        return ", ".join([f"while {self._step}", *missing])
 
     def _over(self, stage: Stage, *milestones: Milestone[MoveReport]) -> None:
         """It is over: C{milestones} and its own fire, or fail."""

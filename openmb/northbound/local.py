@@ -21,6 +21,7 @@ from openmb.interfaces import Route
 from openmb.netctl.embedded.control import badRequest, number, text
 from openmb.northbound.inquiries import InquiryVerbs
 from openmb.northbound.streams import StreamVerbs
+from openmb.operations.outcome import Outcome
 from openmb.operations.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.operations.values import MoveReport
 from openmb.rpc.server import Notify, Verb
@@ -35,6 +36,12 @@ def reportToPlain(report: MoveReport) -> dict[str, Any]:
         operation=f"{report.operation:016x}", stage=report.stage.value, refusal=refusal, sort=report.sort.name.lower()
     )
     return plain
+
+
+def outcomeToPlain(outcome: Outcome) -> dict[str, Any]:
+    """An operation that is over; the times in seconds since 1970, 0 where they are not known."""
+    ends = {"source": outcome.source, "destination": outcome.destination, "flows": outcome.flows}
+    return {**ends, "began": outcome.began, "ended": outcome.ended, **reportToPlain(outcome.report)}
 
 
 def operationToPlain(move: OperationPerformer) -> dict[str, Any]:
@@ -87,7 +94,7 @@ class NorthboundVerbs:
             "middleboxes": await self.middleboxes(arguments, notify),
             "underWay": [operationToPlain(each) for each in self._controller.operations],
             "problems": list(self._controller.keeper.watch.problems),
-            "over": [reportToPlain(report) for report in self._controller.history],
+            "over": [outcomeToPlain(outcome) for outcome in self._controller.history],
         }
 
     async def moveInternal(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:

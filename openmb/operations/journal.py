@@ -7,7 +7,7 @@ from __future__ import annotations
 import enum
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zope.interface import Attribute, Interface, implementer
 
@@ -41,6 +41,9 @@ class Entry:
     @ivar route: the new route, from L{Step.ROUTE} on; None before.
     @ivar previous: the rule that it replaces, from L{Step.ROUTE} on; None: there was none.
     @ivar sort: what the operation does.
+    @ivar report: for L{Step.CLOSED}: what it did (C{openmb.operations.outcome.reportText}).
+    @ivar began: when it was opened, seconds since 1970; 0: not known. The journal knows it, nobody writes it.
+    @ivar ended: when the last decision was taken, likewise.
     @ivar reason: why, for L{Step.ABORT} and L{Step.BACK}; for L{Step.CLOSED} the stage it ended in
         (C{openmb.operations.values.Stage}).
     """
@@ -55,6 +58,9 @@ class Entry:
     previous: Route | None = None
     reason: str = ""
     sort: Sort = Sort.MOVE
+    report: str = ""
+    began: float = field(default=0.0, compare=False)
+    ended: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

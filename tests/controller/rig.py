@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -87,8 +88,9 @@ class BreakableJournal(MemoryJournal):
 class Rig:
     """Middleboxes C{a}, C{b} and C{c} are connected."""
 
-    def __init__(self) -> None:
-        self.clock, self.network, self.journal = Clock(), HeldNetwork(), BreakableJournal()
+    def __init__(self, journal: Any = None) -> None:
+        self.clock, self.network = Clock(), HeldNetwork()
+        self.journal: Any = journal or BreakableJournal()
         identifiers = iter(range(OP, OP + 1000))
         self._identify = lambda: next(identifiers)
         self.controller = self._controller()

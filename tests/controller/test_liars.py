@@ -109,7 +109,8 @@ class LiarTests(SynchronousTestCase):
         self.assertEqual("committing", story.state)
         story.rig.says("b", m.Committed(OP, 5), m.Merged(OP, 0, 0, 0, 0, 0))
         story.rig.says("a", m.Deleted(OP, 5, 0), m.WindowClosed(OP, 0, 0))
-        (report,) = story.rig.controller.history
+        (outcome,) = story.rig.controller.history
+        report = outcome.report
         self.assertEqual((Stage.FINISHED, None), (report.stage, report.refusal))
         self.assertGreater(report.strays, 40)
 
@@ -175,7 +176,8 @@ class SharedLiarTests(SynchronousTestCase):
         self.rig.controller.shutDown()
         self.assertEqual("deleting", self.merge.machine.where())
         self.rig.says("a", m.Refused(OP, m.MessageType.DELETE, *NO))
-        (report,) = self.rig.controller.history
+        (outcome,) = self.rig.controller.history
+        report = outcome.report
         self.assertIn("went on alone", report.reason)
 
 

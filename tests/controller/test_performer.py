@@ -94,7 +94,20 @@ class PerformerTests(SynchronousTestCase):
         error = self.successResultOf(self.moved)
         self.assertIsInstance(error, OperationError)
         self.assertEqual(Refusal.DEADLINE, error.refusal)
+        self.assertIn("while preparing", error.reason)
+        self.assertIn("destination b is connected", error.reason)
         self.assertEqual([], self.rig.clock.getDelayedCalls())
+
+    def test_sourceGoneSwitching(self) -> None:
+        """The source dies while it is to divert: the reason names it and the step, by its death or the deadline."""
+        self.rig.installed()
+        self.rig.says("b", m.Holding(OP))
+        self.rig.controller.sessionClosed(self.rig.sessions["a"])
+        self.rig.clock.pump([1.0] * 60)
+        reason = self.move.report.reason
+        self.assertIn(self.move.report.refusal, (Refusal.DEADLINE, Refusal.PEER_DIED))
+        self.assertIn("while diverting", reason)
+        self.assertRegex(reason, "source a is (dead|not connected)")
 
     def test_setBackWaits(self) -> None:
         """What was asked first is answered first: only then the old route is asked for, and then the source goes on."""

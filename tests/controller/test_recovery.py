@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from openmb.controller.journal import SQLiteJournal
 from openmb.controller.performer import MovePerformer
 from openmb.controller.returning import reminders
 from openmb.errors import ConfigurationError, Refusal
@@ -307,6 +309,31 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual((), rig.controller.moves)
         rig.back("a", SOURCE, "window")
         self.assertEqual([m.Delete(OP, 0), m.Close(OP)], rig.sent["a"])
+
+    def test_historyKept(self) -> None:
+        """Ends, flows, counts, reason and times of what is over are the same after a restart, by a real journal too."""
+        path = Path(self.mktemp())
+        rig = Rig(SQLiteJournal(path))
+        move = rig.controller.startMove("a", "b", "tcp", routeTo("b"))
+        for milestone in (move.installed, move.moved, move.finished):
+            milestone.wait().addErrback(lambda failure: None)
+        rig.says("b", m.Prepared(OP, NONCE))
+        rig.says("a", m.Getting(OP))
+        rig.says("b", m.Installed(OP, 5, 500, 2))
+        move.abort("no longer wanted")
+        rig.says("b", m.Discarded(OP, 0))
+        rig.says("a", m.Unmarked(OP, 0, 0))
+        (before,) = rig.controller.history
+        self.assertEqual(("a", "b", "tcp"), (before.source, before.destination, before.flows))
+        report = before.report
+        self.assertEqual((5, Refusal.ABORTED, "no longer wanted"), (report.records, report.refusal, report.reason))
+        rig.journal.close()
+        rig.journal = SQLiteJournal(path)
+        self.addCleanup(rig.journal.close)
+        rig.restart()
+        (after,) = rig.controller.history
+        self.assertEqual(replace(before, began=0, ended=0), replace(after, began=0, ended=0))
+        self.assertTrue(0 < after.began <= after.ended)
 
     def test_flowsStayTaken(self) -> None:
         """An operation that is taken up keeps others from its flows."""

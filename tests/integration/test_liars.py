@@ -41,7 +41,8 @@ class RefusingSource(WireCase):
         lies = self.refuseAtMarkers(source)
         self.assertIsNone(await self.move("a", "b"))
         await self.until(lambda: not self.controller.moves)
-        (report,) = self.controller.history
+        (outcome,) = self.controller.history
+        report = outcome.report
         self.assertEqual((1, 1, None), (len(lies), report.strays, report.refusal))
         (line,) = self.said("is not for the source to say")
         self.assertIn("a: Refused (request 26: no)", line)

@@ -5,6 +5,7 @@ C{openmb status}: who is connected, and what is under way.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import click
 
@@ -33,4 +34,8 @@ def command(asJSON: bool, socket: str) -> None:
         )
     for report in status["over"][-5:]:
         reason = f" ({report['refusal']}: {report['reason']})" if report["refusal"] else ""
-        click.echo(f"operation {report['operation']}: {report['stage']}{reason}, {report['records']} records")
+        ended = f"{datetime.fromtimestamp(report['ended']):%Y-%m-%d %H:%M:%S} " if report["ended"] else ""
+        click.echo(
+            f"operation {report['operation']}: {ended}{report['source']} -> {report['destination']} {report['flows']}: "
+            f"{report['stage']}{reason}, {report['records']} records"
+        )

@@ -152,7 +152,7 @@ class Application:
     def restarted(self, life: Life) -> None:
         """Look after the moves that a restarted controller has taken up; what it does not know never began."""
         under = {move.request.operation: move for move in life.controller.moves}
-        over = {report.operation: report for report in life.controller.history}
+        over = {each.report.operation: each.report for each in life.controller.history}
         for operation, plan in self._plans.items():
             if (move := under.get(operation)) is not None:
                 self._watchOver(life, plan, move)

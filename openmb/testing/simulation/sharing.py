@@ -144,7 +144,7 @@ class Sharing:
     def restarted(self, life: Life) -> None:
         """Look after what a restarted controller has taken up; what it does not know never began."""
         under = {each.request.operation: each for each in life.controller.operations}
-        over = {report.operation: report for report in life.controller.history}
+        over = {each.report.operation: each.report for each in life.controller.history}
         for operation, plan in self._plans.items():
             performer = under.get(operation)
             if isinstance(performer, SharedPerformer):
