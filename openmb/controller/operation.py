@@ -16,6 +16,7 @@ from openmb.controller.answers import tell
 from openmb.controller.ends import End
 from openmb.controller.milestone import Milestone
 from openmb.controller.registry import Registry
+from openmb.controller.relaywindow import RelayWindow
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, Route
 from openmb.operations.journal import Entry, IJournal, Step
@@ -53,6 +54,7 @@ class OperationPerformer:
     @ivar finished: fires when it is over; both fail when the operation does.
     @ivar watcher: is told of each stage.
     @ivar machine: the operation's, fed with facts.
+    @ivar windows: what is on the way between the two ends, by the end that sends it.
     """
 
     log = Logger()
@@ -66,6 +68,7 @@ class OperationPerformer:
         self.watcher: Callable[[MoveReport], None] = lambda report: None
         self.source = End(m.Side.SOURCE, request.source, around.registry, around.clock)
         self.destination = End(m.Side.DESTINATION, request.destination, around.registry, around.clock)
+        self.windows = {side: RelayWindow(request.settings.window) for side in m.Side}
         self._taken: set[type[m.Message]] = set()
         self._deadline: IDelayedCall | None = None
         self._owned = False  # the destination may have been told to commit
@@ -114,10 +117,25 @@ class OperationPerformer:
         tell(self.machine, message)
 
     def relayed(self, message: m.StreamFrame | m.Credit, fromSource: bool) -> None:
-        """Frames go to the other end, credit to the end that made the frames; nobody may speak for the other side."""
+        """
+        Frames go to the other end, credit to the end that made the frames.
+
+        Nobody may speak for the other side, nor send what there is no credit for: others' sessions would suffer for it.
+        """
         end, other = (self.source, self.destination) if fromSource else (self.destination, self.source)
-        if self._maySay(end, message):
-            other.send(message)
+        if not self._maySay(end, message):
+            return
+        window = self.windows[message.side]
+        try:
+            if isinstance(message, m.Credit):
+                window.credited(message.number)
+            else:
+                window.sent(message.number, message.size)
+        except OperationError as error:
+            self.misbehaved(end, error.reason)
+            self.failed(error.refusal, f"{end.peer.name}: {error.reason}")  # what the stream lacks now, it caused
+            return
+        other.send(message)
 
     def _maySay(self, end: End, message: m.Message) -> bool:
         """By the table of C{openmb.operations.sayings}."""
@@ -185,10 +203,16 @@ class OperationPerformer:
         self._account()
         self._goOn()
 
+    def _recovered(self) -> None:
+        """The controller was restarted: nobody knows what an earlier one has counted."""
+        self.report = replace(self.report, recovered=True)
+        self.windows = {side: RelayWindow(self.request.settings.window, True) for side in m.Side}
+
     def _resume(self, maker: End, receiver: End) -> None:
         """Have the frames of one stream that the receiver does not know sent again."""
         status = receiver.status(self.request.operation)
         number = -1 if status is None else status.received
+        self.windows[maker.side].resumed()
         maker.send(m.Resume(self.request.operation, maker.side, number))
 
     # -- actions

@@ -116,7 +116,7 @@ class MovePerformer(OperationPerformer):
 
     def recover(self, entry: Entry) -> None:
         """Go on from the journal's last entry; both middleboxes are away until they return."""
-        self.report = replace(self.report, recovered=True)
+        self._recovered()
         for end in (self.source, self.destination):
             end.engaged = entry.step is not Step.OPEN
             self.away(end.peer.name)

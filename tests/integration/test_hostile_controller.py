@@ -36,8 +36,11 @@ class HostileController(Controller):
     seen: list[StreamFrame]
 
     def _relay(self, move: OperationPerformer, session: Session, message: StreamFrame | Credit) -> None:
-        if not isinstance(message, StreamFrame) or session.peer != move.request.source:
-            super()._relay(move, session, message)
+        if session.peer != move.request.source:  # as it alters frames it passes credit on uncounted
+            move.toSource(message)
+            return
+        if not isinstance(message, StreamFrame):
+            move.toDestination(message)
             return
         self.seen.append(message)
         for frame in self.alter(message):

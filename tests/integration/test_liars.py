@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 from openmb.errors import OperationError, Refusal
 from openmb.state.headers import EVERYTHING
@@ -118,5 +119,50 @@ class UnaskedTests(WireCase):
         self.assertEqual(Refusal.SEAL_BROKEN, error.refusal)
         self.assertEqual(0, destination.host.engine.usage(EVERYTHING)[0].records)
         session.send = send
+        self.assertIsNone(await self.move("a", "b"))
+        self.assertEqual(self.alone(), self.rows())
+
+
+class FloodTests(WireCase):
+    """A source that sends without credit, to a destination that is slow: nobody's session suffers for it."""
+
+    #: More than may ever wait for a peer (C{openmb.southbound.pressure}).
+    FRAMES, SIZE = 160, 1 << 19
+
+    async def test_flood(self) -> None:
+        source, destination = await self.join("a"), await self.join("b")
+        session = self.controller.registry.find("b")
+        reached: list[m.Message] = []
+        send = session.send
+
+        def seen(message: m.Message) -> None:
+            reached.append(message)
+            send(message)
+
+        session.send = seen
+        move = self.controller.startMove("a", "b", "udp")
+        move.installed.wait().addErrback(lambda failure: None)
+        move.finished.wait().addErrback(lambda failure: None)
+        await self.until(lambda: source.host.operations)
+        assert source.link is not None
+        wire = cast(Any, destination.link).transport
+        wire.pauseProducing()
+        for number in range(self.FRAMES):
+            frame = m.StreamFrame(
+                move.request.operation, m.Side.SOURCE, number + 100, m.StreamType.RECORDS, b"", bytes(self.SIZE)
+            )
+            source.link.send(frame)
+            await self.until(lambda: source.link is None or source.link.writable)
+        await self.until(lambda: move.report.refusal)
+        held = sum(message.size for message in reached if isinstance(message, m.StreamFrame))
+        self.assertLessEqual(held, move.request.settings.window)
+        self.assertEqual(Refusal.BAD_REQUEST, move.report.refusal)
+        self.assertTrue(move.report.reason.startswith("a: frame "), move.report.reason)
+        self.assertIn("the window has 4194304", move.report.reason)
+        wire.resumeProducing()
+        await self.until(lambda: not self.controller.moves)
+        self.assertIs(session, self.controller.registry.get("b"))
+        self.assertEqual([], self.said("does not take what is sent"))
+        source.host.packetsReceived(manyFlows())
         self.assertIsNone(await self.move("a", "b"))
         self.assertEqual(self.alone(), self.rows())

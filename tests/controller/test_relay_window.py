@@ -1,0 +1,179 @@
+"""The relay holds both ends to the credit window."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from openmb.controller.relaywindow import RelayWindow
+from openmb.errors import OperationError, Refusal
+from openmb.middlebox.stream import StreamSender
+from openmb.operations.values import MoveSettings, Stage
+from openmb.state.keyring import Keyring
+from openmb.wire import messages as m
+from tests.controller.rig import NONCE, OP, Rig, routeTo
+from tests.controller.test_liars import Story
+
+WINDOW = 1000
+
+
+class WindowTests(SynchronousTestCase):
+    """One stream."""
+
+    def setUp(self) -> None:
+        self.window = RelayWindow(WINDOW)
+
+    def assertRefused(self, number: int, size: int) -> None:
+        held = self.window.held
+        error = self.assertRaises(OperationError, self.window.sent, number, size)
+        self.assertEqual((Refusal.BAD_REQUEST, held), (error.refusal, self.window.held))
+
+    def test_full(self) -> None:
+        """Up to the window and no byte more, until there is credit."""
+        self.window.sent(0, 600)
+        self.window.sent(1, 400)
+        self.assertRefused(2, 1)
+        self.window.credited(0)
+        self.assertEqual(400, self.window.held)
+        self.window.sent(2, 600)
+        self.assertRefused(3, 1)
+
+    def test_largerThanTheWindow(self) -> None:
+        """Such a frame travels alone."""
+        self.window.sent(0, 5000)
+        self.assertRefused(1, 1)
+        self.window.credited(0)
+        self.window.sent(1, 1)
+        self.assertRefused(2, 5000)
+
+    def test_again(self) -> None:
+        """A frame comes again only if it was asked for, and so often at most as somebody has asked."""
+        self.window.sent(0, 900)
+        self.assertRefused(0, 900)
+        self.window.resumed()
+        self.window.sent(0, 900)
+        self.assertEqual(900, self.window.held)
+        self.window.credited(0)
+        self.window.resumed()
+        self.window.sent(0, 900)
+        self.assertEqual(0, self.window.held)
+
+    def test_againBounded(self) -> None:
+        """A middlebox that is there again and again collects no right to flood the other end."""
+        self.window.sent(0, 900)
+        for _ in range(1000):
+            self.window.resumed()
+        sent = 0
+        while sent < 1 << 26:
+            try:
+                self.window.sent(0, 900)
+            except OperationError:
+                break
+            sent += 900
+        self.assertLess(sent, 9 << 20)
+
+    def test_gap(self) -> None:
+        """Frames that were lost with a connection come after those that were not; all count once."""
+        self.window.sent(0, 100)
+        self.window.sent(3, 100)
+        self.window.resumed()
+        for number in (1, 2, 3):
+            self.window.sent(number, 100)
+        self.assertEqual(400, self.window.held)
+        self.window.credited(3)
+        self.assertEqual(0, self.window.held)
+
+    def test_creditForNothing(self) -> None:
+        """Nobody can acknowledge what was not sent, but to a controller that was restarted."""
+        self.assertRaises(OperationError, self.window.credited, 0)
+        self.window.sent(0, 100)
+        self.assertRaises(OperationError, self.window.credited, 1)
+        self.assertEqual(100, self.window.held)
+        recovered = RelayWindow(WINDOW, True)
+        recovered.credited(7)
+        recovered.sent(8, 100)
+        self.assertEqual(100, recovered.held)
+
+    def test_aRealSender(self) -> None:
+        """Whatever order frames, credit, lost connections and resumes come in, a real sender never exceeds it."""
+        for seed in range(30):
+            self._sender(random.Random(seed))
+
+    def _sender(self, dice: random.Random) -> None:
+        window, wire, back = RelayWindow(WINDOW), list[m.StreamFrame](), list[int]()
+        keyring = Keyring("counter", {1: bytes(32)}, 1)
+        sender = StreamSender(OP, m.Side.SOURCE, keyring, bytes(32), WINDOW, wire.append)
+        relayed: list[m.StreamFrame] = []
+        received = -1
+        for _ in range(400):
+            act = dice.randrange(10)
+            if act < 4:
+                sender.append(m.StreamType.RECORDS, b"", bytes(dice.randrange(700)))
+            elif act < 7 and wire:
+                frame = wire.pop(0)
+                window.sent(frame.number, frame.size)
+                relayed.append(frame)
+            elif act == 7 and relayed:
+                frame = relayed.pop(0)
+                received = max(received, frame.number) if frame.number == received + 1 else received
+                window.credited(received)
+                back.append(received)
+            elif act == 8 and back:
+                sender.credited(back.pop(0))
+            elif act == 9 and dice.random() < 0.2:
+                wire.clear()
+                relayed.clear()
+                window.resumed()
+                sender.resume(received)
+            self.assertTrue(window.held <= WINDOW or len(window._sizes) == 1)
+
+
+class RelayTests(SynchronousTestCase):
+    """In the controller."""
+
+    def frame(self, number: int, size: int = 1 << 20) -> m.StreamFrame:
+        return m.StreamFrame(OP, m.Side.SOURCE, number, m.StreamType.RECORDS, b"", bytes(size - 64))
+
+    def test_flood(self) -> None:
+        """The destination gets a window's worth; the operation ends with the source's name, sessions stay."""
+        rig = Rig()
+        move = rig.controller.startMove("a", "b", "tcp", routeTo("b"))
+        move.installed.wait().addErrback(lambda failure: None)
+        move.moved.wait().addErrback(lambda failure: None)
+        rig.says("b", m.Prepared(OP, NONCE))
+        rig.says("a", m.Getting(OP), *map(self.frame, range(200)))
+        relayed = [message for message in rig.sent["b"] if isinstance(message, m.StreamFrame)]
+        self.assertEqual(MoveSettings().window, sum(each.size for each in relayed))
+        self.assertEqual(Refusal.BAD_REQUEST, move.report.refusal)
+        self.assertIn("a: frame 4 makes 5242880 bytes without credit, the window has 4194304", move.report.reason)
+        self.assertEqual(["Prepare", "Discard"], [name for name in rig.types("b") if name != "StreamFrame"])
+        for name in "ab":
+            self.assertIs(rig.sessions[name], rig.controller.registry.get(name))
+
+    def test_othersGoOn(self) -> None:
+        """Another operation of the same two is not touched."""
+        rig = Rig()
+        moves = [rig.controller.startMove("a", "b", flows) for flows in ("tcp", "udp")]
+        for move in moves:
+            move.installed.wait().addErrback(lambda failure: None)
+        rig.says("b", m.Prepared(OP, NONCE), m.Prepared(OP + 1, NONCE))
+        rig.says("a", *map(self.frame, range(10)))
+        rig.says("b", m.Installed(OP + 1, 0, 0, 0))
+        self.assertEqual([Refusal.BAD_REQUEST, None], [move.report.refusal for move in moves])
+        self.assertEqual(Stage.INSTALLED, moves[1].report.stage)
+
+    def test_afterCommit(self) -> None:
+        """Nothing can be undone any more: what is beyond the window is not relayed, and the report names the source."""
+        story = Story().to("draining")
+        story.rig.says("a", *map(self.frame, range(10)))
+        self.assertEqual(4, story.rig.types("b").count("StreamFrame"))
+        self.assertEqual(("draining", Refusal.BAD_REQUEST), (story.state, story.move.report.refusal))
+        self.assertTrue(story.move.report.reason.startswith("a: "))
+
+    def test_credit(self) -> None:
+        """A destination that acknowledges what was never sent ends the operation."""
+        story = Story().to("exporting")
+        story.rig.says("b", m.Credit(OP, m.Side.SOURCE, 1 << 60))
+        self.assertEqual(("aborting", 0), (story.state, story.rig.types("a").count("Credit")))
+        self.assertTrue(story.move.report.reason.startswith("b: credit for frame"))
