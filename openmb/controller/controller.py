@@ -17,6 +17,7 @@ from openmb.controller.exclusion import checkAlone, checkFree
 from openmb.controller.inquirer import Inquirer
 from openmb.controller.operation import OperationPerformer, Surroundings
 from openmb.controller.performer import MovePerformer
+from openmb.controller.planning import Plan, Wishes, plan, recordsIn
 from openmb.controller.questions import Questions
 from openmb.controller.registry import Registry, Session, checkPair, sharedCells
 from openmb.controller.returning import SessionSecrets, reminders, takesPart
@@ -342,6 +343,18 @@ class Controller:
     async def stats(self, middlebox: str, flows: str) -> tuple[m.CellStats, ...]:
         """How much state of C{flows} a middlebox holds, for each of the five cells."""
         return await self._inquirer.stats(middlebox, flows)
+
+    async def plan(self, source: str, destination: str, flows: str, wishes: Wishes, count: bool = True) -> Plan:
+        """
+        What a move would do; nothing is changed.
+
+        @param count: ask the source how many records there are.
+        @raise OperationError: the move would be refused, or source or network do not answer.
+        """
+        request = self._request(source, destination, flows)
+        records = recordsIn(await self.stats(source, request.flows)) if count else 0
+        routes = await self.network.routes()
+        return plan(source, destination, HeaderFieldList.parse(request.flows), wishes, routes, records)
 
     async def readConfig(self, middlebox: str, key: str = EVERYTHING) -> Tree:
         """

@@ -5,11 +5,11 @@ Asks the controller one thing over its local socket, from the command line.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from openmb.errors import OpenMBError, OperationError, Refusal
+from openmb.errors import OperationError, Refusal
 from openmb.rpc.client import OnNotice, RPCClient
 from openmb.rpc.unix import ILocalReactor
 
@@ -20,6 +20,10 @@ SOCKET_VARIABLE, DEFAULT_SOCKET = "OPENMB_SOCKET", "openmb.sock"
 def defaultSocket() -> str:
     """The local socket: C{OPENMB_SOCKET}, or C{openmb.sock} in the working directory."""
     return os.environ.get(SOCKET_VARIABLE, DEFAULT_SOCKET)
+
+
+#: What is said to the controller: gets the client, and what ends the conversation early with an error.
+Talk = Callable[[RPCClient, Callable[[Exception], None]], Coroutine[Any, Any, Any]]
 
 
 def ask(
@@ -37,6 +41,27 @@ def ask(
     @raise KeyboardInterrupt: the reactor was stopped (by a signal) before the reply came.
     @raise Exception: what C{onNotice} raises.
     """
+
+    async def once(client: RPCClient, end: Callable[[Exception], None]) -> Any:
+        def noticed(notice: Mapping[str, Any]) -> None:
+            try:
+                if onNotice is not None:
+                    onNotice(notice)
+            except Exception as error:  # noqa: BLE001 - it is raised again where it was asked for
+                end(error)
+
+        return await client.call(verb, arguments, patience, noticed)
+
+    return converse(socket, once)
+
+
+def converse(socket: str, talk: Talk) -> Any:
+    """
+    Run the reactor for as long as C{talk} takes; what it returns.
+
+    @raise OperationError: the controller cannot be reached, or what C{talk} raises.
+    @raise KeyboardInterrupt: the reactor was stopped (by a signal) before the end.
+    """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
 
@@ -51,17 +76,10 @@ def ask(
             if loop.running:
                 loop.stop()
 
-    def noticed(notice: Mapping[str, Any]) -> None:
-        try:
-            if onNotice is not None and not outcome:
-                onNotice(notice)
-        except Exception as error:  # noqa: BLE001 - it is raised again where it was asked for
-            end(error)
-
     async def once() -> None:
         try:
-            end(await client.call(verb, arguments, patience, noticed))
-        except OpenMBError as error:
+            end(await talk(client, end))
+        except Exception as error:  # noqa: BLE001 - it is raised again below
             end(error)
 
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(once()))

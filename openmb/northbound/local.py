@@ -13,11 +13,11 @@ from typing import Any
 from openmb.controller.controller import Controller
 from openmb.controller.operation import OperationPerformer
 from openmb.controller.performer import MovePerformer
+from openmb.controller.planning import Plan, Wishes
 from openmb.controller.registry import Session
 from openmb.controller.routechange import UNREACHABLE
 from openmb.controller.sharing import SharedPerformer
-from openmb.errors import OperationError
-from openmb.interfaces import Route
+from openmb.errors import OperationError, Refusal
 from openmb.netctl.embedded.control import badRequest, number, text
 from openmb.northbound.inquiries import InquiryVerbs
 from openmb.northbound.streams import StreamVerbs
@@ -44,6 +44,27 @@ def outcomeToPlain(outcome: Outcome) -> dict[str, Any]:
     return {**ends, "began": outcome.began, "ended": outcome.ended, **reportToPlain(outcome.report)}
 
 
+def wishesIn(arguments: Mapping[str, Any]) -> Wishes:
+    """What is said of a new route."""
+    return Wishes(
+        text(arguments, "table") if arguments.get("table") is not None else None,
+        number(arguments, "priority") if arguments.get("priority") is not None else None,
+        text(arguments, "egress") if arguments.get("egress") is not None else None,
+    )
+
+
+def planToPlain(plan: Plan) -> dict[str, Any]:
+    """What a move would do."""
+    now = None if plan.carrying is None else routeToPlain(plan.carrying)
+    return {"records": plan.records, "route": routeToPlain(plan.route), "carrying": now, "doubts": list(plan.doubts)}
+
+
+def refuseDoubts(plan: Plan) -> None:
+    """@raise OperationError: C{WRONG_STATE}, the move may not be what is wanted."""
+    if plan.doubts:
+        raise OperationError(Refusal.WRONG_STATE, f"{'; '.join(plan.doubts)} (force goes on all the same)")
+
+
 def operationToPlain(move: OperationPerformer) -> dict[str, Any]:
     """An operation under way."""
     request = move.request
@@ -68,6 +89,7 @@ class NorthboundVerbs:
         self.verbs: dict[str, Verb] = {
             "middleboxes": self.middleboxes,
             "operations": self.operations,
+            "planMove": self.planMove,
             "moveInternal": self.moveInternal,
             "switchOver": self.switchOver,
             "cloneSupport": self.cloneSupport,
@@ -99,31 +121,41 @@ class NorthboundVerbs:
 
     async def moveInternal(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
         """
-        C{source}, C{destination}, C{flows}; C{route} (or null: the caller switches over itself, later).
+        C{source}, C{destination}, C{flows}; C{route} (or null: the caller switches over itself, later); C{force}.
 
         A notice at each stage.  Replies when the source has deleted; without a route when the records are installed.
+        With a route it is refused, without C{force}, when there is nothing to move or the source is not on these flows'
+        route.
         """
-        route = arguments.get("route")
-        move = self._controller.startMove(
-            text(arguments, "source"),
-            text(arguments, "destination"),
-            text(arguments, "flows"),
-            None if route is None else routeFromPlain(route),
-        )
+        ends = text(arguments, "source"), text(arguments, "destination"), text(arguments, "flows")
+        route = None if arguments.get("route") is None else routeFromPlain(arguments.get("route"))
+        if route is not None and arguments.get("force") is not True:
+            refuseDoubts(await self._controller.plan(*ends, Wishes(route.table, route.priority, route.egress)))
+        move = self._controller.startMove(*ends, route)
         notify(reportToPlain(move.report))
         move.watcher = lambda report: notify(reportToPlain(report))
         return reportToPlain(await (move.installed if route is None else move.moved).wait())
 
+    async def planMove(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
+        """
+        C{source}, C{destination}, C{flows}, and C{table}, C{priority}, C{egress}, which may be missing: what a move
+        would do.  Nothing is changed.
+        """
+        ends = text(arguments, "source"), text(arguments, "destination"), text(arguments, "flows")
+        return planToPlain(await self._controller.plan(*ends, wishesIn(arguments)))
+
     async def switchOver(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
         """
-        C{operation}, C{table}, C{priority}: route the flows of an installed move to its destination and hand over.
+        C{operation}, and C{table}, C{priority}, C{egress}, which may be missing: route the flows of an installed move
+        to its destination and hand over.  What is missing is as in the route that takes the flows to the source now.
 
         Replies when the source has deleted.
         """
         move = self._find(arguments)
+        ends = move.request.source.name, move.request.destination.name, move.request.flows
+        planned = await self._controller.plan(*ends, wishesIn(arguments), count=False)
         move.watcher = lambda report: notify(reportToPlain(report))
-        destination = (move.request.destination.name,)
-        move.switchOver(Route(move.flows, destination, text(arguments, "table"), number(arguments, "priority")))
+        move.switchOver(planned.route)
         return reportToPlain(await move.moved.wait())
 
     async def cloneSupport(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:

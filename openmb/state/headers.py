@@ -158,6 +158,22 @@ class HeaderFieldList:
             return _meetInMessages(self, other)
         return _meetInPorts(self, other) or _meetInPorts(self, other.turned)
 
+    def covers(self, other: HeaderFieldList) -> bool:
+        """Does every flow that matches C{other} surely match this one?  Lists of ICMP cover as they are given."""
+        return _covers(self, other) or (self.nwProto not in ICMP_PROTOCOLS and _covers(self.turned, other))
+
+
+def _covers(mine: HeaderFieldList, theirs: HeaderFieldList) -> bool:
+    numbers = ("dlType", "nwProto", "tpSrc", "tpDst", "dlVlan")
+    if not all(getattr(mine, name) in (None, getattr(theirs, name)) for name in numbers):
+        return False
+    networks = (mine.nwSrc, theirs.nwSrc), (mine.nwDst, theirs.nwDst)
+    # both are of one version: dl_type says so
+    return all(
+        wide is None or (narrow is not None and narrow.subnet_of(wide))  # type: ignore[arg-type]
+        for wide, narrow in networks
+    )
+
 
 #: Canonical field name: attribute.
 _ATTRIBUTES = {

@@ -34,6 +34,32 @@ class ServicesTests(RunningServices):
         self.assertEqual(6, len({row[1] for row in rows}))
         self.assertEqual({("4", "4")}, {(row[16], row[18]) for row in rows})
 
+    async def test_planned(self) -> None:
+        """What a move would do is said, and nothing is done; a move that makes no sense is refused before the route."""
+        await self.start()
+        egress = ("--table", "inline", "--priority", "200", "--egress", "in")
+        self.assertEqual(("", 0), await self.openmb("route", "*", "bro1", *egress))
+        before = await self.openmb("routes")
+        for words, doubt in (
+            (("bro1", "bro2", "udp"), "bro1 has no records of udp"),
+            (("bro2", "bro1", "udp"), "no route takes udp to bro2"),
+        ):
+            said, status = await self.openmb("move", *words, "--dry-run")
+            self.assertEqual((0, True), (status, doubt in said), said)
+            said, status = await self.openmb("move", *words)
+            self.assertEqual((1, True, True), (status, doubt in said, "--force" in said), said)
+            self.assertEqual(before, await self.openmb("routes"))
+        await self.feed()
+        await self.holds("bro1", 6)
+        said, status = await self.openmb("move", "bro1", "bro2", "udp", "--dry-run")
+        self.assertEqual((0, True, False), (status, said.startswith("6 records"), "but:" in said), said)
+        self.assertEqual(before, await self.openmb("routes"))
+        self.assertEqual(0, (await self.openmb("move", "bro1", "bro2", "udp"))[1])
+        said, status = await self.openmb("routes")
+        self.assertIn("inline 200 udp -> bro2 > in\n", said)
+        said, status = await self.openmb("move", "bro1", "bro2", "tcp", "--force")
+        self.assertEqual((0, True), (status, ": moved" in said), said)
+
     async def test_abortAndRefusals(self) -> None:
         """What is refused ends with status 1 and one line; an aborted move leaves the source as it was."""
         await self.begin()

@@ -161,3 +161,22 @@ class IntersectTests(SynchronousTestCase):
             flows = HeaderFieldList.parse(text)
             self.assertTrue(flows.intersects(flows), text)
             self.assertTrue(flows.intersects(EVERYTHING))
+
+
+class CoverTests(SynchronousTestCase):
+    """Which list is surely the wider one."""
+
+    def test_covers(self) -> None:
+        for wide, narrow, expected in (
+            ("*", "udp", True),
+            ("udp", "*", False),
+            ("udp", "udp,tp_dst=53", True),
+            ("udp,tp_dst=53", "udp,tp_src=53", True),
+            ("tcp", "udp", False),
+            ("nw_src=10.0.0.0/8", "tcp,nw_dst=10.1.0.0/16", True),
+            ("nw_src=10.1.0.0/16", "nw_src=10.0.0.0/8", False),
+            ("nw_src=10.0.0.0/8", "ipv6", False),
+            ("ip,nw_src=10.0.0.0/8,nw_dst=10.1.0.0/16", "ip,nw_src=10.1.2.0/24,nw_dst=10.2.0.0/16", True),
+        ):
+            found = HeaderFieldList.parse(wide).covers(HeaderFieldList.parse(narrow))
+            self.assertEqual(expected, found, (wide, narrow))

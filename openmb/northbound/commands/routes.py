@@ -5,11 +5,18 @@ C{openmb routes}: where packets go.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
 from openmb.northbound.ask import ask, defaultSocket
 from openmb.northbound.commands.route import ending
+
+
+def routeText(route: dict[str, Any]) -> str:
+    """A route in one line: table, priority, flows, where they go."""
+    direction = " (one-way)" if route["oneWay"] else ""
+    return f"{route['table']} {route['priority']} {route['flows']}{direction} -> {ending(route)}"
 
 
 @click.command("routes")
@@ -26,10 +33,8 @@ def command(asJSON: bool, socket: str) -> None:
         click.echo(json.dumps(routes, indent=2))
         return
     for route in routes:
-        direction = " (one-way)" if route["oneWay"] else ""
         missing = "" if route["inEffect"] else ": not in effect"
         foreign = "" if route["wanted"] else ": in effect, but not wanted"
-        where = f"{route['table']} {route['priority']} {route['flows']}{direction} -> {ending(route)}"
-        click.echo(f"{where}{missing or foreign}")
+        click.echo(f"{routeText(route)}{missing or foreign}")
     if not routes:
         click.echo("no routes: packets go nowhere", err=True)
