@@ -155,6 +155,9 @@ class Controller:
         if isinstance(message, m.Events):
             self.subscriptions.received(session, message)
             return
+        if isinstance(message, m.Warnings):
+            session.warnings = message.texts
+            return
         identifier = int(getattr(message, "operation", 0))
         move = self._operations.get(identifier)
         if move is None:

@@ -21,6 +21,7 @@ class Session:
     @ivar send: takes messages for it.
     @ivar close: ends its connection, for the reason given.
     @ivar changing: ids of the changes of its configuration that are not answered yet.
+    @ivar warnings: what an operator must know of it, as it says.
     @ivar statuses: what it said of operations in HELLO, by operation and side.
     """
 
@@ -28,6 +29,7 @@ class Session:
     send: Callable[[Message], None]
     close: Callable[[str], None] = lambda reason: None
     changing: set[int] = field(default_factory=set)
+    warnings: tuple[str, ...] = ()
     statuses: dict[tuple[int, Side], OperationStatus] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ from openmb.packets.batch import PacketBatch
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded, Kind
 from openmb.packets.marker import parseMarker
+from openmb.packets.quality import checksumWarning
 from openmb.state.headers import HeaderFieldList
 from openmb.state.keyring import Keyring
 from openmb.wire import messages as m
@@ -75,6 +76,7 @@ class MiddleboxHost:
         self._operations: dict[int, Operation] = {}
         self._following = Following(engine, self._operations)
         self._checksums = bytes([checksums])
+        self._warned: tuple[str, ...] = ()
         self.introspection = Introspection(engine, send, self.setAside.tell, self.settings.announceBytes)
         self._outcomes = Outcomes()
         self._credits = CreditBook(send)
@@ -138,6 +140,8 @@ class MiddleboxHost:
         self.counts.packets += len(batch)
         self.counts.bytes += int(batch.lengths.sum())
         decoded = self._decoder.decode(batch)
+        if not self._warned:
+            self._checkChecksums()
         places = np.flatnonzero(decoded.headers["kind"] == Kind.MARKER)
         start = 0
         for place in places:
@@ -145,6 +149,19 @@ class MiddleboxHost:
             self._marker(decoded.packets, int(place))
             start = int(place) + 1
         self._direct(decoded.select(slice(start, len(decoded))) if start else decoded)
+
+    def _checkChecksums(self) -> None:
+        """Warn once if nearly all checksums are wrong."""
+        warning = checksumWarning(self._decoder.counts)
+        if warning is not None:
+            self._warned = (warning,)
+            self.setAside.tell(warning)
+            self.sendWarnings()
+
+    def sendWarnings(self) -> None:
+        """Tell the controller what an operator must know, if there is anything."""
+        if self._warned:
+            self.send(m.Warnings(self._warned))
 
     def _marker(self, packets: PacketBatch, place: int) -> None:
         try:
@@ -324,6 +341,7 @@ class MiddleboxHost:
         if epoch != self._epoch:
             self.introspection.disableAll()
         self._epoch = epoch
+        self.sendWarnings()
         for operation in self._operations.values():
             operation.connectionMade()
             self._credits.repeat(operation)

@@ -6,7 +6,7 @@ One JSON line a request (see C{openmb.rpc}); C{docs/northbound.md} lists the ver
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -115,9 +115,14 @@ class NorthboundVerbs:
         return {
             "middleboxes": await self.middleboxes(arguments, notify),
             "underWay": [operationToPlain(each) for each in self._controller.operations],
-            "problems": list(self._controller.keeper.watch.problems),
+            "problems": [*self._controller.keeper.watch.problems, *self._warnings()],
             "over": [outcomeToPlain(outcome) for outcome in self._controller.history],
         }
+
+    def _warnings(self) -> Iterator[str]:
+        """What middleboxes say that an operator must know."""
+        for session in self._controller.registry:
+            yield from (f"{session.name}: {warning}" for warning in session.warnings)
 
     async def moveInternal(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:
         """

@@ -59,6 +59,7 @@ from openmb.wire.messages import (
     StreamType,
     Unmark,
     Unmarked,
+    Warnings,
     Welcome,
     WindowClosed,
 )
@@ -129,5 +130,6 @@ SAMPLES: tuple[Message, ...] = (
     Events(OPERATION, 0x0708, (Event("service-found", -5, _EVENT_FIELDS), Event("x", 1 << 60, ()))),
     Learn(OPERATION, (Event("service-found", -5, _EVENT_FIELDS),)),
     Learned(OPERATION, 20),
+    Warnings(("all wrong", "ä")),
     StreamFrame(OPERATION, Side.SOURCE, 0x0102, StreamType.REPROCESS, b"clear", b"sealed part"),
 )

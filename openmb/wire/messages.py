@@ -29,6 +29,7 @@ from openmb.wire.questions import Learned as Learned
 from openmb.wire.questions import SetConfiguration as SetConfiguration
 from openmb.wire.questions import Stats as Stats
 from openmb.wire.questions import StatsAnswer as StatsAnswer
+from openmb.wire.questions import Warnings as Warnings
 from openmb.wire.session import Goodbye as Goodbye
 from openmb.wire.session import Hello as Hello
 from openmb.wire.session import LayoutVersion as LayoutVersion
@@ -361,6 +362,7 @@ Message = (
     | EventsEnabled
     | Learn
     | Learned
+    | Warnings
     | DisableEvents
     | Events
 )

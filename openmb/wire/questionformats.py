@@ -18,6 +18,8 @@ from openmb.wire.types import MessageType as _T
 
 #: Keys in one message.
 ENTRIES_LIMIT = 4096
+#: Warnings of one middlebox, and bytes of each.
+WARNINGS_LIMIT, WARNING_LIMIT = 16, 500
 _FLOWS = Text(Int16ul, FLOWS_LIMIT)
 _CELL = OneOf(Int8ul, Cell)
 _CELL_STATS = value(
@@ -123,5 +125,9 @@ QUESTIONS = (
     entry(
         *(_T.LEARNED, q.Learned, UP, "Answer to LEARN: all of it is known."),
         "news" / Int32ul * "how many had not been",
+    ),
+    entry(
+        *(_T.WARNINGS, q.Warnings, UP, "What an operator must know of this middlebox now; nothing answers it."),
+        "texts" / Many(Int8ul, Text(Int16ul, WARNING_LIMIT), WARNINGS_LIMIT) * "sentences; none: all is well",
     ),
 )

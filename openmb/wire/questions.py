@@ -173,6 +173,13 @@ class Learn:
 
 
 @dataclass(frozen=True, slots=True)
+class Warnings:
+    """What an operator must know of a middlebox: everything that holds now, in place of what was said before."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
     """Answer to L{Learn}: done; so many were news."""
 

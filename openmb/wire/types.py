@@ -56,6 +56,7 @@ class MessageType(enum.IntEnum):
     EVENTS = 59
     LEARN = 60
     LEARNED = 61
+    WARNINGS = 62
     STREAM = 64
 
 

@@ -21,6 +21,7 @@ from openmb.northbound.commands.route import checkWhere
 from openmb.packets.batch import packetBatch
 from openmb.packets.stream import writeCapture
 from tests.northbound.counting import DROP_IN, addDropIns
+from tests.packets.build import ethernet, ip4, tcp
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,25 @@ class KeysTests(SynchronousTestCase):
         self.assertEqual((3, before), (ran.status, path.read_text()))
         self.assertIn("is current", ran.errors)
         self.assertIn("openmb keys rotate", ran.errors)
+
+
+class ChecksumTests(SynchronousTestCase):
+    """C{openmb run} over a capture made where its packets were sent."""
+
+    def run_(self, wrong: int, *options: str) -> str:
+        """What is said on standard error of 200 packets, so many of them with a wrong checksum."""
+        path = Path(self.mktemp())
+        packets = [ethernet(ip4(tcp(b"x", spoil=int(place < wrong)))) for place in range(200)]
+        writeCapture(path, [packetBatch(packets, list(range(1, 201)))])
+        ran = command("run", "bro", "--pcap", str(path), *options)
+        self.assertEqual(0, ran.status)
+        return ran.errors
+
+    def test_warned(self) -> None:
+        """Nearly all are wrong: a line that names the flag; none with the flag, or if only many are."""
+        self.assertIn("--no-checksums", self.run_(190))
+        self.assertEqual("", self.run_(190, "--no-checksums"))
+        self.assertEqual("", self.run_(150))
 
 
 class RunTests(SynchronousTestCase):

@@ -44,6 +44,15 @@ class VerbTests(SynchronousTestCase):
     def refusals(self) -> list[Refusal]:
         return [answer.refusal for answer in self.answers() if isinstance(answer, Failure)]
 
+    def test_warnings(self) -> None:
+        """What a middlebox says that its operator must know is a problem, until it says otherwise."""
+        for texts, expected in ((("all wrong",), ["a: all wrong"]), ((), [])):
+            self.rig.says("a", m.Warnings(texts))
+            self.ask(1, "operations")
+            (answer,) = self.answers()
+            assert isinstance(answer, Result)
+            self.assertEqual(expected, answer.result["problems"])
+
     # -- amounts, and configuration
 
     def test_stats(self) -> None:

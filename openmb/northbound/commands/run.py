@@ -15,6 +15,7 @@ from openmb.middlebox.offline import OfflineRun, runOffline
 from openmb.packets.batch import LinkType
 from openmb.packets.capture import Capture, PcapCapture, openCapture
 from openmb.packets.decode import Decoder
+from openmb.packets.quality import checksumWarning
 from openmb.plugins.registry import findPlugin
 
 
@@ -37,6 +38,8 @@ def report(ran: OfflineRun) -> None:
         f"{ran.packets} packets: {counts.malformed} malformed, {counts.ignored} not IP, "
         f"{counts.badChecksums} with a bad checksum, {counts.reassembled} datagrams reassembled"
     )
+    if warning := checksumWarning(counts):
+        click.echo(f"openmb: {warning}", err=True)
     if ran.forwarded:
         click.echo(f"openmb: {ran.forwarded} packets that were to be sent on went nowhere", err=True)
     if ran.faults:
