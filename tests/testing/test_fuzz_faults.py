@@ -18,6 +18,7 @@ from openmb.controller.performer import MovePerformer
 from openmb.controller.registry import Session
 from openmb.errors import ConfigurationError
 from openmb.middlebox.host import MiddleboxHost
+from openmb.middlebox.selection import Selection
 from openmb.middlebox.stream import StreamReceiver
 from openmb.netctl.embedded import tap
 from openmb.netctl.embedded.service import SwitchSettings
@@ -69,6 +70,11 @@ class FaultTests(SynchronousTestCase):
     def test_leases(self) -> None:
         """Leases that never end leave something behind."""
         self.find(self.patch(MiddleboxHost, "_checkLeases", lambda host, alone: None), "hosts", "AssertionError", 8)
+
+    def test_unasked(self) -> None:
+        """A destination that takes whatever a source sends."""
+        fault = self.patch(Selection, "complaint", lambda selection, packets: None)
+        self.find(fault, "hosts", "records that nobody asked for", 12)
 
     def test_controllers(self) -> None:
         """A controller that does not expect words about operations that are over."""

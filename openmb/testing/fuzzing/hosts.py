@@ -17,6 +17,7 @@ from dataclasses import replace
 from twisted.internet.task import Clock
 
 from openmb.errors import Refusal
+from openmb.middlebox.destination import DestinationOperation
 from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.settings import HostSettings
 from openmb.middlebox.sharedsource import SharedSource
@@ -83,6 +84,15 @@ class FuzzedHost:
         """Has anything failed inside?"""
         if self.faults or self.host.counts.failedPackets:
             raise AssertionError(f"{self.name}: {self.faults or 'the engine threw on a packet'}")
+        for operation in self.host._operations.values():
+            if isinstance(operation, DestinationOperation):
+                self._checkAsked(operation)
+
+    def _checkAsked(self, operation: DestinationOperation) -> None:
+        """Is everything that came for an operation of its flows, whoever made it?"""
+        keys = self._kind.provisional(self.engine, operation.identifier)
+        if len(keys) and not operation.flows.matchKeys(keys).all():
+            raise AssertionError(f"{self.name}: it holds records that nobody asked for ({operation.flows})")
 
     def end(self) -> None:
         """The leases are over, and then the input: is anything left over?"""
@@ -231,6 +241,8 @@ class Programme:
         if key not in self._forged or how == 255:
             known = end.host._operations.get(operation)
             request = known.request if known is not None else self._request(self._other(end), operation, how)
+            if request.flows == "nonsense":  # nobody seals for such flows
+                request = replace(request, flows="tcp")
             nonce = end.nonces.get(operation, bytes(16))
             context = contextOf(self.kind, request, m.Side.SOURCE, nonce)
             sender = StreamSender(
@@ -300,6 +312,8 @@ _MERGED = (*_COMMITTED, (TIME, A, 2), (RELAY, A, 99), (COMMAND, A, 4), (TIME, A,
 _ABORTED = (*_DIVERTED, (COMMAND, B, 8), (COMMAND, A, 7), (TIME, A, 1), (COMMAND, A, 5))
 _BROKEN = (*_DIVERTED, (CONNECTION, A, 0), (CONNECTION, B, 0), (TIME, A, 4), (TIME, A, 4), (CONNECTION, A, 1))
 _FORGED = ((PREPARE, B, 1), *((FORGE, B, how) for how in range(20)), (COMMAND, B, 0), (COMMAND, B, 2))
+#: Packets, and records, that are forged for a move of other flows.
+_UNASKED = ((PREPARE, B, 2), (FORGE, B, 2), (PREPARE, B | 2, 3), (FORGE, B | 2, 49), (COMMAND, B, 0), (COMMAND, B, 2))
 _CLONE, _MERGE, _FINISH = 128, 192, 14
 
 
@@ -312,6 +326,8 @@ def _shared(sort: int) -> tuple[tuple[int, int, int], ...]:
 
 _FORGED_CLONE = ((PREPARE, B, _CLONE), *((FORGE, B, how) for how in range(24)), (COMMAND, B, 2))
 GOOD = [
-    bytes([kind]) + _steps(*steps) for kind in (0, 3) for steps in (_MERGED, _ABORTED, _BROKEN, _FORGED, _COMMITTED)
+    bytes([kind]) + _steps(*steps)
+    for kind in (0, 3)
+    for steps in (_MERGED, _ABORTED, _BROKEN, _FORGED, _UNASKED, _COMMITTED)
 ]
 GOOD += [bytes([0]) + _steps(*steps) for steps in (_shared(_CLONE), _shared(_MERGE), _FORGED_CLONE)]

@@ -5,7 +5,9 @@ What the simulation needs of a kind of middlebox.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import PacketBatch
@@ -30,6 +32,9 @@ class SimulatedKind(Protocol):
 
     def leftovers(self, engine: IMiddlebox) -> list[str]:
         """What operations have left behind in C{engine} (marks, frozen lists, provisional records), in words."""
+
+    def provisional(self, engine: IMiddlebox, operation: int) -> NDArray[Any]:
+        """The keys of the provisional records of an operation, C{FLOW_KEY[n]} or C{uint64[n, 5]}."""
 
     def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
         """

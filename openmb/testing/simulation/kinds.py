@@ -7,9 +7,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddlebox
@@ -76,6 +77,11 @@ class CounterKind(Passive):
         shared = ["shared state is watched, taken or provisional"]
         anything = totals.watches or totals.taken or totals.provisional
         return leftoversOf(marked, counter._frozen, counter._provisional) + (shared if anything else [])
+
+    def provisional(self, engine: IMiddlebox, operation: int) -> NDArray[Any]:
+        """See C{SimulatedKind}."""
+        table = cast(CounterMiddlebox, engine)._provisional.get(operation, {})
+        return np.frombuffer(b"".join(table), FLOW_KEY)
 
     def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
         """Every packet is counted by one instance, and every row is in what one of them reports in the end."""
@@ -179,6 +185,11 @@ class BroKind(Passive):
         core = cast(BroMiddlebox, engine)
         table = core._own.table
         return leftoversOf(int(np.count_nonzero(table.marks[table.used != 0])), core._frozen, core._provisional)
+
+    def provisional(self, engine: IMiddlebox, operation: int) -> NDArray[Any]:
+        """See C{SimulatedKind}."""
+        tracker = cast(BroMiddlebox, engine)._provisional.get(operation)
+        return np.empty(0, FLOW_KEY) if tracker is None else tracker.table.keys[tracker.table.slots()]
 
     def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
         """See C{SimulatedKind}: what it shares is compared elsewhere."""
