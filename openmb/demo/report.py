@@ -60,9 +60,23 @@ def show(console: Console, outcome: Outcome, survey: Survey, verdict: Verdict) -
     console.print(FOOTNOTE, style="dim")
     console.print(_logs(verdict))
     console.print(verdictText(verdict), style="bold green" if verdict.equal else "bold red")
+    if not hasShown(outcome):
+        console.print(NOTHING_SHOWN, style="bold yellow")
     for title, lines in (("missing", verdict.missing), ("surplus", verdict.surplus), ("order", verdict.disordered)):
         for line in lines[:SHOWN]:
             console.print(f"  {title}: {line}", markup=False, highlight=False)
+
+
+#: When the logs agree, but would have agreed anyhow.
+NOTHING_SHOWN = (
+    "this has shown nothing: no packet was held or re-directed, since none came while its flow moved; choose a capture "
+    "with more traffic of one server, or a lower --speed"
+)
+
+
+def hasShown(outcome: Outcome) -> bool:
+    """Did packets come while their flows moved?"""
+    return any(moved.counts.get(name, 0) for moved in outcome.moves for name in ("held", "redirected"))
 
 
 def verdictText(verdict: Verdict) -> str:

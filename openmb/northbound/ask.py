@@ -69,8 +69,10 @@ def converse(socket: str, talk: Talk) -> Any:
     client = RPCClient(Path(socket), cast(ILocalReactor, loop))
     outcome: list[Any] = []
 
+    stopping: list[bool] = []  # by a signal: what fails since connections are closed then is no answer
+
     def end(found: Any) -> None:
-        if not outcome:
+        if not (outcome or stopping):
             outcome.append(found)
             client.close()
             if loop.running:
@@ -82,6 +84,7 @@ def converse(socket: str, talk: Talk) -> Any:
         except Exception as error:  # noqa: BLE001 - it is raised again below
             end(error)
 
+    loop.addSystemEventTrigger("before", "shutdown", lambda: stopping.append(True))
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(once()))
     loop.run()
     if not outcome:

@@ -33,9 +33,10 @@ class ConclusionTests(SynchronousTestCase):
             for log in ("http", "dns", "unheard"):
                 (self.folders[name] / f"{log}.log").write_text(_LOG + "".join(rows))
 
-    def concluded(self) -> tuple[int, str]:
-        """The exit status and what is printed."""
+    def concluded(self, **counts: int) -> tuple[int, str]:
+        """The exit status and what is printed, of a move with these counts."""
         moved = Moved("bro1", "bro2", asked=3_000_000_000)
+        moved.counts.update(counts)
         console = Console(file=io.StringIO(), width=120)
         status = conclude(judge(Outcome(2, moves=[moved]), _LOOKED, self.results), console)
         assert isinstance(console.file, io.StringIO)
@@ -57,6 +58,12 @@ class ConclusionTests(SynchronousTestCase):
         self.assertEqual(document["rowsByInstance"], {log: [1, 1] for log in ("dns", "http", "unheard")})
         for log in document["rows"]:
             self.assertRegex(text, rf"{log}\.log +│ +3 │ +2 │ +1 │ +1 │ equal")
+
+    def test_nothingShown(self) -> None:
+        """Logs that agree although no packet came while its flow moved prove nothing: that is said."""
+        self.assertIn("has shown nothing", self.concluded()[1])
+        for name in ("held", "redirected"):
+            self.assertNotIn("has shown nothing", self.concluded(**{name: 1})[1])
 
     def test_tampered(self) -> None:
         """One digit of one row of any log: status 1, and the row is shown."""

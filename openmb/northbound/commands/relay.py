@@ -64,4 +64,6 @@ def command(middleboxes: tuple[str, ...], events: tuple[str, ...], announce: str
         click.echo(f"{name}: told {told.events:,}, {told.news:,} of them news, {told.lost:,} lost")
     if failures and failures[0] is not None:
         failures[0].raiseException()
+    if not failures:
+        raise KeyboardInterrupt
     return 0
