@@ -379,6 +379,27 @@ class KindTests(SynchronousTestCase):
         error = self.assertRaises(OperationError, selection.checkRecords, odd)
         self.assertIn(NOBODY, str(error))
 
+    def test_pradsFragments(self) -> None:
+        """PRADS takes a later fragment for whole: it belongs where its connection does, and what updates that too."""
+        prads = makePrads(Path(self.mktemp()))
+        datagram = udp(bytes(range(64)) * 8)
+        later = ethernet(ip4(datagram[256:], 17, fragment=32))
+        ports = int.from_bytes(datagram[256:258], "big"), int.from_bytes(datagram[258:260], "big")
+        whole = ethernet(ip4(udp(b"x" * 20, ports=ports), 17))
+        decoded = Decoder(False, False).decode(packetBatch([later, whole, ethernet(ip4(datagram, 17))], [1, 2, 3]))
+        for text, expected in (
+            ("udp,tp_dst=53", [False, False, True]),
+            (f"udp,tp_dst={ports[1]}", [True, True, False]),
+            (f"udp,nw_src={CLIENT}", [True, True, True]),
+        ):
+            flows = HeaderFieldList.parse(text)
+            self.assertEqual(expected, prads.selects(OP, flows, decoded).tolist(), text)
+            births = prads.selects(OP, flows, decoded).astype(np.uint64) * np.uint64(OP)
+            engine = makePrads(Path(self.mktemp()))
+            marks = engine.process(decoded, births).marks
+            self.assertFalse((marks != 0)[~np.array(expected)].any(), "what updates a marked record belongs")
+            self.assertTrue((marks != 0)[np.array(expected)].all())
+
     def test_pradsHosts(self) -> None:
         """With connections go the hosts at their ends, and no others; asked for by address alone, a host goes too."""
         prads = makePrads(Path(self.mktemp()))

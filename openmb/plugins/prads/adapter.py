@@ -112,9 +112,13 @@ class PradsAdapter(PradsCore):
     # -- ISelector
 
     def selects(self, operation: int, flows: HeaderFieldList, packets: Decoded) -> NDArray[np.bool_]:
-        """See C{ISelector}: PRADS reads fragments and tunnels by rules of its own, so its own keys count as well."""
+        """
+        See C{ISelector}: PRADS reads fragments and tunnels by rules of its own, so its own keys count.
+
+        What has none belongs by its headers; it updates no connection.
+        """
         keys = self._own.keysOf(packets.packets)
-        return flows.matchHeaders(packets.headers) | (flows.matchKeys(keys) & keys.any(axis=1))
+        return np.where(keys.any(axis=1), flows.matchKeys(keys), flows.matchHeaders(packets.headers))
 
     def selectsRecords(self, operation: int, flows: HeaderFieldList, batch: RecordBatch) -> NDArray[np.bool_]:
         """See C{ISelector}: with connections go the hosts at their ends, and with hosts that are asked for these."""
