@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from twisted.logger import Logger
 
 from openmb.errors import OperationError, ProtocolError, Refusal
 from openmb.interfaces import IMiddlebox
@@ -48,6 +49,8 @@ class MiddleboxHost:
     @param setAside: directory for captures of packets on which the engine threw; None: they are only counted.
     @param reassemble: hand the engine whole datagrams; else fragments as they come, as C{IMiddleboxPlugin} says.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -155,7 +158,7 @@ class MiddleboxHost:
         warning = checksumWarning(self._decoder.counts)
         if warning is not None:
             self._warned = (warning,)
-            self.setAside.tell(warning)
+            self.log.warn("{text}", text=warning)
             self.sendWarnings()
 
     def sendWarnings(self) -> None:

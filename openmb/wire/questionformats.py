@@ -32,6 +32,7 @@ _CELL_STATS = value(
 )
 _KEY = Text(Int8ul, KEY_LIMIT, KEY_PATTERN)
 _TOP = Text(Int8ul, KEY_LIMIT, re.compile(rf"\*|{KEY_PATTERN.pattern}"))
+_WARNING = Text(Int16ul, WARNING_LIMIT, re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+"))
 _EVENT_NAME = Text(Int8ul, EVENT_LIMIT, EVENT_PATTERN)
 _ENTRY = value(
     q.ConfigurationEntry,
@@ -128,6 +129,6 @@ QUESTIONS = (
     ),
     entry(
         *(_T.WARNINGS, q.Warnings, UP, "What an operator must know of this middlebox now; nothing answers it."),
-        "texts" / Many(Int8ul, Text(Int16ul, WARNING_LIMIT), WARNINGS_LIMIT) * "sentences; none: all is well",
+        "texts" / Many(Int8ul, _WARNING, WARNINGS_LIMIT) * "sentences without control characters; none: all is well",
     ),
 )

@@ -33,7 +33,7 @@ class RunningServices(TestCase):
 
     timeout = 900
     kind = "bro"
-    names = ("bro1", "bro2")
+    names: tuple[str, ...] = ("bro1", "bro2")
     ends: tuple[str, ...] = ("in",)
 
     async def begin(self) -> None:

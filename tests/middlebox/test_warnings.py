@@ -29,6 +29,7 @@ class ChecksumTests(SynchronousTestCase):
         self.assertIn("--no-checksums", text)
         end.feed(packets(500, True))
         self.assertEqual([], end.take(m.Warnings))
+        self.assertEqual(0, end.host.setAside.faults)
         end.host.connectionMade(2)
         self.assertEqual([m.Warnings((text,))], end.take(m.Warnings))
 

@@ -95,6 +95,6 @@ messages: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.Events, _operation, _u64, st.lists(_event, max_size=4).map(tuple)),
     st.builds(m.Learn, _operation, st.lists(_event, max_size=4).map(tuple)),
     st.builds(m.Learned, _operation, _u32),
-    st.builds(m.Warnings, st.lists(st.text(max_size=40), max_size=16).map(tuple)),
+    st.builds(m.Warnings, st.lists(st.text("abc –0", min_size=1, max_size=80), max_size=16).map(tuple)),
     streamFrames,
 )

@@ -35,6 +35,7 @@ from openmb.wire.messages import (
     StreamFrame,
     StreamType,
     Unmark,
+    Warnings,
 )
 from openmb.wire.session import LAYOUTS_LIMIT, OPERATIONS_LIMIT
 from tests.wire.samples import OPERATION, SAMPLES
@@ -47,6 +48,17 @@ _PEER = Peer("a", bytes(16))
 def nameOf(message: Message) -> str:
     """The message type's name."""
     return BY_CLASS[type(message)].type.name
+
+
+class WarningTests(SynchronousTestCase):
+    """What a middlebox has a terminal show."""
+
+    def test_controlCharacters(self) -> None:
+        """A warning with control characters ends the session: it might rewrite what an operator sees."""
+        frame = encode(Warnings(("all wrong",)))
+        for bad in (b"\x1b", b"\n", b"\r", b"\x00", b"\x7f"):
+            self.assertRaises(ProtocolError, decodeAll, frame.replace(b" ", bad))
+        self.assertEqual([Warnings(("all.wrong",))], decodeAll(frame.replace(b" ", b".")))
 
 
 class VectorTests(SynchronousTestCase):
