@@ -177,3 +177,28 @@ class RelayTests(SynchronousTestCase):
         story.rig.says("b", m.Credit(OP, m.Side.SOURCE, 1 << 60))
         self.assertEqual(("aborting", 0), (story.state, story.rig.types("a").count("Credit")))
         self.assertTrue(story.move.report.reason.startswith("b: credit for frame"))
+
+    def test_resumed(self) -> None:
+        """A destination that was cut off gets its frames again; nobody has strayed."""
+        story = Story().to("exporting")
+        frames = [self.frame(number) for number in range(4)]
+        story.rig.says("a", *frames)
+        story.rig.controller.sessionClosed(story.rig.sessions["b"])
+        story.rig.back("b", m.Side.DESTINATION, "receiving", 0)
+        self.assertEqual(m.Resume(OP, m.Side.SOURCE, 0), story.rig.sent["a"][-1])
+        story.rig.says("a", *frames[1:])
+        self.assertEqual(3, story.rig.types("b").count("StreamFrame"))
+        self.assertEqual((0, "exporting"), (story.move.report.strays, story.state))
+
+    def test_restarted(self) -> None:
+        """A restarted controller does not know what an earlier one has relayed: credit for that is no lie."""
+        story = Story().to("committing")
+        rig = story.rig
+        rig.restart()
+        rig.back("a", m.Side.SOURCE, "diverted", -1)
+        rig.back("b", m.Side.DESTINATION, "confirmed", 50)
+        rig.says("b", m.Credit(OP, m.Side.SOURCE, 50))
+        rig.says("a", self.frame(51))
+        (move,) = rig.controller.moves
+        self.assertEqual((0, None), (move.report.strays, move.report.refusal))
+        self.assertEqual((1, 1), (rig.types("a").count("Credit"), rig.types("b").count("StreamFrame")))
