@@ -5,11 +5,13 @@ Drives a host on the reactor: packets from a port, messages from the controller,
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from openmb.clock import SteadyDay
 from openmb.errors import OutputFailed
 from openmb.middlebox.faults import describe
 from openmb.middlebox.host import MiddleboxHost
@@ -42,12 +44,22 @@ class Agent:
 
     @param clock: the reactor's time.
     @param wallTime: packets are stamped with the time of day, so an idle input lets packet time advance with it.
+    @param day: the time of day, nanoseconds since 1970, for as long as no packet has come; the newest packet's stamp
+        and what has passed since is the time from then on, whatever the clocks of two machines say.
     """
 
     log = Logger()
 
-    def __init__(self, host: MiddleboxHost, clock: IReactorTime, wallTime: bool = False) -> None:
+    def __init__(
+        self,
+        host: MiddleboxHost,
+        clock: IReactorTime,
+        wallTime: bool = False,
+        day: Callable[[], int] | None = None,
+    ) -> None:
         self.host, self._clock, self._wallTime = host, clock, wallTime
+        self._day = day or SteadyDay()
+        self._latest: tuple[int, float] | None = None  # the newest stamp, and when it came
         self._port: PacketPort | None = None
         self.outbox = Outbox()
         self._paused = self._blocked = False
@@ -91,6 +103,8 @@ class Agent:
     def packetsReceived(self, batch: PacketBatch) -> None:
         """A batch from the port; its output is with the operating system when this returns."""
         self._idle = False
+        if self._wallTime and len(batch):
+            self._latest = int(batch.stamps.max()), self._clock.seconds()
         began = time.thread_time()
         try:
             self.host.packetsReceived(batch)
@@ -158,13 +172,20 @@ class Agent:
         else:
             self._port.resumeProducing()
 
+    def _packetDay(self) -> int:
+        """The time by the clock that stamps the packets, nanoseconds since 1970."""
+        if self._latest is None:
+            return self._day()
+        stamp, came = self._latest
+        return stamp + int((self._clock.seconds() - came) * 1e9)
+
     def _tick(self) -> None:
         # armed first: whatever fails below, leases and windows must still end
         self._ticking = self._clock.callLater(BUSY_TICK if self.host.operations else IDLE_TICK, self._tick)
         self.host.timePassed(self._clock.seconds())
         if self._wallTime and self._idle:
             with self.host.setAside.enduring("letting time pass"):
-                self.host.advance(time.time_ns())
+                self.host.advance(self._packetDay())
         self._idle = True
         self._flush()
         self._afterwards()

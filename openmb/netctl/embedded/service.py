@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from openmb.clock import SteadyDay
 from openmb.errors import ConfigurationError
 from openmb.interfaces import Route
 from openmb.netctl.embedded.backpressure import BackPressure
@@ -64,7 +64,8 @@ class SwitchService(Service):
     """
     One switch: C{directory/control.sock} and a C{directory/<port>.sock} for each port.
 
-    @param wall: nanoseconds since the epoch, the clock of the stamps.
+    @param wall: nanoseconds since the epoch, the clock of the stamps; by default one that setting the time of day does
+        not move.
     @param ready: is told when everything is started.
     """
 
@@ -74,13 +75,13 @@ class SwitchService(Service):
         self,
         settings: SwitchSettings,
         clock: ILocalReactor,
-        wall: Callable[[], int] = time.time_ns,
+        wall: Callable[[], int] | None = None,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._ready = ready
         self._instance = secrets.token_hex(8)
         self._changes = 0
-        self._settings, self._clock, self._wall = settings, clock, wall
+        self._settings, self._clock, self._wall = settings, clock, wall or SteadyDay()
         self._switch = Switch(settings.stamps)
         self._ports: dict[str, SocketPort] = {}
         self._listening: dict[str, IListeningPort] = {}
