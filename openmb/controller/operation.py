@@ -70,6 +70,7 @@ class OperationPerformer:
         self.destination = End(m.Side.DESTINATION, request.destination, around.registry, around.clock)
         self.windows = {side: RelayWindow(request.settings.window) for side in m.Side}
         self._taken: set[type[m.Message]] = set()
+        self._streaming: set[tuple[m.Side, m.Side, type[m.Message]]] = set()  # who may send frames, or credit
         self._deadline: IDelayedCall | None = None
         self._owned = False  # the destination may have been told to commit
         self._recovering = False
@@ -123,7 +124,7 @@ class OperationPerformer:
         Nobody may speak for the other side, nor send what there is no credit for: others' sessions would suffer for it.
         """
         end, other = (self.source, self.destination) if fromSource else (self.destination, self.source)
-        if not self._maySay(end, message):
+        if not self._mayStream(end, message):
             return
         window = self.windows[message.side]
         try:
@@ -136,6 +137,13 @@ class OperationPerformer:
             self.failed(error.refusal, f"{end.peer.name}: {error.reason}")  # what the stream lacks now, it caused
             return
         other.send(message)
+
+    def _mayStream(self, end: End, message: m.StreamFrame | m.Credit) -> bool:
+        """As L{_maySay}; who may send frames or credit once may do it to the end, so the machine is asked only once."""
+        what = end.side, message.side, type(message)
+        if what not in self._streaming and self._maySay(end, message):
+            self._streaming.add(what)
+        return what in self._streaming
 
     def _maySay(self, end: End, message: m.Message) -> bool:
         """By the table of C{openmb.operations.sayings}."""

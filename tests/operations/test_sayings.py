@@ -98,6 +98,16 @@ class TableTests(SynchronousTestCase):
                 self.assertIs(Verdict.WRONG, judge(m.Sort.MOVE, side, frame, state))
                 self.assertIs(Verdict.WRONG, judge(m.Sort.MOVE, side, credit, state))
 
+    def test_streamsStayOpen(self) -> None:
+        """Who may send frames or credit once may do it to the end: a relay need not ask again."""
+        early = ("preparing", "exporting", "installed", "holding", "diverting")
+        for rules, every, before in ((MOVE_RULES, MOVE_STATES, early), (SHARED_RULES, SHARED_STATES, early[:1])):
+            for rule in (rule for rule in rules if rule.message in ("STREAM", "CREDIT")):
+                closed = tuple(state for state in every if state not in rule.taken)
+                self.assertEqual(before[: len(closed)], closed, "what is not open yet is the beginning")
+        later = {state.name for state, _, after, _ in builder._automaton.allTransitions() if after.name in early}
+        self.assertEqual(set(), later - {"idle", *early})
+
     def test_unknownRequest(self) -> None:
         """A refusal of something that there is not."""
         self.assertIs(
