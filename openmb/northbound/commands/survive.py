@@ -10,11 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from openmb.testing.survival.matrix import cellsOf, documentOf, ordersOf, survive
-from openmb.testing.survival.outages import Absence, BadLine, Standstill
+from openmb.testing.survival.outages import Absence, BadLine, LongAbsence, Standstill
 from openmb.testing.survival.points import Party, Step
 from openmb.testing.survival.trial import Result, Trial
 
-KINDS: dict[str, type[Trial]] = {"kill": Trial, "stall": Standstill, "absence": Absence, "cut": BadLine}
+KINDS: dict[str, type[Trial]] = {
+    "kill": Trial,
+    "stall": Standstill,
+    "absence": Absence,
+    "long": LongAbsence,
+    "cut": BadLine,
+}
 #: Lines of what is wrong that are shown for each run.
 SHOWN = 4
 

@@ -79,6 +79,12 @@ class Absence(Standstill):
         return fates
 
 
+class LongAbsence(Absence):
+    """A process is stopped for 20 seconds, longer than any wait of the others."""
+
+    seconds = 20.0
+
+
 class BadLine(Outage):
     """The connections to the controller are disturbed again and again."""
 
