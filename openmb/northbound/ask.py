@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from openmb.errors import OperationError, Refusal
-from openmb.rpc.client import OnNotice, RPCClient
+from openmb.errors import OperationError
+from openmb.rpc.client import OnNotice, RPCClient, Unreachable
 from openmb.rpc.unix import ILocalReactor
 
 #: Where the controller listens for local callers unless told otherwise.
@@ -89,9 +89,15 @@ def converse(socket: str, talk: Talk) -> Any:
     loop.run()
     if not outcome:
         raise KeyboardInterrupt
-    if isinstance(outcome[0], OperationError) and outcome[0].refusal is Refusal.DISCONNECTED:
-        hint = f"is the controller there, and this its socket? --socket or {SOCKET_VARIABLE} names another"
-        raise OperationError(Refusal.DISCONNECTED, f"{outcome[0].reason} ({hint})") from outcome[0]
+    if isinstance(outcome[0], Unreachable):
+        raise withHint(outcome[0], socket) from outcome[0]
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
+
+
+def withHint(error: Unreachable, socket: str) -> OperationError:
+    """The same error with where it was looked, and how to look elsewhere."""
+    hint = f"looked for {Path(socket).absolute()}: is the controller there, and this its socket? "
+    hint += f"--socket or {SOCKET_VARIABLE} names another"
+    return OperationError(error.refusal, f"{error.reason} ({hint})")

@@ -24,6 +24,13 @@ from openmb.rpc.unix import ILocalReactor
 OnNotice = Callable[[Mapping[str, Any]], None]
 
 
+class Unreachable(OperationError):
+    """Nobody can be asked: there is no connection to the server, and none can be made."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Refusal.DISCONNECTED, reason)
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     reply: Deferred[Any]
@@ -159,7 +166,7 @@ class RPCClient:
 
     async def _connect(self) -> ClientProtocol:
         self._connecting = []
-        outcome: ClientProtocol | OperationError = OperationError(Refusal.DISCONNECTED, "connecting was given up")
+        outcome: ClientProtocol | OperationError = Unreachable("connecting was given up")
         try:
             outcome = self._protocol = await self._dial()
             return outcome
@@ -178,4 +185,4 @@ class RPCClient:
         except ConnectingCancelledError as error:
             raise CancelledError from error
         except (ConnectError, OSError) as error:
-            raise OperationError(Refusal.DISCONNECTED, f"cannot connect to {self._path}: {error}") from error
+            raise Unreachable(f"cannot connect to {self._path}: {error}") from error

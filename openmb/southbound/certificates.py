@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from openmb.errors import ConfigurationError
+from openmb.errors import ConfigurationError, InvalidOption
 from openmb.state.advice import restricting
 from openmb.wire.fields import KIND_LIMIT, NAME_LIMIT, NAME_PATTERN
 from openmb.wire.formats import End
@@ -221,13 +221,13 @@ def identityOfDER(data: bytes) -> Identity:
 
 def _checkIdentity(identity: Identity) -> None:
     if not NAME_PATTERN.fullmatch(identity.name) or len(identity.name) > NAME_LIMIT:
-        raise ConfigurationError(f"{identity.name!r} cannot be a name: letters, digits, '.', '_' and '-' only")
+        raise InvalidOption(f"{identity.name!r} cannot be a name: letters, digits, '.', '_' and '-' only")
     if identity.name == AUTHORITY:
-        raise ConfigurationError(f"{AUTHORITY!r} is the name of the authority: choose another")
+        raise InvalidOption(f"{AUTHORITY!r} is the name of the authority: choose another")
     if (identity.role is End.CONTROLLER) != (identity.kind == ""):
         raise ConfigurationError("a middlebox has a kind, a controller has none")
     if identity.kind and (not NAME_PATTERN.fullmatch(identity.kind) or len(identity.kind) > KIND_LIMIT):
-        raise ConfigurationError(f"{identity.kind!r} cannot be a kind: letters, digits, '.', '_' and '-' only")
+        raise InvalidOption(f"{identity.kind!r} cannot be a kind: letters, digits, '.', '_' and '-' only")
 
 
 def _alternativeNames(identity: Identity) -> x509.SubjectAlternativeName:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openmb.errors import ConfigurationError
+from openmb.errors import ConfigurationError, InvalidOption
 from openmb.state.keyring import Keyring
 from openmb.wire.fields import KIND_LIMIT, NAME_PATTERN
 
@@ -17,10 +17,11 @@ def makeKeyring(path: Path, kind: str) -> Keyring:
     """
     Write a keyring with one new key for C{kind} to C{path}, readable by its owner alone.
 
-    @raise ConfigurationError: the file is there already, the kind cannot be one, or the file cannot be written.
+    @raise InvalidOption: the kind cannot be one.
+    @raise ConfigurationError: the file is there already, or the file cannot be written.
     """
     if not NAME_PATTERN.fullmatch(kind) or len(kind) > KIND_LIMIT:
-        raise ConfigurationError(f"{kind!r} cannot be a kind: letters, digits, '.', '_' and '-' only")
+        raise InvalidOption(f"{kind!r} cannot be a kind: letters, digits, '.', '_' and '-' only")
     if path.exists():
         raise ConfigurationError(f"{path} exists already: to change the key without a gap, rotate it")
     keyring = Keyring.generate(kind)

@@ -27,6 +27,15 @@ class OperatorTests(RunningServices):
         """Each is told at once: an event that nobody has, a relay for kinds that learn nothing, a port in use."""
         await self.begin()
         await self.refuses("there are: connection-removed", "events", "--follow", "-e", "nonsense")
+        said, status = await self.openmb("stats", "bro3")
+        self.assertEqual(("openmb: no middlebox bro3 has registered\n", 1), (said, status))
+        self.boxes["bro2"].signal("TERM")
+        await self.children.stop(self.boxes["bro2"])
+        await self.until("its end", lambda: self._registered("bro1"))
+        said, status = await self.openmb("stats", "bro2")
+        self.assertEqual(("openmb: middlebox bro2 is not connected\n", 1), (said, status))
+        self.boxes["bro2"] = self.middlebox("bro2")
+        await self.until("its return", lambda: self._registered("bro1", "bro2"))
         await self.refuses("learns nothing", "relay", "bro1", "bro2")
         with as_file(files("openmb.demo") / "traces" / "demo.pcap") as capture:
             words = ("replay", "--pcap", str(capture), "--switch", str(self.deployment.switch), "--speed", "0")

@@ -133,6 +133,29 @@ class ValueTests(SynchronousTestCase):
             self.assertEqual((2, ""), (ran.status, ran.output), words)
             self.assertIn(words[1], ran.errors)
 
+    def test_networks(self) -> None:
+        """Networks that are none are wrong usage; in a file, they are the file's fault."""
+        path = Path(self.mktemp())
+        path.write_text("1.2.3.4/99\n")
+        with as_file(files("openmb.demo") / "traces" / "demo.pcap") as capture:
+            for words, status in (
+                (("bro", "--local-nets", "1.2.3.4/99"), 2),
+                (("bro", "--local-nets", "x" * 5000), 2),
+                (("bro", "--local-nets", str(path)), 3),
+                (("prads", "-a", "1.2.3.4/99"), 2),
+            ):
+                ran = command("run", *words, "--pcap", str(capture))
+                self.assertEqual((status, "", 1), (ran.status, ran.output, ran.errors.count("\n")), ran.errors)
+
+    def test_names(self) -> None:
+        """Names and kinds that cannot be any are wrong usage, and nothing is made."""
+        folder = Path(self.mktemp())
+        for words in (("middlebox", "bro", "a/b"), ("middlebox", "b/c", "a"), ("controller", "--name", "authority")):
+            ran = command("certs", *words, "--directory", str(folder))
+            self.assertEqual(2, ran.status, ran.errors)
+        self.assertEqual(2, command("keys", "new", "b/c", str(folder)).status)
+        self.assertFalse(folder.exists())
+
 
 class SocketTests(SynchronousTestCase):
     """Where the controller's socket is."""
@@ -157,10 +180,12 @@ class SocketTests(SynchronousTestCase):
             (("--socket", "/nowhere/x.sock", "status"), None),
             (("status", "--socket", "/nowhere/x.sock"), "/other"),
             (("status",), "/nowhere/x.sock"),
+            (("relay", "a", "b"), "/nowhere/x.sock"),
         ):
             said, status = self.ask(*words, variable=variable)
             self.assertEqual(1, status)
             self.assertEqual(1, said.count("\n"), said)
+            self.assertIn("looked for /nowhere/x.sock", said)
             for part in ("/nowhere/x.sock", "--socket", "OPENMB_SOCKET"):
                 self.assertIn(part, said)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import click
 
-from openmb.northbound.ask import defaultSocket
+from openmb.northbound.ask import defaultSocket, withHint
 
 
 @click.command("relay")
@@ -31,7 +31,7 @@ def command(middleboxes: tuple[str, ...], events: tuple[str, ...], announce: str
     from twisted.internet.task import deferLater
 
     from openmb.apps.relay import Relay
-    from openmb.rpc.client import RPCClient
+    from openmb.rpc.client import RPCClient, Unreachable
     from openmb.starting import Readiness
 
     loop = cast(Any, reactor)
@@ -45,6 +45,7 @@ def command(middleboxes: tuple[str, ...], events: tuple[str, ...], announce: str
         lambda: readiness.say(" ".join(middleboxes)),
     )
     failures: list[Any] = []
+    checked: list[bool] = []
 
     def ended(result: Any) -> None:
         if loop.running and not stopping:
@@ -56,14 +57,18 @@ def command(middleboxes: tuple[str, ...], events: tuple[str, ...], announce: str
 
     async def begin() -> None:
         await relay.check()
+        checked.append(True)
         await relay.run()
 
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(begin()).addBoth(ended))
     loop.run()
-    for name, told in relay.told.items():
+    for name, told in relay.told.items() if checked else ():
         click.echo(f"{name}: told {told.events:,}, {told.news:,} of them news, {told.lost:,} lost")
     if failures and failures[0] is not None:
-        failures[0].raiseException()
+        try:
+            failures[0].raiseException()
+        except Unreachable as error:
+            raise withHint(error, socket) from error
     if not failures:
         raise KeyboardInterrupt
     return 0

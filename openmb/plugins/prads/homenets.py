@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from openmb.errors import ConfigurationError
+from openmb.errors import InvalidOption
 
 #: Unless told otherwise everything is at home.
 DEFAULT = "0.0.0.0/0,::/0"
@@ -25,7 +25,7 @@ def parseHomes(text: str) -> NDArray[Any]:
     """
     L{HOMES}C{[n]} of a list; as with the real program, nothing counts from the first element without a C{/} on.
 
-    @raise ConfigurationError: an element is no network.
+    @raise InvalidOption: an element is no network.
     """
     rows: list[tuple[int, int, int, int, int]] = []
     for element in text.split(","):
@@ -35,7 +35,7 @@ def parseHomes(text: str) -> NDArray[Any]:
         try:
             rows.append(_home(ipaddress.ip_address(network), mask))
         except ValueError as error:
-            raise ConfigurationError(f"home network {element!r}: {error}") from error
+            raise InvalidOption(f"--home-nets: {element!r}: {error}") from error
     return np.array(rows, HOMES) if rows else np.zeros(0, HOMES)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from openmb.errors import ConfigurationError
+from openmb.errors import ConfigurationError, InvalidOption
 from openmb.state.addresses import Network, addressNumber
 
 _FOUR = (
@@ -90,24 +90,33 @@ def readNetworks(value: str | None, withPrivate: bool = True) -> LocalNetworks:
 
     @param value: networks in CIDR notation, separated by commas; or a file with such lines, where C{#} begins a
         comment; C{none}: none at all, not even private ones; None: no others.
-    @raise ConfigurationError: it cannot be read, or is none of this.
+    @raise InvalidOption: it is none of this.
+    @raise ConfigurationError: a file that cannot be read, or has something else in it.
     """
     if value is None:
         return LocalNetworks((), withPrivate)
     if value.strip() == "none":
         return LocalNetworks((), False)
+    refusal = ConfigurationError if _isFile(value) else InvalidOption
     words = _words(value)
     if not words:
-        raise ConfigurationError(f"--local-nets: no network in {value!r}")
+        raise refusal(f"--local-nets: no network in {value!r}")
     try:
         return LocalNetworks(tuple(ipaddress.ip_network(word, strict=False) for word in words), withPrivate)
     except ValueError as error:
-        raise ConfigurationError(f"--local-nets: {error}") from error
+        raise refusal(f"--local-nets: {error}") from error
+
+
+def _isFile(value: str) -> bool:
+    try:
+        return Path(value).is_file()
+    except (OSError, ValueError):  # no path at all
+        return False
 
 
 def _words(value: str) -> list[str]:
     try:
-        text = Path(value).read_text("utf-8") if Path(value).is_file() else value
+        text = Path(value).read_text("utf-8") if _isFile(value) else value
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"--local-nets: {value}: {error}") from error
     lines = (line.partition("#")[0] for line in text.splitlines())
