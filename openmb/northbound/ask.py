@@ -43,11 +43,15 @@ def ask(
     """
 
     async def once(client: RPCClient, end: Callable[[Exception], None]) -> Any:
+        failed = False
+
         def noticed(notice: Mapping[str, Any]) -> None:
+            nonlocal failed
             try:
-                if onNotice is not None:
+                if onNotice is not None and not failed:
                     onNotice(notice)
             except Exception as error:  # noqa: BLE001 - it is raised again where it was asked for
+                failed = True  # more may have come already
                 end(error)
 
         return await client.call(verb, arguments, patience, noticed)
