@@ -36,7 +36,7 @@ def examine(path: Path, version: int = VERSION) -> None:
     if not head:
         return
     if len(head) < _HEADER or not head.startswith(b"SQLite format 3\0"):
-        raise ConfigurationError(f"{path} is not a journal: give --journal another name, or move that file away")
+        raise ConfigurationError(f"{path} is not a journal: give --journal another name")
     found, application = int.from_bytes(head[60:64], "big"), int.from_bytes(head[68:72], "big")
     if application != APPLICATION:
         raise ConfigurationError(f"{path} is the database of another program: give --journal another name")

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from openmb.errors import OpenMBError
 from openmb.interfaces import IMiddlebox
 from openmb.middlebox.faults import SetAside, describe
-from openmb.packets.capture import Capture
+from openmb.packets.batch import LinkType
+from openmb.packets.capture import Capture, unknownLink
 from openmb.packets.decode import DecodeCounts, Decoder
 from openmb.packets.headers import Decoded
+from openmb.packets.pipe import PipeCapture
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,27 @@ def runOffline(
 
     @param limit: the most packets in a batch.
     @param setAside: gets packets on which the engine throws; by default they are only counted.
-    @raise CaptureError: a capture makes no sense at some place; what came before is reported all the same.
+    @raise CaptureError: a capture has no packet of a link type that is known, or makes no sense at some place; what
+        came before is reported all the same.
     """
     packets = forwarded = 0
     faults = setAside or SetAside(middlebox.kind, None)
     remarks: list[str] = []
+    known = {int(each) for each in LinkType}
     try:
         for capture in captures:
+            links: set[int] = set()
             for batch in capture.batches(limit):
+                links.add(batch.link)
+                if batch.link not in known and isinstance(capture, PipeCapture):
+                    raise unknownLink(capture.path, batch.link)
                 forwarded += _process(middlebox, decoder.decode(batch), faults)
                 middlebox.flush()
                 packets += len(batch)
+            if links and not links & known:
+                raise unknownLink(capture.path, min(links))
+            if unknown := sorted(links - known):
+                remarks.append(f"{capture.path}: packets of link type {', '.join(map(str, unknown))} are not decoded")
             remarks.extend(f"{capture.path}: {remark}" for remark in capture.remarks)
     finally:
         with faults.enduring("the last report"):

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import CaptureError
-from openmb.packets.batch import PacketBatch
+from openmb.packets.batch import LinkType, PacketBatch
+from openmb.packets.compressed import compressorOf
 from openmb.packets.nextgen import PcapngCapture, isPcapng
 from openmb.packets.pcap import (
     FILLED,
@@ -30,7 +31,6 @@ from openmb.packets.pipe import openPipe
 #: Bytes read at one time: some thousand packets, which the processor's cache still holds when they are processed; a
 #: record always fits.
 _BLOCK = 2 << 20
-_GZIP = b"\x1f\x8b"
 
 
 class Capture(Protocol):
@@ -101,8 +101,8 @@ def openCapture(path: str | Path) -> Capture:
         raise CaptureError(f"{place} is empty")
     if isPcapng(start):
         return PcapngCapture(place)
-    if start[:2] == _GZIP:
-        raise CaptureError(f"{place} is compressed: run 'gzip -dc {place} | openmb ... --pcap -'")
+    if (program := compressorOf(start)) is not None:
+        raise CaptureError(f"{place} is compressed: run '{program} -dc {place} | openmb ... --pcap -'")
     if not isPcap(start):
         raise CaptureError(f"{place} is not a capture: neither pcap nor pcapng begins with {start[:4].hex(' ')}")
     header = parsePcapHeader(start)
@@ -127,3 +127,9 @@ def _readBlock(file: BufferedReader, left: NDArray[np.uint8], size: int = _BLOCK
     except OSError as error:
         raise CaptureError(f"cannot read {file.name}: {error.strerror or error}") from error
     return block[: len(left) + count]
+
+
+def unknownLink(path: Path, link: int) -> CaptureError:
+    """What is to be raised of a capture whose link type nobody decodes."""
+    names = ", ".join(f"{each.name} ({each.value})" for each in LinkType)
+    return CaptureError(f"{path}: link type {link} is not known; there are {names}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from openmb.errors import CaptureError, ProtocolError
 from openmb.packets.batch import PacketBatch, emptyBatch
+from openmb.packets.compressed import compressorOf
 from openmb.packets.pcap import (
     HEADER_LENGTH,
     INCOMPLETE,
@@ -109,6 +110,8 @@ class PcapStreamReader:
 def _parseHeader(start: bytes) -> PcapHeader:
     header = parsePcapHeader(start[:HEADER_LENGTH])
     if header is None:
+        if (program := compressorOf(start)) is not None:
+            raise ProtocolError(f"the stream is compressed: put '{program} -dc' in front of it")
         raise ProtocolError(f"not a pcap stream: it begins with {start[:8].hex(' ')}")
     return header
 

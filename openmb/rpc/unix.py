@@ -58,7 +58,7 @@ def _removeStale(path: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"cannot use {path}: {error}") from error
     if not stat.S_ISSOCK(mode):
-        raise ConfigurationError(f"{path} is in the way and is no socket; move it or choose another path")
+        raise ConfigurationError(f"{path} is in the way and is no socket; choose another path")
     if _isLive(path):
         raise ConfigurationError(f"another process listens on {path}; stop it or choose another path")
     path.unlink(missing_ok=True)

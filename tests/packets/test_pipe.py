@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import socket
 import threading
@@ -43,6 +46,17 @@ class PipeTests(SynchronousTestCase):
         self.assertEqual([read.packet(i) for i in range(3)], [PACKETS.packet(i) for i in range(3)])
         self.assertEqual(read.stamps.tolist(), PACKETS.stamps.tolist())
         self.assertEqual(capture.remarks, [])
+
+    def test_compressed(self) -> None:
+        """It is said what unpacks it."""
+        for pack, program in ((gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "xz")):
+            self.place = Path(self.mktemp())
+            self.fifo(pack(stream() * 9))
+            error = self.assertRaises(CaptureError, list, openCapture(self.place).batches())
+            self.assertIn(f"'{program} -dc'", str(error))
+            file = Path(self.mktemp())
+            file.write_bytes(pack(stream()))
+            self.assertIn(f"'{program} -dc {file} |", str(self.assertRaises(CaptureError, openCapture, file)))
 
     def test_socket(self) -> None:
         listener = socket.socket(socket.AF_UNIX)

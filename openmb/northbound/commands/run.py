@@ -8,12 +8,12 @@ from typing import Any
 import click
 from twisted.python import usage
 
-from openmb.errors import CaptureError, ConfigurationError
+from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.faults import SetAside
 from openmb.middlebox.offline import OfflineRun, runOffline
 from openmb.packets.batch import LinkType
-from openmb.packets.capture import Capture, PcapCapture, openCapture
+from openmb.packets.capture import Capture, PcapCapture, openCapture, unknownLink
 from openmb.packets.decode import Decoder
 from openmb.packets.quality import checksumWarning
 from openmb.plugins.registry import findPlugin
@@ -127,8 +127,7 @@ def checkLink(capture: Capture) -> None:
     @raise CaptureError: of a link type that nobody knows.
     """
     if isinstance(capture, PcapCapture) and capture.header.link not in tuple(LinkType):
-        names = ", ".join(f"{each.name} ({each.value})" for each in LinkType)
-        raise CaptureError(f"{capture.path}: link type {capture.header.link} is not known; there are {names}")
+        raise unknownLink(capture.path, capture.header.link)
 
 
 def _checkOutput(out: str | None, captures: tuple[Path, ...], dictionary: str | None) -> None:

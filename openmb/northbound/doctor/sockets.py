@@ -25,7 +25,7 @@ def checkSocket(path: Path, patience: float = PATIENCE) -> Findings:
     if not path.exists():
         yield warning(path, "nobody listens here: is the controller started ('twistd openmb'), with this --socket?")
     elif not stat.S_ISSOCK(path.stat().st_mode):
-        yield wrong(path, "this is no socket: give --socket another name, or move that file away")
+        yield wrong(path, "this is no socket: give --socket another name")
     else:
         if path.stat().st_mode & 0o077:
             yield wrong(path, f"others can give orders to the controller: {restricting(path, '600')}")
