@@ -13,7 +13,7 @@ from typing import Any
 
 from openmb.errors import OperationError, Refusal
 from openmb.plugins.smartre.caches import parseFlows, plainFlows
-from openmb.plugins.smartre.settings import MOST_CACHES, Role, SmartreSettings
+from openmb.plugins.smartre.settings import DEFAULT_CACHES, MOST_CACHES, Role, SmartreSettings
 from openmb.state.configuration import Schema, Tree
 from openmb.state.settings import Choice, Plain, Real, Setting, Switch, Whole
 
@@ -126,6 +126,10 @@ DECODER = _shared(
         "caches that it keeps (`--keeps`); packets of others pass; none: all of them",
         *(0, MOST_CACHES),
     ),
+    Setting(
+        *("MaxCaches", Whole(1, MOST_CACHES), (str(DEFAULT_CACHES),)),
+        "caches that it makes at most (`--max-caches`); packets of others pass; those that it has stay",
+    ),
 )
 
 #: Key: attribute of the settings, where one holds the value of the other.
@@ -133,6 +137,7 @@ _ATTRIBUTES: Mapping[str, str] = {
     "NumCaches": "caches",
     "CacheFlows": "cacheFlows",
     "Keeps": "keeps",
+    "MaxCaches": "mostCaches",
     "Cache/Slots": "slots",
     "Cache/SlotBytes": "slotBytes",
     "Cache/Entries": "entries",

@@ -63,7 +63,7 @@ class DecoderEnd(End):
     def __init__(self, settings: SmartreSettings) -> None:
         super().__init__(settings)
         self.caches: dict[int, DecodingCache] = {}
-        self._kept = np.zeros(256, np.bool_)
+        self._wanted, self._kept = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
         self.keep(settings.keeps)
         self._stage = SecondStage(dictionaryOf(settings))
         self._memory = Memory.empty()
@@ -73,11 +73,21 @@ class DecoderEnd(End):
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Keep the caches of these numbers from now on; of none: all."""
-        self._kept[:] = False
-        self._kept[list(numbers) or slice(MOST_CACHES)] = True
+        self._wanted[:] = False
+        self._wanted[list(numbers) or slice(MOST_CACHES)] = True
+        self._bound()
+
+    def _bound(self) -> None:
+        """Keep no other caches than there are once there are as many as there may be."""
+        self._kept[:] = self._wanted
+        if len(self.caches) >= self.settings.mostCaches:
+            have = np.zeros(len(self._kept), np.bool_)
+            have[list(self.caches)] = True
+            self._kept &= have
 
     def forwarded(self, packets: Decoded) -> PacketBatch:
         """Decode a batch: what is sent on."""
+        self._bound()
         batch = packets.packets
         data, offsets, lengths, wire, _ = plainArrays(batch)
         found, items, bodies = self._find(packets)
@@ -172,7 +182,9 @@ class DecoderEnd(End):
         numbers = items["cache"][begin:until]
         for number in np.unique(numbers):
             which = np.flatnonzero(numbers == number) + begin
-            cache = self.cacheOf(int(number))
+            cache = self.roomFor(int(number))
+            if cache is None:
+                continue
             changes = np.flatnonzero(np.diff(items["epoch"][which].astype(np.int64))) + 1
             for run in np.split(which, changes):
                 if self._isCurrent(int(number), cache, int(items["epoch"][run[0]]), int(items["id"][run[0]])):
@@ -182,7 +194,9 @@ class DecoderEnd(End):
     def _join(self, fork: Told) -> None:
         """Take a fork, and say so."""
         message = fork.message
-        cache, origin = self.cacheOf(message.cache), self.caches.get(message.origin)
+        cache, origin = self.roomFor(message.cache), self.caches.get(message.origin)
+        if cache is None:
+            return
         id = forkId(message, origin)
         isCurrent = self._isCurrent(message.cache, cache, message.epoch, id, Why.FORKED)
         isNew = isCurrent and cache.forked is None
@@ -190,6 +204,12 @@ class DecoderEnd(End):
         self.statistics[0]["forks"] += isNew and cache.forked is not None
         if self.asking is not None:
             self.asking.noteFork(fork.envelope, message, newest)
+
+    def roomFor(self, number: int) -> DecodingCache | None:
+        """The cache of this number, a new one perhaps; None: there are as many others as there may be."""
+        if number not in self.caches and len(self.caches) >= self.settings.mostCaches:
+            return None
+        return self.cacheOf(number)
 
     def cacheOf(self, number: int) -> DecodingCache:
         """The cache of this number, a new one perhaps."""

@@ -12,7 +12,7 @@ from twisted.python import usage
 
 from openmb.errors import InvalidOption
 from openmb.plugins.smartre.caches import parseFlows
-from openmb.plugins.smartre.settings import MOST_CACHES, Role, SmartreSettings
+from openmb.plugins.smartre.settings import DEFAULT_CACHES, MOST_CACHES, Role, SmartreSettings
 
 #: Bytes of the longest IP packet there is.
 _LONGEST_PACKET = 65535
@@ -31,6 +31,7 @@ class SmartreOptions(usage.Options):
         ["role", None, None, "encoder or decoder."],
         ["out", None, None, "Over captures: the capture to be written; nobody acknowledges anything, so no gate."],
         ["caches", None, 1, "Encoder: how many caches.", int],
+        ["max-caches", None, DEFAULT_CACHES, "Decoder: caches that it makes at most; packets of others pass.", int],
         ["slots", None, 1 << 16, "Packets in a cache, a power of two; a decoder needs as many as the encoder.", int],
         ["slot-bytes", None, 1536, "The longest payload that is stored, at most 2048.", int],
         ["entries", None, 1 << 20, "Encoder: entries of a fingerprint table, a power of two.", int],
@@ -69,6 +70,7 @@ def settingsOf(options: Any) -> SmartreSettings:
         caches=options["caches"],
         cacheFlows=tuple(options["cache-flows"]),
         keeps=_numbers(options["keeps"]),
+        mostCaches=options["max-caches"],
         slots=options["slots"],
         slotBytes=options["slot-bytes"],
         entries=options["entries"],
@@ -96,6 +98,7 @@ def _numbers(texts: list[str]) -> tuple[int, ...]:
 def _check(settings: SmartreSettings) -> None:
     bounds = (
         ("caches", settings.caches, 1, MOST_CACHES),
+        ("max-caches", settings.mostCaches, 1, MOST_CACHES),
         ("slots", settings.slots, 64, 1 << 24),
         ("slot-bytes", settings.slotBytes, 64, 2048),
         ("entries", settings.entries, 64, 1 << 30),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 #: Caches of one encoder at most.
 MOST_CACHES = 16
+#: Caches of one decoder, unless it is said otherwise.
+DEFAULT_CACHES = 8
 
 
 class Role(enum.Enum):
@@ -29,6 +31,7 @@ class SmartreSettings:
     @ivar forkOf: for each cache, from 0 on, of which one it is a duplicate when it is made while the encoder runs;
         None: of none; where nothing is said, of cache 0.
     @ivar keeps: the caches of a decoder; none: all.
+    @ivar mostCaches: that a decoder makes for packets and forks; what comes of others then is not kept.
     @ivar slots: packets in a cache, a power of two; at a decoder at least as many as at the encoder.
     @ivar slotBytes: the longest payload.
     @ivar entries: of a fingerprint table, a power of two.
@@ -50,6 +53,7 @@ class SmartreSettings:
     cacheFlows: tuple[str, ...] = ()
     forkOf: tuple[int | None, ...] = ()
     keeps: tuple[int, ...] = ()
+    mostCaches: int = DEFAULT_CACHES
     slots: int = 1 << 16
     slotBytes: int = 1536
     entries: int = 1 << 20

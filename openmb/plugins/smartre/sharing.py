@@ -34,6 +34,7 @@ from openmb.plugins.smartre.packs import (
     unpack,
 )
 from openmb.plugins.smartre.records import COUNTERS, COUNTS, PACK, SHARED
+from openmb.plugins.smartre.settings import MOST_CACHES
 from openmb.plugins.smartre.store import PacketStore
 from openmb.state.headers import HeaderFieldList
 from openmb.state.origins import Tallies, originOf
@@ -177,7 +178,7 @@ class SharedDecoder(DecoderEnd):
         """See C{IStateAdapter}."""
         if operation not in self._coming:
             # whatever the source keeps: it may be what another cache comes of
-            plain = replace(self.settings, out=None, feedback=False, keeps=())
+            plain = replace(self.settings, out=None, feedback=False, keeps=(), mostCaches=MOST_CACHES)
             self._coming[operation] = Coming(DecoderEnd(plain))
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:

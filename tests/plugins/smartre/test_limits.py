@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
+from openmb.plugins.smartre.format import Fork, buildMessage
 from openmb.plugins.smartre.plugin import SmartreEncoder
 from openmb.plugins.smartre.settings import Role, SmartreSettings
 from openmb.testing.smartre.fabric import SILENT, Fabric, write
@@ -65,6 +66,53 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(3, len(answering._retired))
         fabric.encoder.advance(now + 60 * 10**9)
         self.assertEqual(0, len(answering._retired))
+
+
+class CacheBoundTests(SynchronousTestCase):
+    """A decoder makes no more caches than it may, whoever names them."""
+
+    def setUp(self) -> None:
+        self.fabric = Fabric()
+        self.decoder = self.fabric.decoders[0]
+        self.decoder.configure(self.decoder.configuration.changed({"MaxCaches": ("3",)}))
+
+    def forge(self, *messages: Fork) -> None:
+        """Forks that somebody on the path has made, in one batch."""
+        packets = [ethernet(four(buildMessage(message), protocol=253)) for message in messages]
+        decoded = Decoder(checksums=False, reassemble=False).decode(
+            packetBatch(packets, [self.fabric.encoder.now] * len(packets))
+        )
+        self.decoder.process(decoded, None)
+
+    def test_forks(self) -> None:
+        """45 of them, in one batch and one by one."""
+        self.fabric.send(traffic(1, 100))
+        forks = [Fork(1 + place % 15, 1 + place, 0, self.decoder.caches[0].epoch, 50) for place in range(45)]
+        self.forge(*forks)
+        for fork in forks:
+            self.forge(fork)
+        self.assertEqual([0, 1, 2], sorted(self.decoder.caches))
+        self.assertEqual(39, self.fabric.count("foreign", 0))
+
+    def test_served(self) -> None:
+        """The cache that was there first decodes as ever."""
+        packets = traffic(1, 600)
+        self.fabric.send(packets[:300])
+        self.forge(*(Fork(number, 7, 0, self.decoder.caches[0].epoch, 50) for number in range(1, 16)))
+        self.fabric.send(packets[300:])
+        self.fabric.wait(10**10)
+        self.assertEqual(600, self.fabric.came.total())
+        self.assertEqual(0, self.fabric.count("undecodable_bytes"))
+
+    def test_others(self) -> None:
+        """Packets of caches for which there is no room pass, until there is."""
+        self.forge(*(Fork(number, 7, 0, 1, 50) for number in (4, 5, 6)))
+        self.fabric.send(traffic(1, 100))
+        self.assertEqual([4, 5, 6], sorted(self.decoder.caches))
+        self.assertGreater(self.fabric.count("foreign", 0), 0)
+        write(self.decoder, {"MaxCaches": [4]})
+        self.fabric.send(traffic(1, 100))
+        self.assertIn(0, self.decoder.caches)
 
 
 class IdTests(SynchronousTestCase):
