@@ -20,6 +20,8 @@ from openmb.state.flowkey import FLOW_KEY, HOST_KEY
 from openmb.state.records import RecordBatch, recordBytes
 
 _CHECKS = 4 | 8 | 16 | 32
+#: Counters are signed elsewhere.
+_LARGEST = (1 << 63) - 1
 _LAYOUTS = {layout.names: layout for layout in (SUPPORTING, REPORTING, HOST)}
 
 
@@ -99,6 +101,8 @@ def importBatch(tracker: Tracker, batch: RecordBatch) -> None:
         return
     _accept(bool((records["number"] > 0).all()), "a connection without a number")
     _accept(_areTimes(records["start"]) and _areTimes(records["last"]), "a time out of range")
+    most = max(int(records[name].max(initial=0)) for name in ("number", "packets", "bytes"))
+    _accept(most <= _LARGEST, "a number out of range")
     slots = tracker.table.find(batch.keys)
     _accept(bool((slots >= 0).all()), "a report without its supporting record")
     tracker.table.arrays.octets[slots, SUPPORTING.size :] = batch.records
@@ -147,6 +151,7 @@ def _parseTail(tracker: Tracker, data: bytes, card: bytes) -> Host:
         host.systems[each.check, each.line] = None
     for each in parsed.services:
         _accept(each.protocol in (TCP, UDP) and each.role <= 2 and each.attempts <= PATIENCE, "no service")
+        _accept(0 <= each.first <= LATEST and 0 <= each.last <= LATEST, "a service's time out of range")
         _accept(len(each.name) <= NAME and len(each.application) <= TEXT, "a text that is too long")
         host.services[each.port, each.protocol] = Service(
             **{name: each[name] for name in Service.__slots__}  # the fields of both have the same names
