@@ -4,6 +4,8 @@ A queue of packets in order of arrival, with the merge by stamp that the hand-ov
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 from openmb.packets.batch import PacketBatch, joinBatches
@@ -11,7 +13,7 @@ from openmb.packets.batch import PacketBatch, joinBatches
 
 class PacketQueue:
     """
-    Packets that wait.
+    Packets that wait; what one costs does not depend on how many there are.
 
     The sort key of a packet is the largest stamp so far, so that taking by stamp never reorders a sequence in itself.
 
@@ -20,18 +22,20 @@ class PacketQueue:
     """
 
     def __init__(self) -> None:
-        self._batches: list[tuple[float, PacketBatch]] = []
+        self._batches: deque[tuple[float, PacketBatch]] = deque()
+        self._count = 0
         self.bytes = 0
         self.reached = -1
 
     def __len__(self) -> int:
-        return sum(len(batch) for _, batch in self._batches)
+        return self._count
 
     def append(self, batch: PacketBatch, now: float) -> None:
         """C{batch} arrived at time C{now} (seconds)."""
         if not len(batch):
             return
         self._batches.append((now, batch))
+        self._count += len(batch)
         self.bytes += int(batch.lengths.sum())
         self.reached = max(self.reached, int(batch.stamps.max()))
 
@@ -56,7 +60,7 @@ class PacketQueue:
             if count < len(batch):
                 self._batches[0] = (now, batch.select(slice(count, len(batch))))
                 break
-            self._batches.pop(0)
+            self._batches.popleft()
         return self._account(taken)
 
     def drain(self) -> PacketBatch | None:
@@ -68,12 +72,13 @@ class PacketQueue:
     def clear(self) -> None:
         """Drop everything."""
         self._batches.clear()
-        self.bytes = 0
+        self.bytes = self._count = 0
 
     def _account(self, taken: list[PacketBatch]) -> PacketBatch | None:
         if not taken:
             return None
         self.bytes -= sum(int(batch.lengths.sum()) for batch in taken)
+        self._count -= sum(map(len, taken))
         return joinBatches(taken)
 
     @staticmethod

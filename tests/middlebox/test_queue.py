@@ -76,3 +76,25 @@ class PacketQueueTests(SynchronousTestCase):
             queue.append(whole.select(slice(start, start + size)), 0.0)
         taken = [name for limit in sorted(limits) for name in names(queue.takeUpTo(limit))]
         self.assertEqual(taken + names(queue.drain()), [f"a{i}" for i in range(len(stamps))])
+
+    def test_work(self) -> None:
+        """To ask how many wait touches no packet that waits, however many there are."""
+        asked: list[int] = []
+
+        class Counted(PacketBatch):
+            """Notes that somebody has counted its packets."""
+
+            __slots__ = ()
+
+            def __len__(self) -> int:
+                asked.append(1)
+                return super().__len__()
+
+        queue, one = PacketQueue(), batch("a", [1])
+        for _ in range(1000):
+            queue.append(Counted(one.data, one.offsets, one.lengths, one.wire, one.stamps, one.link), 0.0)
+        asked.clear()
+        self.assertEqual(1000, len(queue))
+        self.assertEqual([], asked)
+        queue.clear()
+        self.assertEqual(0, len(queue))
