@@ -86,9 +86,12 @@ class Holding:
     def answered(self, answer: Answer) -> list[Held]:
         """Take out the packets (a network may have doubled one) whose payload this is."""
         key = answer.cache, answer.epoch, answer.id, answer.checksum
-        found = [packet for packet in self._held if packet.key == key and packet.length == len(answer.payload)]
-        if found:
-            self._held = [packet for packet in self._held if packet not in found]
+        found: list[Held] = []
+        others: list[Held] = []
+        for packet in self._held:
+            isMeant = packet.key == key and packet.length == len(answer.payload)
+            (found if isMeant else others).append(packet)
+        self._held = others
         return found
 
     def due(self, now: int) -> list[Held]:

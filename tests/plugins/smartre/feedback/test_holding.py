@@ -7,7 +7,7 @@ from typing import Any, cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.plugins.smartre.feedback.holding import MOST_HELD, Held, Holding
-from openmb.plugins.smartre.format import Reason, Refuse
+from openmb.plugins.smartre.format import Answer, Reason, Refuse
 
 
 def packet(number: int) -> Held:
@@ -27,3 +27,27 @@ class HoldingTests(SynchronousTestCase):
         self.assertEqual(MOST_HELD, len(holding))
         self.assertEqual((10, 1000), (holding.dropped.total(), holding.lost))
         self.assertEqual(10, next(iter(holding)).since)
+
+    def test_doubled(self) -> None:
+        """One answer to all that wait: no packet that waits is compared with another."""
+        compared: list[int] = []
+
+        class Counted:
+            """Headers that note that they were compared."""
+
+            def __eq__(self, other: object) -> bool:
+                compared.append(1)
+                return self is other
+
+            __hash__ = None  # type: ignore[assignment]
+
+        holding = Holding()
+        for number in range(200):
+            held = packet(9)
+            held.envelope, held.since = cast(Any, Counted()), number
+            holding.hold(held)
+        holding.hold(packet(10))
+        found = holding.answered(Answer(0, 1, 9, 7, bytes(100)))
+        self.assertEqual(list(range(200)), [each.since for each in found])
+        self.assertEqual(1, len(holding))
+        self.assertEqual([], compared)
