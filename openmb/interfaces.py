@@ -329,7 +329,7 @@ class IAnnouncer(Interface):
 
         Nothing is put out, counted or announced for them, now or when they are seen here.  Their keys are empty, values
         say what they are about.  Learning the same again changes nothing.  C{openmb.state.plain.Unlearning} is for
-        kinds that learn nothing.
+        kinds that learn nothing: they refuse no events too, so that who asks learns it.
 
         @return: how many were news.
         @raise OperationError: C{BAD_REQUEST}, there is nothing to be learned from one of them; then nothing is learned.
