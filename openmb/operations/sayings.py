@@ -72,8 +72,10 @@ MOVE_RULES = (
     Rule(DESTINATION, "DIVERT_CONFIRMED", ("diverting", *UNDOING)),
     Rule(DESTINATION, "COMMITTED", ("committing", *GONE_FORWARD)),
     Rule(DESTINATION, "MERGED", ("draining", *GONE_FORWARD), ("committing",)),
-    Rule(SOURCE, "DELETED", GONE_FORWARD),
-    Rule(SOURCE, "WINDOW_CLOSED", ("window",), ("deleting",)),
+    # a controller that could not write that the destination had committed is told so again after its restart, while the
+    # source, which was told to delete before, goes on
+    Rule(SOURCE, "DELETED", GONE_FORWARD, COMMITTED),
+    Rule(SOURCE, "WINDOW_CLOSED", ("window",), ("deleting", *COMMITTED)),
     Rule(SOURCE, "UNMARKED", (*_without(GOING_BACK, "settingBack"), *UNDOING), ("settingBack",)),
     Rule(DESTINATION, "DISCARDED", (*_without(GOING_BACK, "settingBack"), *UNDOING), ("settingBack",)),
     Rule(DESTINATION, REFUSED_COMMIT, ("committing", *GONE_FORWARD, *GOING_BACK, *UNDOING)),
