@@ -18,16 +18,24 @@ from openmb.errors import ConfigurationError, OpenMBError
 MANAGER = "NOTIFY_SOCKET"
 
 
+#: This process, or that which has put it into the background since.
+_BEGAN = os.getpid()
+
+
 @contextmanager
 def mustStart(program: str) -> Iterator[None]:
     """
     What fails in here ends the process with status 1 and one line on standard error.
 
-    The line goes to the descriptor: a runner that logs has put a log into the place of C{sys.stderr}.
+    The line goes to the descriptor: a runner that logs has put a log into the place of C{sys.stderr}.  A process in the
+    background has no standard error any more: there the error is raised, for C{twistd} to tell the process that waits.
+    (That one waits for ever for a child that ends in any other way.)
     """
     try:
         yield
     except (OpenMBError, OSError) as error:
+        if os.getpid() != _BEGAN:
+            raise
         os.write(2, f"{program}: {' '.join(str(error).split())}\n".encode())
         raise SystemExit(1) from error
 
@@ -46,6 +54,8 @@ class Readiness:
         self._announce = Path(announce).absolute() if announce else None
         self._manager = environment.get(MANAGER)
         self._said = False
+        if self._announce is not None and self._announce.is_dir():
+            raise ConfigurationError(f"cannot write {self._announce}: it is a directory")
         if self._announce is not None and not os.access(self._announce.parent, os.W_OK | os.X_OK):
             raise ConfigurationError(f"cannot write {self._announce}: make its directory first, or choose another one")
 

@@ -102,6 +102,18 @@ class FailingTests(StartingCase):
         for words in (self.controller(*nowhere), self.switch(*nowhere), self.announcing("no/such")):
             await self.fails(words, "cannot write")
 
+    async def test_failsLate(self) -> None:
+        """What fails only after everything else was started ends the service too, and nobody waits for ever."""
+        (self.root / "late.new").mkdir()
+        for name, runner in self.runners().items():
+            words = (*runner, *self.switch("--announce", str(self.root / "late")))
+            _, err, status = await getProcessOutputAndValue(
+                sys.executable, words, env=dict(os.environ), path=str(self.root)
+            )
+            self.assertEqual(1, status, name)
+            self.assertIn(b"cannot write", err, name)
+            self.assertEqual(2 if name == "twistd" else 1, err.count(b"\n"), err)  # twistd names its log, too
+
     async def test_switch(self) -> None:
         """A directory that others can enter; a port's socket that somebody has.  Nothing is left behind."""
         self.deployment.switch.mkdir(mode=0o755)
