@@ -9,10 +9,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from twisted.logger import Logger
 
 from openmb.errors import ConfigurationError, OpenMBError
+from openmb.safefiles import checkFile, replaceFile
 
 #: Where the service manager listens (sd_notify(3)).
 MANAGER = "NOTIFY_SOCKET"
@@ -38,6 +40,19 @@ def mustStart(program: str) -> Iterator[None]:
             raise
         os.write(2, f"{program}: {' '.join(str(error).split())}\n".encode())
         raise SystemExit(1) from error
+
+
+def checkRunner(runner: Mapping[str, Any] | None) -> None:
+    """
+    Look at the files that twistd will write for this service, before it does.
+
+    @param runner: twistd's own options, as far as there are any.
+    @raise ConfigurationError: its pid file or its log is a link, or not this user's to write.
+    """
+    for name in ("pidfile", "logfile"):
+        path = (runner or {}).get(name)
+        if path and path != "-":
+            checkFile(Path(path))
 
 
 class Readiness:
@@ -83,9 +98,7 @@ class Readiness:
 
 
 def _writeWhole(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.new")
     try:
-        draft.write_text(text)
-        draft.replace(path)
+        replaceFile(path, text.encode())
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error

@@ -18,7 +18,7 @@ from openmb.netctl.embedded.client import EmbeddedNetwork
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
 from openmb.serviceoptions import ServiceOptions
 from openmb.southbound.live import LiveCredentials
-from openmb.starting import Readiness, mustStart
+from openmb.starting import Readiness, checkRunner, mustStart
 
 
 def _port(text: str) -> int:
@@ -62,6 +62,7 @@ def makeService(options: Options) -> IService:
     loop = cast(IServiceReactor, cast(Any, reactor))
     places = ControllerPlaces(options["interface"], options["port"], Path(options["socket"]).absolute())
     with mustStart("openmb"):
+        checkRunner(options.parent)
         readiness = Readiness(options["announce"])
         credentials = LiveCredentials(Path(options["certificates"]), options["name"])
         journal = SQLiteJournal(Path(options["journal"]).absolute())

@@ -13,28 +13,40 @@ import sqlite3
 from pathlib import Path
 
 from openmb.errors import ConfigurationError
+from openmb.safefiles import checkDirectory, checkFile, openToWrite
 
 #: In the file's header: "OMBj", so that no other SQLite file passes for a journal.
 APPLICATION = 0x4F4D426A
 VERSION = 5
 _HEADER = 100
+#: What SQLite puts beside a database.
+_BESIDE = ("-journal", "-wal", "-shm")
 
 
 def examine(path: Path, version: int = VERSION) -> None:
     """
     Look at the file's header without opening it as a database, which could change it.
 
-    @raise ConfigurationError: not a journal, or of a newer version.
+    @raise ConfigurationError: not a journal, of a newer version, or others can use it.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEADER)
+        head = _headOf(path)
+        if head:
+            _checkHead(path, head, version)
+        checkFile(path, private=True)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ConfigurationError(f"journal {path} cannot be read: {error.strerror}") from error
-    if not head:
-        return
+        raise ConfigurationError(f"journal {path} cannot be used: {error.strerror}") from error
+
+
+def _headOf(path: Path) -> bytes:
+    """The first bytes; a pipe is not waited for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        return file.read(_HEADER) or b""
+
+
+def _checkHead(path: Path, head: bytes, version: int) -> None:
     if len(head) < _HEADER or not head.startswith(b"SQLite format 3\0"):
         raise ConfigurationError(f"{path} is not a journal: give --journal another name")
     found, application = int.from_bytes(head[60:64], "big"), int.from_bytes(head[68:72], "big")
@@ -68,11 +80,14 @@ class JournalLock:
 
 
 def _open(path: Path) -> int:
-    """The file, readable for this user alone (it holds the tokens of drain markers), its name durable."""
+    """The file, usable for this user alone (it holds the secrets of markers and sessions), its name durable."""
+    checkDirectory(path.parent)
+    for ending in _BESIDE:
+        checkFile(path.with_name(path.name + ending), private=True)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return os.open(path, os.O_RDWR)
+        return openToWrite(path, private=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

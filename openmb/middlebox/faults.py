@@ -5,6 +5,7 @@ Packets on which the engine threw: counted, told, and kept in a capture, so that
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from openmb.interfaces import Failed
 from openmb.packets.batch import PacketBatch
 from openmb.packets.pcap import writeRecords
 from openmb.packets.stream import PcapStreamWriter
+from openmb.ratelimitedlog import RateLimitedLog
+from openmb.safefiles import checkDirectory, openToWrite
 
 #: Bytes of packets that are kept; beyond that they are only counted.
 KEPT = 16 << 20
@@ -31,7 +34,9 @@ class SetAside:
     What was set aside.
 
     @param name: of the middlebox; the captures are C{set-aside-<name>-<link type>.pcap}.
-    @param directory: where it is written; None: packets are only counted.
+    @param directory: where it is written, made when it is first needed, for this user alone; None: packets are only
+        counted.
+    @raise ConfigurationError: others can write in C{directory}.
     @ivar packets: how many there were.
     @ivar kept: how many of them are in a capture.
     @ivar faults: how often the engine threw, with packets or without.
@@ -42,6 +47,9 @@ class SetAside:
     def __init__(self, name: str, directory: Path | None) -> None:
         self.packets = self.kept = self.faults = 0
         self._name, self._directory = name, directory
+        self._peers = RateLimitedLog(self.log, time.monotonic)
+        if directory is not None and directory.exists():
+            checkDirectory(directory)
         self._room = KEPT
         self._begun: set[int] = set()
 
@@ -90,7 +98,9 @@ class SetAside:
         start = PcapStreamWriter(packets.link).header() if first else b""
         path = self._path(packets.link)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if first else os.O_APPEND), 0o600)
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            checkDirectory(self._directory)
+            descriptor = openToWrite(path, append=not first, private=True)
             try:
                 written = os.write(descriptor, start + records)
                 if written < len(start) + len(records):
@@ -99,7 +109,7 @@ class SetAside:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            self.log.warn("cannot keep them in {path}: {reason}", path=path, reason=error.strerror)
+            self._peers.warn("cannot keep them in {path}: {reason}", path=path, reason=error.strerror)
             return 0
         self._begun.add(packets.link)
         self._room -= len(records)

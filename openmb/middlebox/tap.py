@@ -24,7 +24,7 @@ from openmb.middlebox.settings import HostSettings
 from openmb.plugins.registry import allPlugins, findPlugin
 from openmb.serviceoptions import ServiceOptions
 from openmb.southbound.live import LiveCredentials, liveKeyring
-from openmb.starting import Readiness, mustStart
+from openmb.starting import Readiness, checkRunner, mustStart
 
 
 def _positive(text: str) -> int:
@@ -68,7 +68,12 @@ class Options(ServiceOptions):
         ["export-share", None, 50, "percent of the event loop that exporting may take while packets come in", _percent],
         ["kept", None, 256, "MiB of copies of re-directed packets", _positive],
         ["hold", None, 256, "MiB of packets that may wait for a switch-over", _positive],
-        ["set-aside", None, ".", "directory for captures of packets on which the engine threw"],
+        [
+            "set-aside",
+            None,
+            "set-aside",
+            "directory for captures of packets on which the engine threw, made for this user alone when needed",
+        ],
         ["announce", None, None, "file to write the name to, once connected to the switch and to the controller"],
         ["stamps", None, "arrival", "what stamps packets carry: 'arrival' (time of day) or 'capture' (a replay)"],
     ]
@@ -127,6 +132,7 @@ def makeService(options: Options) -> IService:
     loop = cast(IServiceReactor, cast(Any, reactor))
     kind = str(options.subCommand)
     with mustStart("openmb-middlebox"):
+        checkRunner(options.parent)
         readiness = Readiness(options["announce"])
         credentials = LiveCredentials(Path(options["certificates"]), options["name"])
         keys = liveKeyring(Path(options["keys"]))
@@ -139,19 +145,20 @@ def makeService(options: Options) -> IService:
     prepareKernels(plugin)
     service = MiddleboxService(credentials, keys, placesOf(options), loop, readiness)
     checksums = plugin.readsDatagrams and not options.subOptions.get("no-checksums")
-    host = MiddleboxHost(
-        options["name"],
-        kind,
-        os.urandom(16),
-        engine,
-        keys.value,
-        service.send,
-        loop.seconds,
-        settingsOf(options),
-        checksums,
-        Path(options["set-aside"]).absolute(),
-        plugin.readsDatagrams,
-    )
+    with mustStart("openmb-middlebox"):
+        host = MiddleboxHost(
+            options["name"],
+            kind,
+            os.urandom(16),
+            engine,
+            keys.value,
+            service.send,
+            loop.seconds,
+            settingsOf(options),
+            checksums,
+            Path(options["set-aside"]).absolute(),
+            plugin.readsDatagrams,
+        )
     service.agent = Agent(host, loop, wallTime=options["stamps"] == "arrival")
     onHangup(reactor, service.examine)
     return service

@@ -52,13 +52,15 @@ def _checkPath(path: Path) -> None:
 
 def _removeStale(path: Path) -> None:
     try:
-        mode = path.lstat().st_mode
+        status = path.lstat()
     except FileNotFoundError:
         return
     except OSError as error:
         raise ConfigurationError(f"cannot use {path}: {error}") from error
-    if not stat.S_ISSOCK(mode):
+    if not stat.S_ISSOCK(status.st_mode):
         raise ConfigurationError(f"{path} is in the way and is no socket; choose another path")
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(f"{path} belongs to user {status.st_uid}: choose another path")
     if _isLive(path):
         raise ConfigurationError(f"another process listens on {path}; stop it or choose another path")
     path.unlink(missing_ok=True)

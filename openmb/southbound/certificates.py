@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from openmb.errors import ConfigurationError, InvalidOption
+from openmb.safefiles import UnsafeFile, checkOwner
 from openmb.state.advice import restricting
 from openmb.wire.fields import KIND_LIMIT, NAME_LIMIT, NAME_PATTERN
 from openmb.wire.formats import End
@@ -324,10 +325,13 @@ def readKey(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_KEY)
+            checkOwner(path, os.fstat(file.fileno()))
             if os.fstat(file.fileno()).st_mode & 0o077:
                 advice = restricting(path, "600", content.startswith(b"-----BEGIN "))
                 raise ConfigurationError(f"{path} can be read by others: {advice}; or make a new key")
             key = load_pem_private_key(content, None)
+    except UnsafeFile:
+        raise
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; make it with 'openmb certs'") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

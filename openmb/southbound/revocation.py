@@ -4,7 +4,6 @@ Certificates that are no longer valid before their time: a list signed by the au
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from openmb.errors import ConfigurationError
+from openmb.safefiles import replaceFile
 from openmb.southbound.certificates import AUTHORITY, VALIDITY, certificatesOf, readCertificate, readKey
 
 LIST = f"{AUTHORITY}.crl"
@@ -160,9 +160,7 @@ def _sign(
 
 
 def _replace(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.new")
     try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
+        replaceFile(path, data)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error

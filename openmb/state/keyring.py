@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from openmb.errors import ConfigurationError
+from openmb.safefiles import checkOwner
 from openmb.state.advice import restricting
 
 KEY_SIZE = 32
@@ -157,6 +157,7 @@ def _readPrivately(path: Path) -> str:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigurationError(f"keyring {path} is not a file")
+            checkOwner(path, status)
             text = file.read(_LARGEST_FILE).decode()
             if status.st_mode & 0o077:
                 advice = restricting(path, "600", re.search(r"^kind \S+$", text, re.MULTILINE) is not None)

@@ -224,10 +224,12 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
 
     def refused(self, words: str) -> None:
         """Opening is refused with C{words}, and no byte has changed."""
-        before = {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*")}
+        before = {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*") if path.is_file()}
         with self.assertRaisesRegex(ConfigurationError, words):
             SQLiteJournal(self.path)
-        self.assertEqual(before, {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*")})
+        self.assertEqual(
+            before, {path: path.read_bytes() for path in self.path.parent.glob(f"{self.path.name}*") if path.is_file()}
+        )
 
     def test_newerVersion(self) -> None:
         journal = SQLiteJournal(self.path, VERSION + 1, NEXT)
@@ -262,6 +264,7 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         """Before there were clones and merges all operations were moves."""
         with closing(_connect(self.path)) as database:
             _bringUpToDate(database, self.path, 1, {})
+            self.path.chmod(0o600)
             values = (7, "a", b"a" * 16, "b", b"b" * 16, "tcp", bytes(16), "open", None, None, "")
             columns = "id, source, source_incarnation, destination, destination_incarnation, flows, token, step, "
             columns += "route, previous, reason"
@@ -281,6 +284,32 @@ class SQLiteJournalTests(JournalTestsMixin, SynchronousTestCase):
         other = SQLiteJournal(self.path.with_name("other"))
         self.addCleanup(other.close)
         self.assertNotEqual(key, other.key)
+
+    def test_unsafe(self) -> None:
+        """What others could have written, or would write, is no journal; nothing of it is changed."""
+        self.opened().close()
+        for mode in (0o666, 0o640, 0o604):
+            self.path.chmod(mode)
+            self.refused(f"journal .* others can use it .mode {mode:04o}.: .*'chmod 600 ")
+        self.path.chmod(0o600)
+        real = self.path.absolute().with_name("real")
+        self.path.rename(real)
+        self.path.symlink_to(real)
+        self.refused("it is a symbolic link, which is not followed")
+        self.path.unlink()
+        real.rename(self.path)
+        log = self.path.with_name(f"{self.path.name}-wal")
+        log.symlink_to(real)
+        self.refused("-wal: it is a symbolic link|cannot be opened: it is a symbolic link")
+        self.assertFalse(real.exists())
+        log.unlink()
+        self.opened()
+
+    def test_directoryOfOthers(self) -> None:
+        """Who can write in the directory can put another journal there."""
+        self.path.parent.chmod(0o777)
+        self.addCleanup(self.path.parent.chmod, 0o755)
+        self.refused("others can write in it .mode 0777.: choose another directory")
 
     def test_damagedKey(self) -> None:
         self.opened().close()

@@ -9,7 +9,7 @@ from typing import Any, cast
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from openmb.errors import OperationError, OutputFailed, Refusal
+from openmb.errors import ConfigurationError, OperationError, OutputFailed, Refusal
 from openmb.interfaces import Failed
 from openmb.middlebox.faults import KEPT, TOLD, SetAside
 from openmb.packets.batch import PacketBatch, packetBatch
@@ -17,6 +17,7 @@ from openmb.packets.capture import openCapture
 from openmb.testing.adapters import START, manyFlows
 from openmb.wire import messages as m
 from tests.middlebox.rig import OP, End, Pair, single
+from tests.plugins.bro.test_full_disk import room
 
 POISON = b"poison"
 
@@ -268,8 +269,8 @@ class SetAsideTests(SynchronousTestCase):
         self.assertEqual(["set-aside-x-1.pcap", "set-aside-x-101.pcap"], sorted(p.name for p in self.folder.iterdir()))
 
     def test_nowhere(self) -> None:
-        """A directory that is not there costs the capture only."""
-        aside = SetAside("x", self.folder / "nowhere")
+        """A directory that cannot be made costs the capture only."""
+        aside = SetAside("x", self.folder / "nowhere" / "here")
         aside.add(packetBatch([b"abc"], [1]), "why")
         self.assertEqual((1, 0), (aside.packets, aside.kept))
 
@@ -279,11 +280,31 @@ class SetAsideTests(SynchronousTestCase):
         aside.add(packetBatch([b"abc"], [1]), "why")
         (file,) = self.folder.iterdir()
         size = file.stat().st_size
-        file.unlink()
-        file.symlink_to("/dev/full")
+        with room(8 << 20):
+            aside.add(packetBatch([bytes(60_000)] * 200, [1] * 200), "why")
+        self.assertEqual((201, 1, size), (aside.packets, aside.kept, file.stat().st_size))
         aside.add(packetBatch([b"abc"], [1]), "why")
-        self.assertEqual((2, 1), (aside.packets, aside.kept))
-        self.assertGreater(size, 0)
+        self.assertEqual(2, sum(len(batch) for batch in openCapture(file).batches(10)))
+
+    def test_link(self) -> None:
+        """Nothing is written through a link that somebody has put where the capture would be."""
+        victim = self.folder / "victim"
+        victim.write_text("precious")
+        (self.folder / "set-aside-x-1.pcap").symlink_to(victim)
+        aside = SetAside("x", self.folder)
+        aside.add(packetBatch([b"abc"], [1]), "why")
+        self.assertEqual(("precious", 0), (victim.read_text(), aside.kept))
+
+    def test_directory(self) -> None:
+        """It is made when it is needed, for this user alone; one in which others can write is refused at once."""
+        folder = self.folder / "aside"
+        aside = SetAside("x", folder)
+        self.assertFalse(folder.exists())
+        aside.add(packetBatch([b"abc"], [1]), "why")
+        self.assertEqual((0o700, 1), (folder.stat().st_mode & 0o777, aside.kept))
+        folder.chmod(0o777)
+        with self.assertRaisesRegex(ConfigurationError, "others can write in it"):
+            SetAside("x", folder)
 
 
 class TellingTests(SynchronousTestCase):

@@ -54,7 +54,7 @@ class JournalTests(DoctorCase):
     def test_strange(self) -> None:
         self.written(Step.CLOSED)
         self.path.chmod(0o644)
-        self.has(checkJournal(self.path), Level.WRONG, "others can read it", "chmod 600")
+        self.has(checkJournal(self.path), Level.WRONG, "others can use it", "chmod 600")
         self.path.write_bytes(b"something else " * 20)
         self.has(checkJournal(self.path), Level.WRONG, "is not a journal")
 

@@ -17,7 +17,7 @@ from openmb.netctl.embedded.service import SwitchService, SwitchSettings
 from openmb.netctl.embedded.stamps import StampMode
 from openmb.rpc.unix import ILocalReactor
 from openmb.serviceoptions import ServiceOptions
-from openmb.starting import Readiness, mustStart
+from openmb.starting import Readiness, checkRunner, mustStart
 
 
 def _positive(text: str) -> float:
@@ -83,6 +83,7 @@ def makeService(options: Options) -> IService:
     steady(reactor)
     settings = settingsOf(options)
     with mustStart("openmb-switch"):
+        checkRunner(options.parent)
         readiness = Readiness(options["announce"])
         service = SwitchService(
             settings, cast(ILocalReactor, cast(Any, reactor)), ready=lambda: sayReady(readiness, settings)

@@ -76,10 +76,10 @@ class RunCommand(click.Command):
 @click.option(
     "--set-aside",
     "aside",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path(),
-    show_default="the working directory",
-    help="Directory for captures of packets on which the engine threw.",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("set-aside"),
+    show_default=True,
+    help="Directory for captures of packets on which the engine threw, made for this user alone when needed.",
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE KIND]")
 def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[str, ...]) -> int:

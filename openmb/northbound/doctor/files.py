@@ -32,8 +32,10 @@ def checkJournal(path: Path) -> Findings:
     if not path.exists():
         return
     if path.stat().st_mode & 0o077:
-        advice = restricting(path, "600", _isJournal(path))
-        yield wrong(path, f"others can read it, and forge drain markers: {advice}")
+        journal = _isJournal(path)
+        yield wrong(path, f"others can use it, and forge drain markers: {restricting(path, '600', journal)}")
+        if journal:
+            return
     if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
         yield wrong(path, "this user cannot write it: 'chown' it to the user of the controller, or run this as that")
         return

@@ -4,12 +4,14 @@ The files: prads-asset.log, prads-connections.log, prads-statistics.log, with th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from openmb.errors import ConfigurationError, OutputFailed
 from openmb.plugins.prads.following import SERVER
 from openmb.plugins.prads.hosts import Service
 from openmb.plugins.prads.signatures.fingerprint import Check, distanceOf, fingerprintText, linkText
+from openmb.safefiles import openToWrite
 
 ASSETS, CONNECTIONS, STATISTICS = "prads-asset.log", "prads-connections.log", "prads-statistics.log"
 _HEADER = b"asset,vlan,port,proto,service,[service-info],distance,discovered\n"
@@ -25,7 +27,7 @@ class LineFile:
         if path is not None:
             try:
                 isNew = not append or not path.exists()
-                self._file = path.open("ab" if append else "wb", buffering=0)
+                self._file = os.fdopen(openToWrite(path, append), "wb", buffering=0)
             except OSError as error:
                 raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
             if isNew:

@@ -74,13 +74,18 @@ class FullDiskTests(SynchronousTestCase):
         self.log.close()
         self.assertEqual([str(number) for number in range(400)], self.rows())
 
-    def test_device(self) -> None:
-        """ENOSPC itself."""
-        (self.folder / "some.log").symlink_to("/dev/full")
+    def test_link(self) -> None:
+        """What stands there and is not to be written is a failure like others: rows wait until it has been moved."""
+        path = self.folder / "some.log"
+        path.symlink_to("/dev/full")
         self.log.writeAll([[1, "z"]])
         with self.assertRaises(OutputFailed) as caught:
             self.log.flush()
-        self.assertIn("No space left on device", str(caught.exception))
+        self.assertIn("some.log: it is a symbolic link, which is not followed", str(caught.exception))
+        self.assertIn("1 rows are not written", str(caught.exception))
+        path.unlink()
+        self.log.close()
+        self.assertEqual(["1"], self.rows())
 
     def test_noDirectory(self) -> None:
         """A directory that went away and comes back."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from openmb.errors import OutputFailed
 from openmb.plugins.bro.reporting.encoding import encodingOf
 from openmb.plugins.bro.reporting.logs import Column, JSONFormat, TSVFormat, Value, stampText
+from openmb.safefiles import checkFile, openToWrite
 
 
 class LogFile:
@@ -145,11 +146,11 @@ class LogFile:
 
     def _open(self) -> None:
         assert self._file is not None
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self._again else os.O_TRUNC)
         try:
+            checkFile(self._file)
             if self._again and self._file.is_file():
                 self._encoding.mend(self._file)
-            self._descriptor = os.open(self._file, flags, 0o666)
+            self._descriptor = openToWrite(self._file, append=self._again)
         except OSError as error:
             raise self._failure(error) from error
         self._again = True  # rows that come after the end, if ever, join the others
