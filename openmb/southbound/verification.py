@@ -26,6 +26,7 @@ _ERRORS = {
     20: "it is signed by an authority that is not trusted here",
     21: "it is signed by an authority that is not trusted here",
     24: "it is signed by a certificate that is no authority",
+    25: "an authority above it allows no other authority below itself",
     26: "it was made for the other end: middleboxes and controllers have certificates of different use",
 }
 _PURPOSES = {End.CONTROLLER: ExtendedKeyUsageOID.SERVER_AUTH, End.MIDDLEBOX: ExtendedKeyUsageOID.CLIENT_AUTH}

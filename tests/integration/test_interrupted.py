@@ -85,9 +85,11 @@ class InterruptedTests(SynchronousTestCase):
         self.interrupted("relay", "a", "b", "--socket", self.controller())
 
 
-#: Says when it is about to begin, so that nobody interrupts the import of the standard library.
+#: Says when it is about to begin, so that nobody interrupts the import of the standard library.  A shell that put the
+#: tests into the background has them ignore Ctrl-C, and the commands would inherit that.
 _PROGRAM = """
-import pathlib, sys
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from openmb.northbound import cli
 pathlib.Path("begun").touch()
 sys.exit(cli.main(sys.argv[1:]))

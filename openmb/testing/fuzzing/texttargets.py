@@ -138,6 +138,7 @@ def journals(folder: Path) -> Target:
     def run(data: bytes) -> None:
         for beside in folder.glob("journal*"):
             beside.unlink()
+        path.touch(0o600)
         path.write_bytes(data)
         opened = SQLiteJournal(path)
         try:
