@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import groupby
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -54,6 +55,7 @@ class RouteKeeper:
         self._missing: dict[Route, str] = {}
         self._isFirst = True
         self._underWay: list[Route] = []  # that an application is changing
+        self._moved: set[tuple[Any, ...]] = set()  # what was changed while the network was compared
         self._next: IDelayedCall | None = None
         self._running = False
 
@@ -91,6 +93,7 @@ class RouteKeeper:
         if _isOneOf(route, self._busy):
             raise OperationError(Refusal.INTERSECTING_OPERATION, "this route is being changed")
         self._underWay.append(route)
+        self._moved.add(route.place)
         try:
             former = await ask(route)
             try:
@@ -162,7 +165,12 @@ class RouteKeeper:
         present = await self._network.routes()
         if self._isFirst:
             self._adopt(present)
+        self._moved.clear()
         for route in self._toSet(present):
+            self._moved.update(each.place for each in self._busy)
+            if route.place in self._moved:
+                self.changed()  # somebody has asked for something else since: see what that was
+                continue
             try:
                 await self._network.route(route)
             except OperationError as error:

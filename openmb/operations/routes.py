@@ -49,7 +49,9 @@ def placeFromPlain(plain: Any) -> Route:
     match plain:
         case {"flows": str(flows), "path": [*path], "table": str(table), "priority": int(priority), "egress": egress}:
             oneWay = plain.get("oneWay", False)
-            if all(isinstance(port, str) for port in path) and isinstance(egress, str | None) and type(oneWay) is bool:
+            isKind = all(isinstance(port, str) for port in path) and isinstance(egress, str | None)
+            # of a place with "true" in it the journal would have two, beside that with 1
+            if isKind and type(oneWay) is bool and type(priority) is int:
                 return Route(_flows(flows), tuple(path), table, priority, egress, oneWay)
     raise OperationError(
         Refusal.BAD_REQUEST, "a route needs flows, path, table, priority and egress, and may have oneWay"

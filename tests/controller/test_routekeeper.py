@@ -314,6 +314,40 @@ class MovingTests(KeeperCase):
         self.assertEqual((routeTo("a"),), rig.controller.keeper.wanted)
 
 
+class MeanwhileTests(KeeperCase):
+    """What changes while a network that was started again is given its routes, one after the other."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.first, self.second = routeTo("a", flows="tcp"), routeTo("a", flows="udp")
+        self.route(self.first)
+        self.route(self.second)
+        self.network.restart()
+        answers = [Deferred[None](), succeed(None)]
+        set_ = self.network.route
+        self.network.route = lambda route: answers.pop(0).addCallback(lambda _: set_(route))  # type: ignore[method-assign]
+        self.answer = answers[0]
+        self.passes()
+        self.network.route = set_  # type: ignore[method-assign]
+
+    def test_removed(self) -> None:
+        """A route that is removed is not set again, for nobody would ever remove it."""
+        self.successResultOf(Deferred.fromCoroutine(self.keeper.unroute(self.second)))
+        self.answer.callback(None)
+        self.passes()
+        self.assertEqual((self.first,), self.network.rules)
+        self.assertEqual((self.first,), self.keeper.wanted)
+
+    def test_moved(self) -> None:
+        """One that a move has changed, and decided, is not set back: its source has let go of the flows."""
+        self.changing = [self.second]
+        self.answer.callback(None)
+        self.changing = []
+        self.assertEqual([self.first], self.network.set[2:])
+        self.passes()
+        self.assertEqual({self.first, self.second}, set(self.network.rules))
+
+
 class ProblemTests(KeeperCase):
     """What status says."""
 

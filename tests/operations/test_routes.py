@@ -53,6 +53,7 @@ class RouteTests(SynchronousTestCase):
         missing = [{name: plain[name] for name in plain if name != field} for field in needed]
         missing += [{**plain, "oneWay": value} for value in (1, None, "true")]
         more = [{**plain, "flows": "tcp,nonsense"}, {**plain, "priority": "7"}, {**plain, "path": "ab"}]
+        more += [{**plain, "priority": True}, {**plain, "priority": 7.0}]
         junk: object
         for junk in (None, 1, "x", [], {}, *missing, *strange, *more):
             with self.assertRaises(OperationError) as caught:
