@@ -133,3 +133,13 @@ def unknownLink(path: Path, link: int) -> CaptureError:
     """What is to be raised of a capture whose link type nobody decodes."""
     names = ", ".join(f"{each.name} ({each.value})" for each in LinkType)
     return CaptureError(f"{path}: link type {link} is not known; there are {names}")
+
+
+def checkLink(capture: Capture) -> None:
+    """
+    Is this a capture that can be decoded?  A stream, and a capture of several link types, says so as it comes.
+
+    @raise CaptureError: of a link type that nobody knows.
+    """
+    if isinstance(capture, PcapCapture) and capture.header.link not in tuple(LinkType):
+        raise unknownLink(capture.path, capture.header.link)

@@ -13,7 +13,9 @@ from twisted.trial.unittest import TestCase
 
 from openmb.demo.deployment import temporaryDeployment
 from openmb.demo.processes import Children
+from openmb.netctl.embedded.reframe import asEthernet
 from openmb.packets.batch import LinkType, packetBatch
+from openmb.packets.decode import Decoder
 from openmb.packets.stream import writeCapture
 from tests.integration.services import LOOP, PATIENCE
 from tests.packets.build import ethernet, ip4, tcp
@@ -49,3 +51,15 @@ class ReplayTests(TestCase):
         self.assertEqual(("1 packets sent, 1 left out: they carry no IP\n", 0), await self.replay(ppp, LinkType.PPP))
         frames = [ethernet(PACKET), ethernet(bytes(28), 0x0806)]
         self.assertEqual(("2 packets sent\n", 0), await self.replay(frames, LinkType.ETHERNET))
+
+    async def test_unknownLink(self) -> None:
+        """What is of a link type that nobody knows is not taken for IP, whatever it looks like."""
+        said, status = await self.replay([PACKET], 147)
+        self.assertIn("link type 147 is not known", said)
+        self.assertEqual(3, status)
+
+    def test_unknownLinkAmongOthers(self) -> None:
+        """As it may be in a pcapng capture: it is left out, and counted by that."""
+        for link, count in ((147, 0), (LinkType.RAW, 1)):
+            decoded = Decoder(checksums=False, reassemble=False).decode(packetBatch([PACKET], [1], link))
+            self.assertEqual(count, len(asEthernet(decoded).packets))

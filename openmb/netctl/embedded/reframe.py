@@ -27,7 +27,8 @@ def asEthernet(decoded: Decoded) -> Decoded:
     """
     if decoded.packets.link == LinkType.ETHERNET:
         return decoded
-    carried = decoded.select(np.isin(decoded.headers["kind"], _CARRIED))
+    isKnown = decoded.packets.link in tuple(LinkType)  # the decoder takes what is of another one for bare IP
+    carried = decoded.select(np.isin(decoded.headers["kind"], _CARRIED) & isKnown)
     return Decoded(_frames(carried), carried.headers)
 
 

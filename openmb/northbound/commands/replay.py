@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from openmb.demo.replay import Replay
 from openmb.netctl.embedded.port import connectPort
 from openmb.northbound.values import Seconds
-from openmb.packets.capture import Capture, openCapture
+from openmb.packets.capture import Capture, checkLink, openCapture
 from openmb.rpc.unix import ILocalReactor
 
 
@@ -63,5 +63,7 @@ def replayInto(capture: Capture, switch: Path, port: str, speed: float) -> tuple
 )
 def command(pcap: Path, switch: Path, port: str, speed: float) -> None:
     """Replay a capture into a port of the embedded switch."""
-    sent, leftOut = replayInto(openCapture(pcap), switch, port, speed)
+    capture = openCapture(pcap)
+    checkLink(capture)
+    sent, leftOut = replayInto(capture, switch, port, speed)
     click.echo(f"{sent:,} packets sent" + (f", {leftOut:,} left out: they carry no IP" if leftOut else ""))

@@ -12,8 +12,7 @@ from openmb.errors import ConfigurationError
 from openmb.interfaces import IMiddleboxPlugin
 from openmb.middlebox.faults import SetAside
 from openmb.middlebox.offline import OfflineRun, runOffline
-from openmb.packets.batch import LinkType
-from openmb.packets.capture import Capture, PcapCapture, openCapture, unknownLink
+from openmb.packets.capture import checkLink, openCapture
 from openmb.packets.decode import Decoder
 from openmb.packets.quality import checksumWarning
 from openmb.plugins.registry import findPlugin
@@ -118,16 +117,6 @@ def _withoutCaptures(options: tuple[str, ...]) -> tuple[str, ...]:
         if not option.startswith("-") and not before.startswith("-") and Path(option).is_file():
             raise click.UsageError(f"{option} stands by itself: each capture needs its own --pcap")
     return options
-
-
-def checkLink(capture: Capture) -> None:
-    """
-    Is this a capture that can be decoded?  A stream, and a capture of several link types, says so as it comes.
-
-    @raise CaptureError: of a link type that nobody knows.
-    """
-    if isinstance(capture, PcapCapture) and capture.header.link not in tuple(LinkType):
-        raise unknownLink(capture.path, capture.header.link)
 
 
 def _checkOutput(out: str | None, captures: tuple[Path, ...], dictionary: str | None) -> None:
