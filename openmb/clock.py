@@ -24,6 +24,11 @@ def steady(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
+def sinceBoot() -> int:
+    """Nanoseconds since the machine was started, sleep included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 class SteadyDay:
     """
     The time of day when this began, and from then on real time.
@@ -32,12 +37,10 @@ class SteadyDay:
     second: no packet gets a stamp from yesterday or tomorrow, no connection expires, none lives on for a day.
 
     @param wall: the time of day, nanoseconds since 1970.
-    @param monotonic: real time, nanoseconds.
+    @param monotonic: real time, nanoseconds, sleep included: all stamps after it would be too early.
     """
 
-    def __init__(
-        self, wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] = time.monotonic_ns
-    ) -> None:
+    def __init__(self, wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] = sinceBoot) -> None:
         self._wall, self._monotonic = wall, monotonic
         self._now, self._last = wall(), monotonic()
 

@@ -50,6 +50,10 @@ class NetworkWatch:
         """The network does not answer; nothing else is known of it."""
         self._become({("unreachable",): f"the switch cannot be reached: {reason}"})
 
+    def failing(self, reason: str) -> None:
+        """The network answers, but its routes cannot be looked after: by what it says, or by what the journal does."""
+        self._become({("failing",): f"the switch's routes cannot be compared with those wanted: {reason}"})
+
     def seen(self, state: NetworkState, routes: Sequence[Route], missing: Mapping[Route, str]) -> None:
         """
         This is the network now.

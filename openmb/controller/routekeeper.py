@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from openmb.controller.networkwatch import NetworkWatch
+from openmb.controller.routechange import UNREACHABLE
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import INetwork, NetworkState, Route
 from openmb.operations.journal import IJournal
@@ -54,8 +55,10 @@ class RouteKeeper:
         self.present: Sequence[Route] = ()
         self._missing: dict[Route, str] = {}
         self._isFirst = True
+        self._toAdopt: list[Route] = []
         self._underWay: list[Route] = []  # that an application is changing
         self._moved: set[tuple[Any, ...]] = set()  # what was changed while the network was compared
+        self._isComparing = False
         self._next: IDelayedCall | None = None
         self._running = False
 
@@ -93,7 +96,8 @@ class RouteKeeper:
         if _isOneOf(route, self._busy):
             raise OperationError(Refusal.INTERSECTING_OPERATION, "this route is being changed")
         self._underWay.append(route)
-        self._moved.add(route.place)
+        if self._isComparing:
+            self._moved.add(route.place)
         try:
             former = await ask(route)
             try:
@@ -153,7 +157,10 @@ class RouteKeeper:
                 await self._compare(state)
         except OperationError as error:
             self._compared = None
-            self.watch.unreachable(error.reason)
+            if error.refusal in UNREACHABLE:
+                self.watch.unreachable(error.reason)
+            else:
+                self.watch.failing(error.reason)
             return False
         self.watch.seen(state, self.present, self._missing)
         return True
@@ -163,10 +170,17 @@ class RouteKeeper:
         self._compared = state.generation
         self._missing = {}
         present = await self._network.routes()
-        if self._isFirst:
-            self._adopt(present)
+        self._adopt(present)
         self._moved.clear()
-        for route in self._toSet(present):
+        self._isComparing = True
+        try:
+            await self._setMissing(self._toSet(present))
+        finally:
+            self._isComparing = False
+        self.present = await self._network.routes()
+
+    async def _setMissing(self, routes: Iterable[Route]) -> None:
+        for route in routes:
             self._moved.update(each.place for each in self._busy)
             if route.place in self._moved:
                 self.changed()  # somebody has asked for something else since: see what that was
@@ -179,16 +193,19 @@ class RouteKeeper:
                 self._missing[route] = error.reason
             else:
                 self.log.info("set again: {flows} to {path}", flows=str(route.flows), path=" > ".join(route.path))
-        self.present = await self._network.routes()
 
     def _adopt(self, present: Sequence[Route]) -> None:
         """A journal without any wanted route is new, or that of an earlier version: what is in effect is wanted."""
-        self._isFirst = False
-        adopted = [] if self.wanted else [route for route in present if not _isOneOf(route, self._busy)]
-        for route in adopted[:WANTED_LIMIT][::-1]:  # those that are tried first were added last
-            self._journal.want(route)
-        if adopted:
-            self.log.info("{count} routes that are in effect are taken as wanted", count=len(adopted))
+        if self._isFirst:
+            self._isFirst = False
+            found = [] if self.wanted else [route for route in present if not _isOneOf(route, self._busy)]
+            self._toAdopt = found[:WANTED_LIMIT][::-1]  # those that are tried first were added last
+            if found:
+                self.log.info("{count} routes that are in effect are taken as wanted", count=len(self._toAdopt))
+        while self._toAdopt:
+            if self._toAdopt[0] in present:
+                self._journal.want(self._toAdopt[0])
+            del self._toAdopt[0]  # a journal that fails is asked again at the next look
 
     def _toSet(self, present: Iterable[Route]) -> list[Route]:
         changing = self._busy

@@ -30,6 +30,8 @@ from openmb.wire.messages import Hello, Message, Welcome
 
 #: Seconds between two attempts to reach the switch.
 RETRY = 0.2
+#: Seconds that a port lasts at least unless somebody else has it; who is turned away tries again so much later.
+BRIEF = 2.0
 #: Seconds that a stopping service gives its operations, and between two looks at them.
 SETTLE, LOOK = 20.0, 0.02
 #: Seconds between two looks at files that may have changed, and at certificates that may not be valid any more.
@@ -100,7 +102,8 @@ class MiddleboxService(Service):
         readiness: Readiness | None = None,
     ) -> None:
         self._readiness = readiness or Readiness()
-        self._isMissed = False
+        self._isMissed = self._isTurnedAway = False
+        self._attached = 0.0  # when the port was connected last
         self._credentials, self._keys = credentials, keys
         self._places, self._reactor = places, reactor
         self._examining: LoopingCall | None = None
@@ -158,7 +161,7 @@ class MiddleboxService(Service):
                 self.log.warn("no packets come until the switch is there: {error}", error=error)
             self._reactor.callLater(RETRY, self._again)
             return
-        self._isMissed = False
+        self._isMissed, self._attached = False, self._reactor.seconds()
         self.agent.start(self._port)
         self.checkReady()
 
@@ -184,9 +187,16 @@ class MiddleboxService(Service):
     def _portLost(self, reason: str) -> None:
         self._port = None
         self.agent.portLost()
-        if self.running:
-            self.log.warn("the switch closed the port: {reason}", reason=reason)
-            self._reactor.callLater(RETRY, self._again)
+        if not self.running:
+            return
+        brief = self._reactor.seconds() - self._attached < BRIEF
+        if not brief:
+            self._isTurnedAway = False
+        if not self._isTurnedAway:
+            hint = f" (at once: does another {self.agent.host.name} run?)" if brief else ""
+            self.log.warn("the switch closed the port: {reason}{hint}", reason=reason, hint=hint)
+        self._isTurnedAway = brief
+        self._reactor.callLater(BRIEF if brief else RETRY, self._again)
 
     async def _settle(self) -> None:
         """Let operations come to their end, for a while: packets and messages still come."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from openmb.operations.routes import HIGHEST_PRIORITY
+
 #: A month: nothing is waited for longer.
 _LONGEST = 30 * 86400.0
 
@@ -34,5 +36,4 @@ class Seconds(click.FloatRange):
 
 
 SECONDS = Seconds()
-#: The highest priority of a route wins; those of a network device have 16 bits.
-PRIORITY = click.IntRange(0, 65535)
+PRIORITY = click.IntRange(0, HIGHEST_PRIORITY)

@@ -30,7 +30,7 @@ else:
     _Base = object
 
 NEW = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("b",), "monitor", 7, None)
-OLD = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "é"), "other", 7, "out")
+OLD = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "b"), "other", 7, "out")
 #: The steps of a version that there is not yet.
 NEXT = {**UPGRADES, VERSION: lambda database: database.execute("CREATE TABLE more (x)")}
 ROOT = Path(__file__).parents[2]

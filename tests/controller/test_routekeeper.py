@@ -351,6 +351,20 @@ class MeanwhileTests(KeeperCase):
 class ProblemTests(KeeperCase):
     """What status says."""
 
+    def test_fullDisk(self) -> None:
+        """Routes in effect that cannot be taken as wanted: it is the journal that fails, not the switch."""
+        self.keeper.stop()
+        self.successResultOf(self.network.route(routeTo("a")))
+        self.journal.broken = True
+        self.begin()
+        self.assertEqual(
+            "the switch's routes cannot be compared with those wanted: no space left on device", self.problems()
+        )
+        self.journal.broken = False
+        self.passes()
+        self.assertEqual("", self.problems())
+        self.assertEqual((routeTo("a"),), self.keeper.wanted)
+
     def test_deadPort(self) -> None:
         """A route to a port where nobody is."""
         self.route(routeTo("a"))

@@ -54,6 +54,9 @@ class RouteTests(SynchronousTestCase):
         missing += [{**plain, "oneWay": value} for value in (1, None, "true")]
         more = [{**plain, "flows": "tcp,nonsense"}, {**plain, "priority": "7"}, {**plain, "path": "ab"}]
         more += [{**plain, "priority": True}, {**plain, "priority": 7.0}]
+        more += [{**plain, "priority": each} for each in (-5, 65536, 2**63, 10**30)]
+        more += [{**plain, "table": each} for each in ("", "t" * 65, "a\nb", "\x1b[2J", "größe")]
+        more += [{**plain, "path": ["a\n"]}, {**plain, "path": ["a"] * 65}, {**plain, "egress": "\x1b"}]
         junk: object
         for junk in (None, 1, "x", [], {}, *missing, *strange, *more):
             with self.assertRaises(OperationError) as caught:

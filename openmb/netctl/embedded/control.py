@@ -4,13 +4,11 @@ Names and arguments of the switch's control socket.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from openmb.errors import OperationError, Refusal
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+from openmb.operations.routes import NAME
 
 #: The file name of the control socket, without ending; no port may have it.
 CONTROL = "control"
@@ -23,7 +21,7 @@ def nameOf(arguments: Mapping[str, Any]) -> str:
     @raise OperationError: C{BAD_REQUEST}: it cannot be the name of a port.
     """
     name = text(arguments, "name")
-    if not _NAME.fullmatch(name) or name == CONTROL:
+    if not NAME.fullmatch(name) or name == CONTROL:
         raise badRequest(f"{name!r} cannot be the name of a port: use letters, digits, '.', '_' and '-'")
     return name
 

@@ -161,6 +161,7 @@ class SocketPort(Factory):
         self._writer = PcapStreamWriter(LinkType.ETHERNET)
         self._connection: PortConnection | None = None
         self._reading = True
+        self._isContested = False  # somebody was turned away since the connection was made
 
     @property
     def isConnected(self) -> bool:
@@ -170,8 +171,11 @@ class SocketPort(Factory):
     def buildProtocol(self, addr: IAddress | None) -> PortConnection | None:
         """A protocol for a peer, unless there is one already."""
         if self.checkPeer():
-            self.log.warn("port {name} is taken: a second connection is turned away", name=self.name)
+            if not self._isContested:  # whoever is turned away tries again and again
+                self.log.warn("port {name} is taken: other connections are turned away", name=self.name)
+            self._isContested = True
             return None
+        self._isContested = False
         self._connection = PortConnection(self)
         return self._connection
 

@@ -8,6 +8,7 @@ import struct
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from openmb.errors import ConfigurationError, OperationError, Refusal
@@ -115,11 +116,13 @@ class PortTests(RunningSwitchTestCase):
         self.assertEqual(1, len(await watcher.count(1)))
 
     async def test_taken(self) -> None:
-        """A port has one peer; a second is turned away and the first goes on."""
+        """A port has one peer; others are turned away, which is said once, and the first goes on."""
         self.start()
         watcher = await self.watch("a")
-        second = await self.watch("a")
-        await second.lost
+        with capturedLogs() as logs:
+            for _ in range(20):
+                await (await self.watch("a")).lost
+        self.assertEqual(1, sum("is taken" in str(event["log_format"]) for event in logs))
         await self.network.route(route("*", "a"))
         await self.inject(many(3))
         self.assertEqual(3, len(await watcher.count(3)))
