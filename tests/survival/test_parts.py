@@ -15,6 +15,7 @@ from openmb.packets.decode import Decoder
 from openmb.packets.headers import Status
 from openmb.plugins.bro.reporting.connections import CONNECTION_COLUMNS
 from openmb.plugins.bro.reporting.dnslog import DNS_COLUMNS
+from openmb.plugins.bro.tracking import talks
 from openmb.testing.survival.gate import Gate
 from openmb.testing.survival.points import Moment, Point, Step
 from openmb.testing.survival.rows import LogFolder
@@ -118,7 +119,7 @@ class TruthTests(SynchronousTestCase):
     def test_truth(self) -> None:
         """One connection a flow, with all its packets, written after the last of them; HTTP rows before that."""
         waves, sent = wavesOf(7, 3000)
-        truth = truthOf(sent, waves.last(), Path(self.mktemp()))
+        truth = truthOf(sent, waves.last(), Path(self.mktemp())).flows
         self.assertEqual(sum(map(len, sent)), sum(len(known.places) for known in truth.values()))
         for known in truth.values():
             (connection,) = [(row, place) for row, place in known.rows if row.log == "conn"]
@@ -131,10 +132,19 @@ class TruthTests(SynchronousTestCase):
         self.assertEqual({"conn", "dns", "http"}, logs.keys())
         self.assertGreater(min(logs.values()), 50)
 
+    def test_fastPath(self) -> None:
+        """Every row of http.log comes from the fast path, and every log has rows."""
+        waves, sent = wavesOf(9, 3000)
+        truth = truthOf(sent, waves.last(), Path(self.mktemp()))
+        self.assertEqual({"conn", "dns", "http"}, truth.logs.keys())
+        self.assertEqual(truth.logs["http"], truth.fastRows)
+        self.patch(talks, "FAST_PATH", False)
+        self.assertEqual(0, truthOf(sent, waves.last(), Path(self.mktemp())).fastRows)
+
     def test_services(self) -> None:
         """Each class has flows with and without a service, and queries with and without an answer."""
         waves, sent = wavesOf(8, 3000)
-        truth = truthOf(sent, waves.last(), Path(self.mktemp()))
+        truth = truthOf(sent, waves.last(), Path(self.mktemp())).flows
         rows = [row for known in truth.values() for row, _ in known.rows]
         for kind in Class:
             services = {row.fields[SERVICE] for row in rows if row.kind is kind and row.log == "conn"}

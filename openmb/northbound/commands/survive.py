@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -48,6 +49,14 @@ def show(console: Console, results: list[Result]) -> None:
         rows = f"{cell.rows:,}", f"{cell.lost:,}", f"{cell.least:,}–{cell.most:,}"
         table.add_row(step.value, party.value, str(cell.runs), right, endings, *times, *rows)
     console.print(table)
+    click.echo(due(results))
+
+
+def due(results: list[Result]) -> str:
+    """Which logs the traffic makes rows of, and by which way."""
+    logs = sum((Counter(result.logs) for result in results), Counter[str]())
+    each = ", ".join(f"{name}.log {count:,}" for name, count in sorted(logs.items()))
+    return f"rows due: {each}; on the fast path: {sum(result.fastRows for result in results):,}"
 
 
 @click.command("survive")

@@ -72,6 +72,11 @@ class BroCore:
         self._frozen: dict[int, HeaderFieldList] = {}
         self._coming: dict[int, Coming] = {}
 
+    @property
+    def fastRows(self) -> int:
+        """Rows of http.log that the fast path has read (L{openmb.plugins.bro.fastpath})."""
+        return self._own.fastRows
+
     def identify(self, name: str, incarnation: bytes) -> None:
         """See C{IEngine}."""
         self.policies.identify(name, incarnation)

@@ -50,6 +50,8 @@ class Result:
     @ivar later: seconds that the next move took, which nobody disturbed.
     @ivar conflict: it was refused at first, since records of the same flows were in the way.
     @ivar never: the dead one was started again only when everything was settled.
+    @ivar logs: rows of each log that were due.
+    @ivar fastRows: those of http.log that the fast path reads in one middlebox that sees everything.
     @ivar wrong: what must not be, in words.
     """
 
@@ -61,6 +63,8 @@ class Result:
     conflict: bool = False
     never: bool = False
     packets: int = 0
+    logs: dict[str, int] = field(default_factory=dict)
+    fastRows: int = 0
     judgement: Judgement = field(default_factory=Judgement)
     wrong: list[str] = field(default_factory=list)
 
@@ -260,7 +264,8 @@ class Trial:
             truth = truthOf(self._sent, self._last, Path(folder))
         live = [row for rows in self._rows.values() for row in rows]
         fresh = [row for row in live if row.flow not in self._stage.ended]
-        self.result.judgement = judge(truth, fresh, self._fates())
+        self.result.judgement = judge(truth.flows, fresh, self._fates())
+        self.result.logs, self.result.fastRows = dict(truth.logs), truth.fastRows
         self.result.wrong += self.result.judgement.wrong
         for name in NAMES:
             self.result.wrong += [f"{name}: cut off: {row.text}" for row in self._stage.folders[name].broken]

@@ -5,7 +5,7 @@ What one middlebox that saw every packet would have written, and when.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from openmb.packets.batch import PacketBatch, joinBatches
 from openmb.packets.decode import Decoder
 from openmb.packets.headers import Decoded
+from openmb.plugins.bro.plugin import BroPlugin
 from openmb.plugins.bro.reporting.connections import addressText
-from openmb.plugins.registry import findPlugin
 from openmb.testing.survival.rows import Flow, LogFolder, Row
 from openmb.testing.survival.traffic import Class
 
@@ -54,7 +54,24 @@ class Known:
         return any(low <= place <= high for place in self.places)
 
 
-def truthOf(sent: Sequence[PacketBatch], last: PacketBatch, folder: Path) -> dict[Flow, Known]:
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """
+    What was found.
+
+    @ivar fastRows: rows of http.log that came from the engine's fast path.
+    """
+
+    flows: Mapping[Flow, Known]
+    fastRows: int
+
+    @property
+    def logs(self) -> Counter[str]:
+        """Rows of each log."""
+        return Counter(row.log for known in self.flows.values() for row, _ in known.rows)
+
+
+def truthOf(sent: Sequence[PacketBatch], last: PacketBatch, folder: Path) -> Truth:
     """
     Process C{sent} and then C{last} alone, and look after every few packets what was written to C{folder}.
 
@@ -63,7 +80,7 @@ def truthOf(sent: Sequence[PacketBatch], last: PacketBatch, folder: Path) -> dic
     whole = joinBatches(list(sent)).compact()
     decoded = Decoder().decode(whole)
     flows = flowsOf(decoded)
-    plugin = findPlugin("bro")
+    plugin = BroPlugin()
     options = plugin.makeOptions()
     options.parseOptions(["--logs", str(folder), "--max-flows", "65536"])
     engine, logs = plugin.makeMiddlebox(options), LogFolder(folder)
@@ -74,7 +91,7 @@ def truthOf(sent: Sequence[PacketBatch], last: PacketBatch, folder: Path) -> dic
     engine.process(Decoder().decode(last), None)
     engine.flush()
     _enter(flows, logs.take(), len(decoded) + STEP)
-    return flows
+    return Truth(flows, engine.fastRows)
 
 
 def _enter(flows: dict[Flow, Known], rows: list[Row], place: int) -> None:

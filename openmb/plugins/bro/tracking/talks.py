@@ -76,6 +76,7 @@ class Talks:
 
     @param maximum: records at most.
     @param output: takes what is to be reported; None: nothing is.
+    @ivar fastRows: rows of http.log that the fast path has read and that were reported.
     """
 
     def __init__(self, maximum: int, output: IOutput | None, capacity: int = 1024) -> None:
@@ -88,6 +89,7 @@ class Talks:
         self._failed: list[Failed] = []
         self._output = output
         self._reported = 0  # finished rows of the fast path
+        self.fastRows = 0
         self._found: Found | None = None
         self._odd: Odd | None = None
 
@@ -216,12 +218,14 @@ class Talks:
             return
         try:
             self._output.requests(self.lanes, nodes)
+            self.fastRows += len(nodes)
             return
         except Exception:  # noqa: BLE001 - it is met again below, and reported there
             places = range(len(nodes))
         for place in places:
             try:
                 self._output.requests(self.lanes, nodes[place : place + 1])
+                self.fastRows += 1
             except Exception as error:  # noqa: BLE001 - whatever it is, the other rows must not suffer for it
                 self._threw(-1, error)
 
