@@ -56,9 +56,14 @@ def runProcess(command: Sequence[str]) -> tuple[Spent, str]:
 
     @raise OperationError: it failed.
     """
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # Ctrl-C is for this process alone, which then ends that one
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as process:
         assert process.stdout is not None  # a pipe was asked for
-        text = process.stdout.read()
+        try:
+            text = process.stdout.read()
+        except KeyboardInterrupt:
+            process.kill()
+            raise
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

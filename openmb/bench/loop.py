@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from openmb.demo.processes import IDemoReactor
-from openmb.errors import OperationError, Refusal
 
 T = TypeVar("T")
 
@@ -29,10 +28,11 @@ def runOnReactor(work: Coroutine[Any, Any, T], cleanUp: Callable[[], Awaitable[N
 
     The reactor is crashed rather than stopped at the end, so that it can run again for the next measurement.
 
-    @raise OperationError: C{work} was interrupted.
+    @raise KeyboardInterrupt: a signal stopped the reactor.
     """
     loop: Any = theReactor()
     ended: list[T | Failure] = []
+    stopping: list[bool] = []  # by a signal: what fails since everything is ended then is no result
 
     async def whole() -> T:
         try:
@@ -41,14 +41,20 @@ def runOnReactor(work: Coroutine[Any, Any, T], cleanUp: Callable[[], Awaitable[N
             await cleanUp()
 
     def end(result: T | Failure) -> None:
-        ended.append(result)
-        loop.crash()
+        if not stopping:
+            ended.append(result)
+            loop.crash()
 
-    loop.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(cast(Any, cleanUp())))
+    def interrupted() -> Deferred[None]:
+        stopping.append(True)
+        return Deferred.fromCoroutine(cast(Any, cleanUp()))
+
+    trigger = loop.addSystemEventTrigger("before", "shutdown", interrupted)
     loop.callWhenRunning(lambda: Deferred.fromCoroutine(whole()).addBoth(end))
     loop.run()
     if not ended:
-        raise OperationError(Refusal.ABORTED, "interrupted")
+        raise KeyboardInterrupt
+    loop.removeSystemEventTrigger(trigger)
     result = ended[0]
     if isinstance(result, Failure):
         result.raiseException()

@@ -347,17 +347,26 @@ class Controller:
         """How much state of C{flows} a middlebox holds, for each of the five cells."""
         return await self._inquirer.stats(middlebox, flows)
 
-    async def plan(self, source: str, destination: str, flows: str, wishes: Wishes, count: bool = True) -> Plan:
+    async def plan(self, source: str, destination: str, flows: str, wishes: Wishes) -> Plan:
         """
         What a move would do; nothing is changed.
 
-        @param count: ask the source how many records there are.
         @raise OperationError: the move would be refused, or source or network do not answer.
         """
         request = self._request(source, destination, flows)
-        records = recordsIn(await self.stats(source, request.flows)) if count else 0
+        records = recordsIn(await self.stats(source, request.flows))
         routes = await self.network.routes()
         return plan(source, destination, HeaderFieldList.parse(request.flows), wishes, routes, records)
+
+    async def planSwitchOver(self, identifier: int, wishes: Wishes) -> Route:
+        """
+        The route that the flows of a move are to get.  Its ends may be disconnected for a moment: they are not asked.
+
+        @raise OperationError: it is over or never was, or the network does not answer.
+        """
+        move = self.move(identifier)
+        ends = move.request.source.name, move.request.destination.name
+        return plan(*ends, move.flows, wishes, await self.network.routes(), 0).route
 
     async def readConfig(self, middlebox: str, key: str = EVERYTHING) -> Tree:
         """

@@ -96,12 +96,12 @@ class BroScenario:
             await self._drain()
         finally:
             self.stage = "stopping"
-            self._replay.stop()
             await self.stop()
         return self.outcome
 
     async def stop(self) -> None:
         """End every child."""
+        self._replay.abandon()
         self._controller.close()
         self._network.close()
         await self.children.stopAll()

@@ -80,6 +80,11 @@ class Replay:
         if self._next is not None and self._next.active():
             self._next.cancel()
 
+    def abandon(self) -> None:
+        """Send no more, and what has become of it need not interest anybody."""
+        self.stop()
+        self.done.addErrback(lambda failure: None)
+
     def _lost(self, reason: str) -> None:
         if self._finished:
             self.done.callback(self.sent)

@@ -145,8 +145,8 @@ def runScenario(scenario: Runnable[_Result], tick: Callable[[], None]) -> _Resul
     ticking = LoopingCall(tick)
 
     def end(result: _Result | Failure) -> None:
-        ended.append(result)
-        if not stopping:
+        if not stopping:  # what fails since every child is ended is no result
+            ended.append(result)
             loop.stop()
 
     def begin() -> None:

@@ -157,10 +157,9 @@ class NorthboundVerbs:
         Replies when the source has deleted.
         """
         move = self._find(arguments)
-        ends = move.request.source.name, move.request.destination.name, move.request.flows
-        planned = await self._controller.plan(*ends, wishesIn(arguments), count=False)
+        route = await self._controller.planSwitchOver(move.request.operation, wishesIn(arguments))
         move.watcher = lambda report: notify(reportToPlain(report))
-        move.switchOver(planned.route)
+        move.switchOver(route)
         return reportToPlain(await move.moved.wait())
 
     async def cloneSupport(self, arguments: Mapping[str, Any], notify: Notify) -> dict[str, Any]:

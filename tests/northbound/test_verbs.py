@@ -53,6 +53,18 @@ class VerbTests(SynchronousTestCase):
             assert isinstance(answer, Result)
             self.assertEqual(expected, answer.result["problems"])
 
+    def test_switchOverWhileDisconnected(self) -> None:
+        """Both ends are disconnected for a moment: the switch-over is taken all the same, and goes on later."""
+        self.ask(1, "moveInternal", source="a", destination="b", flows="tcp", route=None)
+        self.rig.installed()
+        self.assertIn("installed", [answer.result["stage"] for answer in self.answers() if isinstance(answer, Result)])
+        for name in "ab":
+            self.rig.controller.sessionClosed(self.rig.sessions[name])
+        self.ask(2, "switchOver", operation=f"{OP:016x}", table="monitor", priority=100)
+        self.assertEqual([], self.refusals())
+        self.rig.back("b", m.Side.DESTINATION, "ready", 2)
+        self.assertIn("Hold", self.rig.types("b"))
+
     # -- amounts, and configuration
 
     def test_stats(self) -> None:

@@ -158,7 +158,7 @@ class FateTests(SynchronousTestCase):
         gaps = {step for step in Step if self.fates(Party.SOURCE, step, FINISHED)[Class.MOVING] is Gapped}
         self.assertFalse(gaps & {Step.DELETING, Step.WINDOW, Step.CLOSED})
         gaps = {step for step in Step if self.fates(Party.DESTINATION, step, ABORTED)[Class.MOVING] is Gapped}
-        self.assertEqual({Step.ROUTING, Step.SETTING_BACK, Step.RETURNING}, gaps)
+        self.assertEqual({Step.DIVERTING, Step.ROUTING, Step.SETTING_BACK, Step.RETURNING}, gaps)
 
     def test_endings(self) -> None:
         """Before the vote a death undoes the move; after COMMIT nothing does; a controller's decides nothing new."""

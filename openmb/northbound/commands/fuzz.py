@@ -47,7 +47,8 @@ def packets(count: int, seed: int, checked: bool) -> bool:
             environment.update(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=cache)
         words = ["--packets", str(count), "--seed", str(seed), *(["--checked"] if checked else [])]
         command = [sys.executable, "-m", "openmb.testing.fuzzing.packets", *words]
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        # Ctrl-C is for this process alone, which then ends that one
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, process_group=0)
     if ran.returncode:
         click.echo(f"packets, seed {seed}: the process ended with status {ran.returncode}\n{ran.stderr}")
         return False

@@ -19,6 +19,8 @@ MARGIN = 600
 _UNDONE, _DONE, _FORWARD = frozenset({ABORTED}), frozenset({FINISHED}), frozenset({FINISHED, FAILED})
 _BEFORE_VOTE = frozenset({Step.PREPARING, Step.EXPORTING, Step.INSTALLED, Step.HOLDING})
 _BACK = frozenset({Step.ABORTING, Step.SETTING_BACK, Step.RETURNING})
+#: After this the controller may hear of the source's answer before it hears of a death, and then asks for the route.
+_ANSWERED = Point(Step.DIVERTING, Moment.AFTER)
 #: After these the source has handed over everything.
 _HANDED_OVER = frozenset({Step.DELETING, Step.WINDOW, Step.CLOSED})
 
@@ -34,7 +36,7 @@ def endings(party: Party, point: Point) -> frozenset[str]:
         return _UNDONE
     match party:
         case Party.SOURCE:
-            return _UNDONE | _FORWARD if point == Point(Step.DIVERTING, Moment.AFTER) else _sourceEndings(step)
+            return _UNDONE | _FORWARD if point == _ANSWERED else _sourceEndings(step)
         case Party.DESTINATION:
             if step is Step.ROUTING and moment is not Moment.BEFORE:
                 return _UNDONE | _FORWARD  # whichever the controller hears of first: the route's answer, or the death
@@ -94,6 +96,11 @@ def fatesOf(party: Party, point: Point, own: Mapping[Party, Class], seen: Seen) 
         fates[Class.MOVING] = lost[Class.MOVING]
     elif party is Party.SOURCE and point.step not in _HANDED_OVER:
         fates[Class.MOVING] = Gapped(gap.low, max(seen.killed, seen.routed) + MARGIN)
-    elif party is Party.DESTINATION and point.step in (Step.ROUTING, Step.SETTING_BACK, Step.RETURNING):
+    elif party is Party.DESTINATION and mayHaveRouted(point):
         fates[Class.MOVING] = gap
     return fates
+
+
+def mayHaveRouted(point: Point) -> bool:
+    """May flows have been routed to a destination that died there, and that never came to own them?"""
+    return point.step in (Step.ROUTING, Step.SETTING_BACK, Step.RETURNING) or point == _ANSWERED

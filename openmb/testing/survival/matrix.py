@@ -89,7 +89,7 @@ def survive(orders: Sequence[Order], logs: Path, progress: Progress) -> list[Res
     """
     Make the runs; what the processes print goes to C{logs}.
 
-    @raise OpenMBError: the reactor was interrupted.
+    @raise KeyboardInterrupt: a signal stopped the reactor.
     """
     results: list[Result] = []
     waiting = list(orders)

@@ -19,9 +19,9 @@ from openmb.errors import OperationError, Refusal
 from openmb.packets.batch import PacketBatch, emptyBatch
 from openmb.packets.decode import Decoder
 from openmb.state.taxonomy import Cell
-from openmb.testing.survival.fates import FAILED, FINISHED, MARGIN, UNKNOWN, Seen, endings, fatesOf
+from openmb.testing.survival.fates import FAILED, FINISHED, MARGIN, UNKNOWN, Seen, endings, fatesOf, mayHaveRouted
 from openmb.testing.survival.judge import Fate, Judgement, judge
-from openmb.testing.survival.points import BACK, Moment, Party, Point, Step
+from openmb.testing.survival.points import Moment, Party, Point, Step
 from openmb.testing.survival.rows import Row
 from openmb.testing.survival.stage import CONTROLLER, FIRST, NAMES, PRIORITIES, SECOND, TABLE, Stage
 from openmb.testing.survival.traffic import Class, Waves
@@ -232,7 +232,7 @@ class Trial:
         """
         if self._party is Party.SOURCE:
             return self.result.ending in (FINISHED, FAILED)
-        return self._party is Party.DESTINATION and self._point.step in (Step.ROUTING, *BACK)
+        return self._party is Party.DESTINATION and mayHaveRouted(self._point)
 
     async def _end(self) -> None:
         """Every row is written."""
