@@ -147,6 +147,12 @@ class Controller:
             if session.peer in (move.request.source, move.request.destination):
                 move.away(session.name)
 
+    def sessionWritable(self, session: Session) -> None:
+        """A middlebox that did not take what it was sent has taken everything."""
+        if self.registry.get(session.name) is session:
+            for move in self._operationsOf(session.name):
+                move.writable(session.name)
+
     def messageReceived(self, session: Session, message: m.Message) -> None:
         """A message of a registered middlebox."""
         self._inquirer.changed(session, message)

@@ -44,6 +44,12 @@ class End:
         """Is it connected?"""
         return self.session is not None
 
+    @property
+    def piled(self) -> int:
+        """Bytes that wait for it in memory."""
+        session = self.session
+        return 0 if session is None else session.piled()
+
     def send(self, message: m.Message) -> None:
         """Send C{message} if it is connected; a command is kept, to be repeated."""
         if not isinstance(message, m.StreamFrame | m.Credit | m.Resume):

@@ -130,6 +130,8 @@ class OperationPerformer:
         try:
             if isinstance(message, m.Credit):
                 window.credited(message.number)
+            elif window.leavesOut(message.number, message.size, other.piled):
+                return
             else:
                 window.sent(message.number, message.size)
         except OperationError as error:
@@ -215,6 +217,14 @@ class OperationPerformer:
         """The controller was restarted: nobody knows what an earlier one has counted."""
         self.report = replace(self.report, recovered=True)
         self.windows = {side: RelayWindow(self.request.settings.window, True) for side in m.Side}
+
+    def writable(self, name: str) -> None:
+        """One of the two takes again what it is sent: it gets what was left out of the stream to it."""
+        receiver = self._end(name)
+        maker = self.destination if receiver is self.source else self.source
+        after = self.windows[maker.side].askAgain()
+        if after is not None:
+            maker.send(m.Resume(self.request.operation, maker.side, after))
 
     def _resume(self, maker: End, receiver: End) -> None:
         """Have the frames of one stream that the receiver does not know sent again."""

@@ -20,6 +20,7 @@ class Session:
     @ivar hello: what it said of itself; its governing configuration may change.
     @ivar send: takes messages for it.
     @ivar close: ends its connection, for the reason given.
+    @ivar piled: how many bytes wait for it in memory, since it does not take them.
     @ivar changing: ids of the changes of its configuration that are not answered yet.
     @ivar warnings: what an operator must know of it, as it says.
     @ivar statuses: what it said of operations in HELLO, by operation and side.
@@ -28,6 +29,7 @@ class Session:
     hello: Hello
     send: Callable[[Message], None]
     close: Callable[[str], None] = lambda reason: None
+    piled: Callable[[], int] = lambda: 0
     changing: set[int] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
     statuses: dict[tuple[int, Side], OperationStatus] = field(init=False)

@@ -20,7 +20,9 @@ class ControllerReceiver:
     def connected(self, peer: Hello | Welcome) -> None:
         """The middlebox has said who it is, and its certificate agrees."""
         if isinstance(peer, Hello):
-            self._session = Session(peer, self._link.send, self._link.close)
+            link = self._link
+            session = self._session = Session(peer, link.send, link.close, lambda: link.piled)
+            link.whenWritable = lambda: self._controller.sessionWritable(session)
             self._controller.sessionOpened(self._session)
 
     def messageReceived(self, message: Message) -> None:

@@ -40,6 +40,10 @@ class Link(Protocol):
     whenWritable: Callable[[], None]
     peer: str
 
+    @property
+    def piled(self) -> int:
+        """How many bytes wait in memory since the peer does not take them; 0 while it is C{writable}."""
+
     def send(self, message: Message) -> None:
         """
         Send C{message}; silently nothing when the connection is closing, since C{disconnected} will tell.

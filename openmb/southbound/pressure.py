@@ -30,6 +30,11 @@ class Pressure:
         self._piled = self._seen = 0
         self._since: float | None = None  # when the peer took something last, or when the buffer became full
 
+    @property
+    def piled(self) -> int:
+        """Bytes that were written since the buffer became full; 0 while it is not."""
+        return self._piled
+
     def full(self, now: float) -> None:
         """The buffer is full from C{now} on."""
         self._since, self._seen = now, self._taken()

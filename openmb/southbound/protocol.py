@@ -118,6 +118,11 @@ class SouthboundProtocol(Protocol):
         if self._connection.state is not State.CLOSED and self._reason is None:
             self._write(self._connection.send(message))
 
+    @property
+    def piled(self) -> int:
+        """See L{Link}."""
+        return self._pressure.piled
+
     def _write(self, data: bytes) -> None:
         """Everything goes this way: what the peer does not take waits in memory, but not without end."""
         self.transport.write(data)

@@ -37,11 +37,11 @@ OPERATION, OTHER, START = 0x1234, 0x5678, EPOCH * 1_000_000_000
 FLOWS, ROUNDS = 6, 4
 
 
-def flowPacket(flow: int, serial: int, back: bool = False) -> bytes:
-    """An Ethernet frame with a UDP packet of flow C{flow} (below 250) between 10.0.1.x and 10.0.9.9."""
+def flowPacket(flow: int, serial: int, back: bool = False, size: int = 4) -> bytes:
+    """An Ethernet frame: C{size} bytes over UDP, flow C{flow} (below 250) between 10.0.1.x and 10.0.9.9."""
     ends = [(bytes((10, 0, 1, flow)), 1024 + flow), (bytes((10, 0, 9, 9)), 9999)]
     (source, sport), (destination, dport) = reversed(ends) if back else ends
-    payload = serial.to_bytes(4, "big")
+    payload = serial.to_bytes(4, "big").ljust(size, b"-")
     udp = sport.to_bytes(2, "big") + dport.to_bytes(2, "big") + (8 + len(payload)).to_bytes(2, "big") + bytes(2)
     head = b"\x45\x00" + (28 + len(payload)).to_bytes(2, "big") + bytes(4) + b"\x40\x11"
     total = sum(int.from_bytes((head + source + destination)[at : at + 2], "big") for at in range(0, 18, 2))

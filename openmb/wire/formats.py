@@ -162,7 +162,7 @@ _ENTRIES = (
         "number" / FrameNumber(Int64sl) * "last frame that is done with",
     ),
     entry(
-        *(_T.RESUME, m.Resume, DOWN, "After a lost connection: send unacknowledged stream frames again, in order."),
+        *(_T.RESUME, m.Resume, DOWN, "Send unacknowledged stream frames again, in order."),
         "side" / _SIDE * "the end that makes the stream, which is the one that is told",
         "number" / FrameNumber(Int64sl) * "last frame that the other end has received; those after it are sent again",
     ),

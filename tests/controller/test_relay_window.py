@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from openmb.controller.relaywindow import RelayWindow
+from openmb.controller.relaywindow import SHARED, RelayWindow
 from openmb.errors import OperationError, Refusal
-from openmb.middlebox.stream import StreamSender
+from openmb.middlebox.stream import StreamReceiver, StreamSender
 from openmb.operations.values import MoveSettings, Stage
 from openmb.state.keyring import Keyring
 from openmb.wire import messages as m
@@ -129,6 +130,98 @@ class WindowTests(SynchronousTestCase):
             self.assertTrue(window.held <= WINDOW or len(window._sizes) == 1)
 
 
+class LeftOutTests(SynchronousTestCase):
+    """Too much waits for the receiver: what else comes is asked for later."""
+
+    def setUp(self) -> None:
+        self.window = RelayWindow(WINDOW)
+
+    def test_leftOut(self) -> None:
+        """From the first that is left out all are, until that one comes again; it is asked for once."""
+        self.assertFalse(self.window.leavesOut(0, 10, SHARED))
+        self.assertIsNone(self.window.askAgain())
+        self.assertTrue(self.window.leavesOut(1, 10, SHARED + 1))
+        self.assertTrue(self.window.leavesOut(2, 10, 0))
+        self.assertEqual((0, None), (self.window.askAgain(), self.window.askAgain()))
+        self.assertTrue(self.window.leavesOut(3, 10, 0))
+        self.assertFalse(self.window.leavesOut(1, 10, 0))
+        self.assertFalse(self.window.leavesOut(2, 10, 0))
+
+    def test_leftOutAgain(self) -> None:
+        """When it comes again and there is no room again, it is asked for again."""
+        self.window.leavesOut(1, 10, SHARED + 1)
+        self.assertEqual(0, self.window.askAgain())
+        self.assertTrue(self.window.leavesOut(1, 10, SHARED + 1))
+        self.assertEqual(0, self.window.askAgain())
+
+    def test_flood(self) -> None:
+        """Who sends on and on without credit is found out although nothing is relayed."""
+        size, sent = 1 << 19, 0
+        error = None
+        while error is None:
+            try:
+                self.window.leavesOut(sent, size, SHARED + 1)
+            except OperationError as refused:
+                error = refused
+            sent += 1
+        self.assertEqual((Refusal.BAD_REQUEST, 5), (error.refusal, sent))
+
+    def test_resumed(self) -> None:
+        """A lost connection asks for everything anyhow."""
+        self.window.leavesOut(1, 10, SHARED + 1)
+        self.window.resumed()
+        self.assertEqual((None, False), (self.window.askAgain(), self.window.leavesOut(5, 10, 0)))
+
+    def test_realEnds(self) -> None:
+        """Whatever is left out, a real sender and receiver come to their end, and nothing is asked for in vain."""
+        for seed in range(60):
+            self._play(random.Random(seed))
+
+    def _play(self, dice: random.Random) -> None:
+        keyring, forward, back = Keyring("counter", {1: bytes(32)}, 1), deque[m.StreamFrame](), deque[int]()
+        window = RelayWindow(WINDOW)
+        sender = StreamSender(OP, m.Side.SOURCE, keyring, bytes(32), WINDOW, forward.append)
+        receiver, waiting, plain = StreamReceiver(keyring, bytes(32)), deque[m.StreamFrame](), list[bytes | None]()
+        contents = [dice.randbytes(dice.randrange(700)) for _ in range(40)]
+        for content in contents:
+            sender.append(m.StreamType.RECORDS, b"", content)
+        isFull = False
+        for _ in range(5000):
+            act = dice.randrange(6)
+            if act <= 1 and forward:
+                frame = forward.popleft()
+                if not window.leavesOut(frame.number, frame.size, SHARED + 1 if isFull else 0):
+                    window.sent(frame.number, frame.size)
+                    waiting.append(frame)
+            elif act == 2 and waiting:
+                plain.append(receiver.receive(waiting.popleft()))
+                back.append(receiver.received)
+            elif act == 3 and back:
+                number = back.popleft()
+                if number >= 0:
+                    window.credited(number)
+                    sender.credited(number)
+            elif act == 4:
+                isFull = not isFull
+                after = None if isFull else window.askAgain()
+                if after is not None:
+                    sender.resume(after)
+        while not sender.isIdle:
+            after = window.askAgain()
+            if after is not None:
+                sender.resume(after)
+            while forward:
+                frame = forward.popleft()
+                if not window.leavesOut(frame.number, frame.size, 0):
+                    window.sent(frame.number, frame.size)
+                    waiting.append(frame)
+            while waiting:
+                plain.append(receiver.receive(waiting.popleft()))
+            window.credited(receiver.received)
+            sender.credited(receiver.received)
+        self.assertEqual(contents, [each for each in plain if each is not None][1:])
+
+
 class RelayTests(SynchronousTestCase):
     """In the controller."""
 
@@ -177,6 +270,22 @@ class RelayTests(SynchronousTestCase):
         story.rig.says("b", m.Credit(OP, m.Side.SOURCE, 1 << 60))
         self.assertEqual(("aborting", 0), (story.state, story.rig.types("a").count("Credit")))
         self.assertTrue(story.move.report.reason.startswith("b: credit for frame"))
+
+    def test_slowDestination(self) -> None:
+        """Nothing is relayed to one for which too much waits; when it reads again, the source is asked for the rest."""
+        story = Story().to("exporting")
+        rig, piled = story.rig, [SHARED + 1]
+        rig.sessions["b"].piled = lambda: piled[0]
+        rig.says("a", self.frame(0), self.frame(1))
+        self.assertEqual(0, rig.types("b").count("StreamFrame"))
+        piled[0] = 0
+        for _ in range(2):
+            rig.controller.sessionWritable(rig.sessions["b"])
+        self.assertEqual([m.Resume(OP, m.Side.SOURCE, -1)], rig.sent["a"][-1:])
+        self.assertEqual(1, rig.types("a").count("Resume"))
+        rig.says("a", self.frame(0), self.frame(1))
+        self.assertEqual(2, rig.types("b").count("StreamFrame"))
+        self.assertEqual((0, "exporting"), (story.move.report.strays, story.state))
 
     def test_resumed(self) -> None:
         """A destination that was cut off gets its frames again; nobody has strayed."""

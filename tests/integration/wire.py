@@ -21,7 +21,7 @@ from openmb.errors import OperationError
 from openmb.interfaces import INetwork, NetworkState, Route
 from openmb.middlebox.host import MiddleboxHost
 from openmb.operations.journal import MemoryJournal
-from openmb.packets.batch import packetBatch
+from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.marker import buildMarker
 from openmb.southbound.certificates import loadCredentials, makeAuthority, makeCertificate
 from openmb.southbound.client import MiddleboxFactory, SouthboundClient
@@ -198,8 +198,8 @@ class WireCase(TestCase):
             box.host.finish()
         return sorted(f"{row.flow} {row.line}" for box in self.network.boxes.values() for row in box.rows)
 
-    def alone(self) -> list[str]:
-        """What one puts out that has seen everything."""
+    def alone(self, *sent: PacketBatch) -> list[str]:
+        """What one puts out that has seen everything; by default the packets of C{manyFlows}."""
         rows: list[Row] = []
         box = MiddleboxHost(
             "one",
@@ -210,7 +210,8 @@ class WireCase(TestCase):
             lambda message: None,
             LOOP.seconds,
         )
-        box.packetsReceived(manyFlows())
+        for packets in sent or (manyFlows(),):
+            box.packetsReceived(packets)
         box.finish()
         return sorted(f"{row.flow} {row.line}" for row in rows)
 
