@@ -53,8 +53,8 @@ class DestinationOperation(Failing):
         self.identifier = request.operation
         self.request = request
         self.flows = HeaderFieldList.parse(request.flows)
-        host.engine.check(self.flows)
-        host.engine.prepare(request.operation, self.flows)
+        host.capabilities.perflow.check(self.flows)
+        host.capabilities.perflow.prepare(request.operation, self.flows)
         self.selection = Selection(host.engine, request.operation, self.flows, request.source.name)
         self.nonce = os.urandom(16)
         self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.SOURCE, self.nonce))
@@ -178,7 +178,7 @@ class DestinationOperation(Failing):
         if self.state is DestinationState.RECEIVING:
             self.token = message.token
             self.state = DestinationState.HOLDING
-            self._host.engine.freeze(self.flows, self.identifier)
+            self._host.capabilities.perflow.freeze(self.flows, self.identifier)
             self._host.endWindows(self.flows)
         self._tell(Holding(self.identifier), self._provisional.confirmed, self._failed)
 
@@ -252,7 +252,7 @@ class DestinationOperation(Failing):
         """Take the records over, and tell; or tell why not."""
         try:
             with engineFaults("taking the records over"):
-                self._records = self._host.engine.commit(self.identifier)
+                self._records = self._host.capabilities.perflow.commit(self.identifier)
         except OperationError as error:
             self._fail(MessageType.COMMIT, error)
             self.state = DestinationState.CONFIRMED  # also where nobody had said COMMIT
@@ -308,7 +308,7 @@ class DestinationOperation(Failing):
     def _discard(self, giveBack: bool) -> None:
         self._look = None
         with self._host.setAside.enduring("dropping provisional records"):
-            self._host.engine.discard(self.identifier)
+            self._host.capabilities.perflow.discard(self.identifier)
         self._thaw()
         held = self._merge.abandon()
         if giveBack:
@@ -321,7 +321,7 @@ class DestinationOperation(Failing):
 
     def _thaw(self) -> None:
         with self._host.setAside.enduring("the end of a hand-over"):
-            self._host.engine.thaw(self.identifier)
+            self._host.capabilities.perflow.thaw(self.identifier)
 
     def _giveBack(self, held: PacketBatch | None) -> None:
         self.state = DestinationState.RETURNING

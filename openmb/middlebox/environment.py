@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openmb.interfaces import IMiddlebox
+from openmb.middlebox.capabilities import Capabilities
 from openmb.middlebox.faults import SetAside
 from openmb.middlebox.outcomes import Answers
 from openmb.middlebox.settings import HostSettings
@@ -52,7 +53,8 @@ class Environment(Protocol):
     The host.
 
     @ivar kind: the kind of middlebox.
-    @ivar engine: engine and adapter.
+    @ivar engine: the middlebox.
+    @ivar capabilities: what it provides besides.
     @ivar keyring: the kind's keys.
     @ivar settings: bounds and shares.
     @ivar counts: what happened so far.
@@ -63,6 +65,7 @@ class Environment(Protocol):
 
     kind: str
     engine: IMiddlebox
+    capabilities: Capabilities
     keyring: Keyring
     settings: HostSettings
     counts: HostCounts

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from openmb.errors import OperationError, Refusal
-from openmb.interfaces import IMiddlebox, Processed
+from openmb.interfaces import ISharedState, Processed
 from openmb.middlebox.faults import engineFaults
 from openmb.middlebox.sharedsource import SharedSource
 from openmb.packets.batch import PacketBatch
@@ -22,8 +22,8 @@ class Following:
     @param operations: those under way, by id; the host's own.
     """
 
-    def __init__(self, engine: IMiddlebox, operations: Mapping[int, object]) -> None:
-        self._engine, self._operations = engine, operations
+    def __init__(self, shared: ISharedState, operations: Mapping[int, object]) -> None:
+        self._shared, self._operations = shared, operations
 
     @property
     def _watching(self) -> tuple[SharedSource, ...]:
@@ -42,7 +42,7 @@ class Following:
         for operation in self._watching:
             try:
                 with engineFaults("looking for changes of shared state"):
-                    changes = self._engine.sharedChanges(operation.identifier)
+                    changes = self._shared.sharedChanges(operation.identifier)
             except OperationError as error:
                 operation.giveUp(error.refusal, error.reason)
                 continue

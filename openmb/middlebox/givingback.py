@@ -28,7 +28,7 @@ class GivingBack:
 
     def take(self, packets: Decoded) -> None:
         """Packets that came directly and match."""
-        own = self._host.engine.owns(packets)
+        own = self._host.capabilities.perflow.owns(packets)
         if own.any():
             self._host.processAlone(packets.select(own).packets)
         rest = packets.select(~own).packets

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from openmb.errors import OperationError, ProtocolError, Refusal
 from openmb.interfaces import IMiddlebox
+from openmb.middlebox.capabilities import capabilitiesOf
 from openmb.middlebox.credits import CreditBook
 from openmb.middlebox.dispatch import Dispatcher, Move, Operation
 from openmb.middlebox.environment import HostCounts, Participant
@@ -68,7 +69,8 @@ class MiddleboxHost:
     ) -> None:
         self.name, self.kind, self.incarnation = name, kind, incarnation
         self.engine, self.keyring, self.send, self.now = engine, keyring, send, now
-        engine.identify(name, incarnation)
+        self.capabilities = capabilitiesOf(engine)
+        self.capabilities.shared.identify(name, incarnation)
         self.settings = settings or HostSettings()
         self.counts = HostCounts()
         self.setAside = SetAside(name, setAside)
@@ -77,10 +79,10 @@ class MiddleboxHost:
         # events carry whole datagrams: nothing to put together, and the live decoder's memory must not be touched
         self._eventDecoder = Decoder(checksums=checksums, reassemble=False)
         self._operations: dict[int, Operation] = {}
-        self._following = Following(engine, self._operations)
+        self._following = Following(self.capabilities.shared, self._operations)
         self._checksums = bytes([checksums])
         self._warned: tuple[str, ...] = ()
-        self.introspection = Introspection(engine, send, self.setAside.tell, self.settings.announceBytes)
+        self.introspection = Introspection(self.capabilities, send, self.setAside.tell, self.settings.announceBytes)
         self._outcomes = Outcomes()
         self._credits = CreditBook(send)
         who, inquiries = m.Peer(name, incarnation), Inquiries(self, self.introspection)

@@ -38,6 +38,7 @@ class Inquiries:
         @raise OperationError: it cannot be answered, or done; nothing has changed.
         @raise InvalidHeaderFields: its flows make no sense.
         """
+        configuration = self._host.capabilities.configurable.configuration
         match message:
             case m.Stats():
                 cells = tuple(
@@ -46,12 +47,15 @@ class Inquiries:
                 )
                 self._host.send(m.StatsAnswer(message.operation, cells))
             case m.GetConfiguration():
-                found = self._host.engine.configuration.under(message.key)
+                found = configuration.under(message.key)
                 self._host.send(m.ConfigurationAnswer(message.operation, packTree(found)))
             case m.SetConfiguration():
-                self._configure(message.operation, self._host.engine.configuration.changed(unpackTree(message.entries)))
+                self._configure(
+                    message.operation,
+                    configuration.changed(unpackTree(message.entries)),
+                )
             case m.DeleteConfiguration():
-                self._configure(message.operation, self._host.engine.configuration.reset(message.key))
+                self._configure(message.operation, configuration.reset(message.key))
             case m.EnableEvents():
                 flows = HeaderFieldList.parse(message.flows)
                 self._introspection.enable(message.operation, message.events, flows)
@@ -65,19 +69,19 @@ class Inquiries:
 
     def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
         """All five cells; configuration counts keys."""
-        self._host.engine.check(flows)
+        self._host.capabilities.perflow.check(flows)
         found = {each.cell: each for each in self._host.engine.usage(flows)}
-        tree = self._host.engine.configuration.tree
+        tree = self._host.capabilities.configurable.configuration.tree
         found[Cell.CONFIGURATION] = CellUsage(Cell.CONFIGURATION, len(tree), sizeOf(tree), 0)
         return tuple(found.get(cell, CellUsage(cell, 0, 0, 0)) for cell in Cell)
 
     def _configure(self, identifier: int, after: Tree) -> None:
-        configuration = self._host.engine.configuration
+        configuration = self._host.capabilities.configurable.configuration
         if self._host.operations and configuration.governs(after):
             raise OperationError(
                 Refusal.WRONG_STATE,
                 "this configuration governs records, and there are operations that move some; try again after them",
             )
         if after != configuration.tree:
-            self._host.engine.configure(after)
+            self._host.capabilities.configurable.configure(after)
         self._host.send(m.Configured(identifier, self._host.governing))

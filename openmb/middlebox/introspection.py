@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import OperationError, Refusal
-from openmb.interfaces import IMiddlebox
+from openmb.middlebox.capabilities import Capabilities
 from openmb.state.announcements import TEXT_LIMIT, Announced, Announcement, Datum, Subject
 from openmb.state.flowkey import FLOW_KEY, HOST_KEY
 from openmb.state.headers import HeaderFieldList
@@ -78,10 +78,10 @@ class Introspection:
     """
 
     def __init__(
-        self, engine: IMiddlebox, send: Callable[[m.Message], None], tell: Callable[[str], None], limit: int
+        self, capabilities: Capabilities, send: Callable[[m.Message], None], tell: Callable[[str], None], limit: int
     ) -> None:
-        self._engine, self._send, self._tell, self._limit = engine, send, tell, limit
-        self._known = {each.name: each for each in engine.announcements}
+        self._capabilities, self._send, self._tell, self._limit = capabilities, send, tell, limit
+        self._known = {each.name: each for each in capabilities.announcer.announcements}
         self._filters: dict[int, Filter] = {}
         self.ready: Callable[[], bool] = lambda: True
 
@@ -95,7 +95,7 @@ class Introspection:
         if unknown := sorted(wanted - self._known.keys()):
             have = ", ".join(sorted(self._known)) or "none"
             raise OperationError(Refusal.BAD_REQUEST, f"no event {unknown[0]!r}; there are: {have}")
-        self._engine.check(flows)
+        self._capabilities.perflow.check(flows)
         present = self._filters.get(identifier)
         if present is not None and (present.names, present.flows) == (wanted, flows):
             return
@@ -117,7 +117,7 @@ class Introspection:
 
     def _listen(self) -> None:
         wanted: frozenset[str] = frozenset().union(*(each.names for each in self._filters.values()))
-        self._engine.listen(wanted, self._announced)
+        self._capabilities.announcer.listen(wanted, self._announced)
 
     def _announced(self, events: Sequence[Announced]) -> None:
         """The engine announces; what is wrong with that is told, and costs only the event."""
@@ -142,7 +142,7 @@ class Introspection:
         @raise OperationError: one of them is no event of this kind, or the engine can make nothing of it; then nothing
             is learned.
         """
-        return self._engine.learn([self._unpacked(event) for event in events])
+        return self._capabilities.learner.learn([self._unpacked(event) for event in events])
 
     def _unpacked(self, event: m.Event) -> Announced:
         known, names = self._known.get(event.name), tuple(each.name for each in event.fields)

@@ -100,7 +100,7 @@ class ProvisionalRecords(Provisional):
         return decoded
 
     def _store(self, batch: RecordBatch) -> None:
-        self._host.engine.putPerflow(self._operation, batch)
+        self._host.capabilities.perflow.putPerflow(self._operation, batch)
 
     def confirm(self) -> DivertConfirmed:
         """
@@ -109,7 +109,7 @@ class ProvisionalRecords(Provisional):
         @raise OperationError: C{CONFLICTING_RECORD}.
         """
         with engineFaults("looking for records in the way"):
-            live = self._host.engine.conflicts(self._operation)
+            live = self._host.capabilities.perflow.conflicts(self._operation)
         if live:
             raise OperationError(Refusal.CONFLICTING_RECORD, f"{live} live records of its own are in the way")
         self.confirmed = DivertConfirmed(self._operation, self._reprocessed)
@@ -130,7 +130,7 @@ class ProvisionalShared(Provisional):
         self._followed, self._changed = request.sort is Sort.CLONE, 0
 
     def _store(self, batch: RecordBatch) -> None:
-        self._host.engine.putShared(self._operation, batch)
+        self._host.capabilities.shared.putShared(self._operation, batch)
 
     def _check(self, batch: RecordBatch) -> None:
         checkSharedKeys(batch, self._source)

@@ -42,7 +42,7 @@ class SharedDestination(Failing):
         self.request = request
         self.identifier = request.operation
         with engineFaults("making room for shared state"):
-            host.engine.prepareShared(request.operation, request.cells)
+            host.capabilities.shared.prepareShared(request.operation, request.cells)
         self.nonce = os.urandom(16)
         self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.SOURCE, self.nonce))
         self.state = SharedDestinationState.RECEIVING
@@ -115,7 +115,7 @@ class SharedDestination(Failing):
             raise OperationError(Refusal.WRONG_STATE, f"COMMIT while {self.state.value}: not everything is here")
         try:
             with engineFaults("folding shared state in"):
-                records = self._host.engine.commitShared(self.identifier)
+                records = self._host.capabilities.shared.commitShared(self.identifier)
         except OperationError as error:
             self._fail(MessageType.COMMIT, error)
             return
@@ -130,7 +130,7 @@ class SharedDestination(Failing):
     def orphaned(self) -> None:
         """Nobody will say COMMIT any more: drop what is provisional."""
         with self._host.setAside.enduring("dropping provisional shared state"):
-            self._host.engine.discard(self.identifier)
+            self._host.capabilities.shared.discard(self.identifier)
         discarded = Discarded(self.identifier, 0)
         self._host.ended(self, {Discard: (discarded,)})
         self._host.send(discarded)

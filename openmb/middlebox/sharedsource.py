@@ -53,7 +53,8 @@ class SharedSource:
         self.receiver = StreamReceiver(host.keyring, contextOf(host.kind, request, Side.DESTINATION, request.nonce))
         self.state = SharedSourceState.EXPORTING
         self.watching = False
-        export = host.engine.getShared if request.sort is Sort.CLONE else host.engine.takeShared
+        shared = host.capabilities.shared
+        export = shared.getShared if request.sort is Sort.CLONE else shared.takeShared
         self._slices = export(request.operation, request.cells, host.settings.sliceSlots)
         self._changes = ChangeQueue(self.sender)
         self._exported = self._exportedBytes = 0
@@ -151,7 +152,7 @@ class SharedSource:
 
     def _drop(self) -> int:
         with self._host.setAside.enduring("dropping shared state"):
-            return self._host.engine.delShared(self.identifier)
+            return self._host.capabilities.shared.delShared(self.identifier)
         return 0
 
     def unmark(self, message: Unmark) -> None:
@@ -174,7 +175,7 @@ class SharedSource:
         """Watch no longer, and fold back what was taken."""
         self.watching = False
         with self._host.setAside.enduring("folding back shared state"):
-            self._host.engine.unmark(self.identifier)
+            self._host.capabilities.shared.unmark(self.identifier)
 
     def _end(self, last: Message, answers: dict[type[Message], tuple[Message, ...]]) -> None:
         self._host.ended(self, answers)

@@ -45,7 +45,7 @@ class SourceOperation:
         self.identifier = request.operation
         self.request = request
         self.flows = HeaderFieldList.parse(request.flows)
-        host.engine.check(self.flows)
+        host.capabilities.perflow.check(self.flows)
         self.selection = Selection(host.engine, request.operation, self.flows, request.destination.name)
         self.sender = StreamSender(
             request.operation,
@@ -60,7 +60,7 @@ class SourceOperation:
         self._inlet = Inlet(host, self, self._returnedFrame)
         self.state = SourceState.EXPORTING
         self.token: bytes | None = None
-        self._slices = host.engine.getPerflow(self.flows, request.operation, host.settings.sliceSlots)
+        self._slices = host.capabilities.perflow.getPerflow(self.flows, request.operation, host.settings.sliceSlots)
         self._kept = PacketQueue()
         self._returned = PacketQueue()
         self._windowEnds = self._creditEnds = 0.0
@@ -103,7 +103,7 @@ class SourceOperation:
         untouched = (Unmarked(self.identifier, 0, self.lost),)
         self._host.ended(self, {Get: (refused,), Divert: (refused,), Unmark: untouched})
         with self._host.setAside.enduring("freeing records"):
-            self._host.engine.unmark(self.identifier)
+            self._host.capabilities.perflow.unmark(self.identifier)
         self._host.send(refused)
 
     def _exportSlice(self) -> None:
@@ -140,7 +140,7 @@ class SourceOperation:
         if self.state is SourceState.TAPPING:
             self.token = message.token
             self.state = SourceState.DIVERTED
-            self._host.engine.freeze(self.flows, self.identifier)
+            self._host.capabilities.perflow.freeze(self.flows, self.identifier)
             self.sender.append(StreamType.DIVERTED, b"", b"")
 
     @property
@@ -194,11 +194,11 @@ class SourceOperation:
 
     def _deleteRecords(self) -> None:
         """Drop records and copies in silence."""
-        engine, setAside = self._host.engine, self._host.setAside
+        perflow, setAside = self._host.capabilities.perflow, self._host.setAside
         with setAside.enduring("deleting records"):
-            self._deleted = engine.delPerflow(self.identifier, self.flows)
+            self._deleted = perflow.delPerflow(self.identifier, self.flows)
         with setAside.enduring("the end of a hand-over"):
-            engine.thaw(self.identifier)
+            perflow.thaw(self.identifier)
         self._kept.clear()
 
     def closeWindow(self) -> None:
@@ -232,9 +232,9 @@ class SourceOperation:
         packets = PacketQueue.merge(self._kept.drain(), self._returned.drain())
         self.state = SourceState.CLOSING  # takes no packets any more, but counts those that are lost
         with host.setAside.enduring("freeing records"):
-            host.engine.unmark(self.identifier)
+            host.capabilities.perflow.unmark(self.identifier)
         with host.setAside.enduring("the end of a hand-over"):
-            host.engine.thaw(self.identifier)
+            host.capabilities.perflow.thaw(self.identifier)
         if packets is not None:
             host.reinject(packets)
         answer = Unmarked(self.identifier, 0 if packets is None else len(packets), self._uncopied + self.lost)

@@ -16,12 +16,12 @@ from twisted.python import usage
 from openmb.clock import steady
 from openmb.errors import ConfigurationError
 from openmb.hangup import onHangup
-from openmb.interfaces import IMiddleboxPlugin
+from openmb.interfaces import IMiddleboxKind, IMiddleboxPlugin
 from openmb.middlebox.agent import Agent
 from openmb.middlebox.host import MiddleboxHost
 from openmb.middlebox.service import IServiceReactor, MiddleboxPlaces, MiddleboxService
 from openmb.middlebox.settings import HostSettings
-from openmb.plugins.registry import allPlugins, findPlugin
+from openmb.plugins.registry import allKinds, checkMiddlebox, findPlugin
 from openmb.serviceoptions import ServiceOptions
 from openmb.southbound.live import LiveCredentials, liveKeyring
 from openmb.starting import Readiness, checkRunner, mustStart
@@ -43,6 +43,14 @@ def _percent(text: str) -> int:
     if not 1 <= (value := int(text)) <= 100:
         raise ValueError("must be from 1 to 100")
     return value
+
+
+def _optionsOf(kind: IMiddleboxKind) -> Any:
+    """@raise UsageError: the kind cannot be used; says why."""
+    try:
+        return kind.load().makeOptions()
+    except ConfigurationError as error:
+        raise usage.UsageError(str(error)) from error
 
 
 class Options(ServiceOptions):
@@ -81,7 +89,7 @@ class Options(ServiceOptions):
     @property
     def subCommands(self) -> list[tuple[str, None, Any, str]]:
         """The kinds that are installed."""
-        return [(plugin.kind, None, plugin.makeOptions, plugin.summary) for plugin in allPlugins()]
+        return [(kind.kind, None, lambda kind=kind: _optionsOf(kind), kind.summary) for kind in allKinds()]
 
     def postOptions(self) -> None:
         """Check what is needed."""
@@ -89,7 +97,7 @@ class Options(ServiceOptions):
             if not self[name]:
                 raise usage.UsageError(f"--{name} is needed")
         if self.subCommand is None:
-            kinds = ", ".join(plugin.kind for plugin in allPlugins())
+            kinds = ", ".join(kind.kind for kind in allKinds())
             raise usage.UsageError(f"which kind? there are: {kinds}")
         if self["stamps"] not in ("arrival", "capture"):
             raise usage.UsageError("--stamps must be 'arrival' or 'capture'")
@@ -139,12 +147,10 @@ def makeService(options: Options) -> IService:
         plugin = findPlugin(kind)
         if keys.value.kind != kind:
             raise ConfigurationError(f"the keyring {options['keys']} is for {keys.value.kind}, not {kind}")
-        if "append" in options.subOptions:
-            options.subOptions["append"] = 1  # what a service wrote before it was started again is not to be lost
-        engine = plugin.makeMiddlebox(options.subOptions)
+        terms = plugin.terms(options.subOptions)
+        engine = checkMiddlebox(plugin.makeMiddlebox(options.subOptions, append=True))
     prepareKernels(plugin)
     service = MiddleboxService(credentials, keys, placesOf(options), loop, readiness)
-    checksums = plugin.readsDatagrams and not options.subOptions.get("no-checksums")
     with mustStart("openmb-middlebox"):
         host = MiddleboxHost(
             options["name"],
@@ -155,9 +161,9 @@ def makeService(options: Options) -> IService:
             service.send,
             loop.seconds,
             settingsOf(options),
-            checksums,
+            terms.checksums,
             Path(options["set-aside"]).absolute(),
-            plugin.readsDatagrams,
+            terms.reassemble,
         )
     service.agent = Agent(host, loop, wallTime=options["stamps"] == "arrival")
     onHangup(reactor, service.examine)

@@ -1,5 +1,9 @@
 """The drop-in through which C{twisted.plugin} finds the kind C{bro}."""
 
-from openmb.plugins.bro.plugin import BroPlugin
+from openmb.plugins.registry import Kind
 
-bro = BroPlugin()
+bro = Kind(
+    "bro",
+    "connections and HTTP requests, logged as Zeek logs them",
+    "openmb.plugins.bro.plugin.BroPlugin",
+)

@@ -1,5 +1,9 @@
 """The drop-in through which C{twisted.plugin} finds the kind C{prads}."""
 
-from openmb.plugins.prads.plugin import PradsPlugin
+from openmb.plugins.registry import Kind
 
-prads = PradsPlugin()
+prads = Kind(
+    "prads",
+    "hosts, their systems and services, logged as PRADS logs them",
+    "openmb.plugins.prads.plugin.PradsPlugin",
+)

@@ -1,5 +1,9 @@
 """The drop-in through which C{twisted.plugin} finds the kind C{smartre}."""
 
-from openmb.plugins.smartre.plugin import SmartrePlugin
+from openmb.plugins.registry import Kind
 
-smartre = SmartrePlugin()
+smartre = Kind(
+    "smartre",
+    "redundancy elimination: an encoder refers to what it has sent before, a decoder puts it back",
+    "openmb.plugins.smartre.plugin.SmartrePlugin",
+)

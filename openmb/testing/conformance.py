@@ -6,6 +6,7 @@ configuration and events.
 from __future__ import annotations
 
 from openmb.errors import OperationError, Refusal
+from openmb.middlebox.capabilities import capabilitiesOf
 from openmb.state.announcements import Announced
 from openmb.testing.adapters import OPERATION
 from openmb.testing.sharedstate import SharedStateTestsMixin
@@ -49,16 +50,17 @@ class MiddleboxTestsMixin(SharedStateTestsMixin):
         self.feed(teller, self.traffic())
         self.finished(teller)
         listener, quiet, said = self.makeMiddlebox(), self.finished(self.makeMiddlebox()), list[Announced]()
+        learner = capabilitiesOf(listener).learner
         listener.listen(frozenset(each.name for each in listener.announcements), said.extend)
         events = [Announced(each.name, each.stamp, b"", each.values) for each in heard]
         try:
-            self.assertEqual(0, listener.learn([]))
-            news = listener.learn(events)
+            self.assertEqual(0, learner.learn([]))
+            news = learner.learn(events)
         except OperationError as error:
             self.assertIs(Refusal.BAD_REQUEST, error.refusal)
         else:
             self.assertTrue(0 < news <= len(events))
-            self.assertEqual(0, listener.learn(events))
+            self.assertEqual(0, learner.learn(events))
         self.assertEqual([], said)
         self.assertEqual((0, 0), self.count(listener))
         self.assertEqual(quiet, self.finished(listener))

@@ -19,14 +19,23 @@ from numpy.typing import NDArray
 from zope.interface import implementer
 
 from openmb.errors import FinerThanNative, OperationError, Refusal
-from openmb.interfaces import Announce, CellUsage, Failed, IMiddlebox, Processed
+from openmb.interfaces import (
+    Announce,
+    CellUsage,
+    Failed,
+    IAnnouncer,
+    IConfigurable,
+    IMiddlebox,
+    IPerflowState,
+    ISharedState,
+    Processed,
+)
 from openmb.packets.headers import Decoded, Kind
 from openmb.state.announcements import Announced, Announcement, Field, FieldType, Subject
 from openmb.state.configuration import Configuration, Schema, Tree
 from openmb.state.flowkey import FLOW_KEY, flowKeys
 from openmb.state.headers import HeaderFieldList
 from openmb.state.layout import RecordLayout
-from openmb.state.plain import Unlearning
 from openmb.state.records import RecordBatch
 from openmb.state.settings import Choice, Plain, Real, Setting
 from openmb.state.taxonomy import Cell
@@ -84,8 +93,8 @@ FLOW_OVER = Announcement(
 )
 
 
-@implementer(IMiddlebox)
-class CounterMiddlebox(Unlearning):
+@implementer(IMiddlebox, IPerflowState, ISharedState, IConfigurable, IAnnouncer)
+class CounterMiddlebox:
     """
     @param report: takes each row.
     @param timeout: seconds of packet time after which an idle flow is over.
@@ -208,7 +217,7 @@ class CounterMiddlebox(Unlearning):
         array = np.frombuffer(key, FLOW_KEY)
         return any(bool(flows.matchKeys(array)[0]) for flows in self._frozen.values())
 
-    # -- IStateAdapter
+    # -- IPerflowState
 
     def check(self, flows: HeaderFieldList) -> None:
         for field in sorted(flows.constrained & FINER):

@@ -15,7 +15,7 @@ from twisted.python import usage
 from zope.interface import implementer
 
 from openmb.errors import ConfigurationError
-from openmb.interfaces import IMiddlebox, IMiddleboxPlugin
+from openmb.interfaces import INTERFACE_VERSION, IMiddlebox, IMiddleboxPlugin, RunTerms
 from openmb.state.flowkey import FLOW_KEY, flowText
 from openmb.testing.counter import Counter, CounterMiddlebox
 from openmb.testing.totals import Tally
@@ -61,9 +61,9 @@ class Files:
 class CounterPlugin:
     """Makes counting middleboxes."""
 
+    interfaceVersion = INTERFACE_VERSION
     kind = "counter"
     summary = "counts the packets of each flow"
-    readsDatagrams = True
 
     def warmUp(self) -> None:
         """There is nothing to compile."""
@@ -72,7 +72,11 @@ class CounterPlugin:
         """See C{IMiddleboxPlugin}."""
         return CounterOptions()
 
-    def makeMiddlebox(self, options: Any) -> IMiddlebox:
+    def terms(self, options: Any) -> RunTerms:
+        """See C{IMiddleboxPlugin}."""
+        return RunTerms(reassemble=True, checksums=True, inline=bool(options["inline"]))
+
+    def makeMiddlebox(self, options: Any, append: bool = False) -> IMiddlebox:
         """See C{IMiddleboxPlugin}."""
         folder = Path(options["logs"])
         try:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openmb.interfaces import IMiddlebox
+from openmb.middlebox.capabilities import capabilitiesOf
 from openmb.plugins.registry import findPlugin
 from openmb.state.announcements import documentAnnouncements
 
@@ -21,9 +22,10 @@ _SECTION = re.compile(r"(<!-- begin (settings|events) -->\n).*?(<!-- end \2 -->)
 
 def updatedPage(page: str, middlebox: IMiddlebox) -> str:
     """C{page} with the settings and events that C{middlebox} declares."""
+    provided = capabilitiesOf(middlebox)
     sections = {
-        "settings": lambda: middlebox.configuration.schema.document(),
-        "events": lambda: documentAnnouncements(middlebox.announcements),
+        "settings": lambda: provided.configurable.configuration.schema.document(),
+        "events": lambda: documentAnnouncements(provided.announcer.announcements),
     }
     return _SECTION.sub(lambda match: f"{match[1]}\n{sections[match[2]]()}\n\n{match[3]}", page)
 

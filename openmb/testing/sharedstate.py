@@ -11,12 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from openmb.errors import OperationError
-from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import PacketBatch
 from openmb.state.headers import EVERYTHING, HeaderFieldList
 from openmb.state.records import RecordBatch
 from openmb.state.taxonomy import Cell, Partition
-from openmb.testing.adapters import FIRST, OPERATION, OTHER, StateAdapterTestsMixin
+from openmb.testing.adapters import FIRST, OPERATION, OTHER, PerflowMiddlebox, StateAdapterTestsMixin
 from openmb.testing.damage import SHARED_DAMAGE
 
 SUPPORTING, REPORTING = (Cell.SUPPORTING_SHARED,), (Cell.REPORTING_SHARED,)
@@ -26,7 +25,7 @@ BOTH = (*SUPPORTING, *REPORTING)
 class SharedStateTestsMixin(StateAdapterTestsMixin):
     """The rules of shared state; hooks as in L{StateAdapterTestsMixin}, and L{amounts}."""
 
-    def amounts(self, middlebox: IMiddlebox) -> object:
+    def amounts(self, middlebox: PerflowMiddlebox) -> object:
         """
         Hook, for kinds with shared state: what it amounts to, for comparisons, whoever counted it: origins added up,
         lists sorted.  It may not change anything.
@@ -37,7 +36,7 @@ class SharedStateTestsMixin(StateAdapterTestsMixin):
 
     # -- tools
 
-    def instance(self, name: str, packets: PacketBatch | None = None) -> IMiddlebox:
+    def instance(self, name: str, packets: PacketBatch | None = None) -> PerflowMiddlebox:
         """A middlebox of that name which has seen packets."""
         middlebox = self.makeMiddlebox()
         middlebox.identify(name, name.encode().ljust(16, b"."))
@@ -54,18 +53,18 @@ class SharedStateTestsMixin(StateAdapterTestsMixin):
         return first, second, last
 
     def taken(
-        self, middlebox: IMiddlebox, operation: int = OPERATION, cells: Sequence[Cell] = BOTH
+        self, middlebox: PerflowMiddlebox, operation: int = OPERATION, cells: Sequence[Cell] = BOTH
     ) -> list[RecordBatch]:
         """What a merge takes."""
         return [batch for step in middlebox.takeShared(operation, cells, 3) for batch in step]
 
-    def copied(self, middlebox: IMiddlebox, operation: int = OPERATION) -> list[RecordBatch]:
+    def copied(self, middlebox: PerflowMiddlebox, operation: int = OPERATION) -> list[RecordBatch]:
         """The cut of a clone."""
         return [batch for step in middlebox.getShared(operation, SUPPORTING, 3) for batch in step]
 
     def fold(
         self,
-        middlebox: IMiddlebox,
+        middlebox: PerflowMiddlebox,
         batches: Sequence[RecordBatch],
         operation: int = OPERATION,
         cells: Sequence[Cell] = BOTH,
@@ -76,12 +75,12 @@ class SharedStateTestsMixin(StateAdapterTestsMixin):
             middlebox.putShared(operation, batch)
         middlebox.commitShared(operation)
 
-    def merge(self, source: IMiddlebox, destination: IMiddlebox, operation: int = OPERATION) -> None:
+    def merge(self, source: PerflowMiddlebox, destination: PerflowMiddlebox, operation: int = OPERATION) -> None:
         """A whole merge."""
         self.fold(destination, self.taken(source, operation), operation)
         source.delShared(operation)
 
-    def follow(self, source: IMiddlebox, destination: IMiddlebox, packets: PacketBatch) -> None:
+    def follow(self, source: PerflowMiddlebox, destination: PerflowMiddlebox, packets: PacketBatch) -> None:
         """Packets at the source of a clone, and what they change, at the destination, as hosts do it."""
         decoded = self.decode(packets)
         processed = source.process(decoded, None)
@@ -89,7 +88,7 @@ class SharedStateTestsMixin(StateAdapterTestsMixin):
             destination.reprocess(OPERATION, self.decode(packets.select(np.flatnonzero(processed.shared))))
         self.changes(source, destination)
 
-    def changes(self, source: IMiddlebox, destination: IMiddlebox) -> None:
+    def changes(self, source: PerflowMiddlebox, destination: PerflowMiddlebox) -> None:
         """What changed otherwise."""
         for batch in source.sharedChanges(OPERATION):
             destination.putShared(OPERATION, batch)

@@ -171,7 +171,7 @@ class Totals:
         self.identify("offline", bytes(16))
 
     def identify(self, name: str, incarnation: bytes) -> None:
-        """See C{IEngine}."""
+        """See C{ISharedState}."""
         self._origin = originOf(name, incarnation)
         self._epoch = 0
         self.own.current = self._origin + bytes(4)
@@ -199,12 +199,12 @@ class Totals:
     # -- the source
 
     def getShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self.watches[operation] = Watch(dict(self.own.origins[ENDINGS.identifier]))
         yield from self.own.copy().batches(cells, limit)
 
     def sharedChanges(self, operation: int) -> tuple[RecordBatch, ...]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         watch, endings = self.watches[operation], self.own.origins[ENDINGS.identifier]
         over = [origin for origin, tally in endings.items() if watch.endings.get(origin) != tally]
         found = [self.own.batch(TRAFFIC, sorted(watch.changed))] if watch.changed else []
@@ -213,7 +213,7 @@ class Totals:
         return tuple(found)
 
     def takeShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         taken = self.taken[operation] = self.own.take(cells)
         self._epoch += 1
         self.own.current = self._origin + self._epoch.to_bytes(4, "little")
@@ -227,7 +227,7 @@ class Totals:
             self._fold(taken)
 
     def delShared(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self.watches.pop(operation, None)
         taken = self.taken.pop(operation, None)
         return 0 if taken is None else len(taken)
@@ -244,11 +244,11 @@ class Totals:
     # -- the destination
 
     def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self.provisional.setdefault(operation, SharedState())
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         layout = _BY_IDENTIFIER.get(batch.layout)
         if layout is None or (batch.cell, batch.version) != (layout.cell, layout.version):
             raise OperationError(Refusal.INCOMPATIBLE_RECORDS, f"no shared layout {batch.layout}.{batch.version}")
@@ -267,7 +267,7 @@ class Totals:
             provisional.add(TRAFFIC, zlib.crc32(packets.packets.packet(place)))
 
     def commitShared(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         return self._fold(self.provisional.pop(operation))
 
     def discard(self, operation: int) -> None:

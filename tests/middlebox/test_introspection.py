@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Announce, IMiddlebox
+from openmb.middlebox.capabilities import capabilitiesOf
 from openmb.middlebox.introspection import FILTERS, Introspection
 from openmb.middlebox.settings import HostSettings
 from openmb.state.announcements import Announced, Announcement, Datum, Field, FieldType, Subject
@@ -186,7 +187,7 @@ class IntrospectionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.engine, self.sent, self.told = Chatty(), list[Any](), list[str]()
-        self.introspection = Introspection(self.engine, self.sent.append, self.told.append, QUEUE_LIMIT)
+        self.introspection = Introspection(capabilitiesOf(self.engine), self.sent.append, self.told.append, QUEUE_LIMIT)
 
     def said(self) -> list[m.Event]:
         self.introspection.flush()

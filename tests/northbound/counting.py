@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from zope.interface import implementer
 
 import openmb.plugins
 from openmb.errors import ConfigurationError
-from openmb.interfaces import IMiddlebox, IMiddleboxPlugin, Processed
+from openmb.interfaces import INTERFACE_VERSION, CellUsage, IMiddlebox, IMiddleboxPlugin, Processed, RunTerms
 from openmb.packets.headers import Decoded
+from openmb.state.headers import HeaderFieldList
+from openmb.state.taxonomy import Cell
 
 DROP_IN = "from tests.northbound.counting import CountingPlugin\nplugin = CountingPlugin()\n"
 
@@ -32,16 +35,29 @@ class CountingOptions(usage.Options):
             raise usage.UsageError("--logs is needed")
 
 
+@implementer(IMiddlebox)
 class CountingMiddlebox:
-    """What running over captures asks of a middlebox."""
+    """A middlebox without any state that could be moved."""
 
     kind = "counting"
+    layouts: Sequence[tuple[Cell, int, int]] = ()
+    governing = bytes(32)
 
     def __init__(self, output: Path, loud: bool) -> None:
         self._output = output
         self._loud = loud
         self._packets = 0
         self._finished = False
+
+    def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
+        """None."""
+        return ()
+
+    def reprocess(self, operation: int, packets: Decoded) -> None:
+        """Nothing moves."""
+
+    def advance(self, now: int) -> None:
+        """Nothing is due."""
 
     def process(self, packets: Decoded, births: NDArray[np.uint64] | None) -> Processed:
         """Count."""
@@ -62,9 +78,9 @@ class CountingMiddlebox:
 class CountingPlugin:
     """Makes counting middleboxes."""
 
+    interfaceVersion = INTERFACE_VERSION
     kind = "counting"
     summary = "counts packets"
-    readsDatagrams = True
 
     def warmUp(self) -> None:
         """There is nothing to compile."""
@@ -73,12 +89,16 @@ class CountingPlugin:
         """See L{IMiddleboxPlugin}."""
         return CountingOptions()
 
-    def makeMiddlebox(self, options: Any) -> IMiddlebox:
+    def terms(self, options: Any) -> RunTerms:
+        """See L{IMiddleboxPlugin}."""
+        return RunTerms(reassemble=True, checksums=not options.get("no-checksums", False))
+
+    def makeMiddlebox(self, options: Any, append: bool = False) -> IMiddlebox:
         """See L{IMiddleboxPlugin}."""
         folder = Path(options["logs"])
         if not folder.is_dir():
             raise ConfigurationError(f"{folder} is not a folder:\nmake it first")
-        return cast(IMiddlebox, CountingMiddlebox(folder / "count", bool(options["loud"])))
+        return CountingMiddlebox(folder / "count", bool(options["loud"]))
 
 
 def addDropIns(test: SynchronousTestCase, **modules: str) -> None:

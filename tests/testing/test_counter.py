@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.interfaces import IMiddlebox
+from openmb.testing.adapters import PerflowMiddlebox
 from openmb.testing.conformance import MiddleboxTestsMixin
 from openmb.testing.counter import CounterMiddlebox
 from openmb.testing.simulation.kinds import CounterKind
@@ -20,7 +21,7 @@ class CounterAdapterTests(MiddleboxTestsMixin, SynchronousTestCase):
     def setUp(self) -> None:
         self._rows: dict[IMiddlebox, list[Row]] = {}
 
-    def makeMiddlebox(self) -> IMiddlebox:
+    def makeMiddlebox(self) -> PerflowMiddlebox:
         rows: list[Row] = []
         middlebox = CounterKind().engine(rows.append)
         self._rows[middlebox] = rows

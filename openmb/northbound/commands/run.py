@@ -9,13 +9,13 @@ import click
 from twisted.python import usage
 
 from openmb.errors import ConfigurationError
-from openmb.interfaces import IMiddleboxPlugin
+from openmb.interfaces import IMiddleboxPlugin, RunTerms
 from openmb.middlebox.faults import SetAside
 from openmb.middlebox.offline import OfflineRun, runOffline
 from openmb.packets.capture import checkLink, openCapture
 from openmb.packets.decode import Decoder
 from openmb.packets.quality import checksumWarning
-from openmb.plugins.registry import findPlugin
+from openmb.plugins.registry import checkMiddlebox, findPlugin
 
 
 def parseOptions(plugin: IMiddleboxPlugin, arguments: tuple[str, ...]) -> Any:
@@ -93,14 +93,14 @@ def command(kind: str, captures: tuple[Path, ...], aside: Path, options: tuple[s
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
     own = parseOptions(plugin, _withoutCaptures(options))
-    _checkOutput(own.get("out"), captures, own.get("dictionary"))
+    terms = plugin.terms(own)
+    _checkOutput(terms, captures)
     opened = [openCapture(capture) for capture in captures]
     for capture in opened:
         checkLink(capture)
-    whole = plugin.readsDatagrams
-    decoder = Decoder(checksums=whole and not own.get("no-checksums", False), reassemble=whole, ordered=False)
-    middlebox = plugin.makeMiddlebox(own)
-    if "out" in own and own["out"] is None:
+    decoder = Decoder(checksums=terms.checksums, reassemble=terms.reassemble, ordered=False)
+    middlebox = checkMiddlebox(plugin.makeMiddlebox(own))
+    if terms.inline and terms.output is None:
         raise click.UsageError(f"{kind} sends packets on: --out FILE says where they go")
     ran = runOffline(middlebox, decoder, opened, setAside=SetAside(kind, aside))
     report(ran)
@@ -119,11 +119,9 @@ def _withoutCaptures(options: tuple[str, ...]) -> tuple[str, ...]:
     return options
 
 
-def _checkOutput(out: str | None, captures: tuple[Path, ...], dictionary: str | None) -> None:
+def _checkOutput(terms: RunTerms, captures: tuple[Path, ...]) -> None:
     """@raise UsageError: what is written would destroy what is read."""
-    reads = dict.fromkeys(captures, "capture")
-    if dictionary is not None:
-        reads[Path(dictionary)] = "dictionary"
-    for path, what in reads.items():
-        if out is not None and Path(out).exists() and path.exists() and path.samefile(out):
+    out = terms.output
+    for path, what in [(path, "capture") for path in captures] + [(path, what) for what, path in terms.reads.items()]:
+        if out is not None and out.exists() and path.exists() and path.samefile(out):
             raise click.UsageError(f"--out {out} is the {what} that is read: name another file")

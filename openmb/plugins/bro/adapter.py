@@ -27,15 +27,15 @@ _TRACKED = (Kind.TCP, Kind.UDP, Kind.ICMP, Kind.OTHER)
 
 
 class BroAdapter(BroCore, PolicySharing):
-    """Provides C{IStateAdapter}."""
+    """Provides C{IPerflowState}, and C{IMiddlebox.usage}."""
 
     def check(self, flows: HeaderFieldList) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         for field in sorted(flows.constrained & _FINER):
             raise FinerThanNative(field, self.nativeKey)
 
     def getPerflow(self, flows: HeaderFieldList, operation: int, limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         self.check(flows)
         found = True
         while found:
@@ -52,11 +52,11 @@ class BroAdapter(BroCore, PolicySharing):
                     yield ()
 
     def freeze(self, flows: HeaderFieldList, operation: int) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         self._frozen[operation] = flows
 
     def thaw(self, operation: int) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         self._frozen.pop(operation, None)
 
     def unmark(self, operation: int) -> None:
@@ -66,23 +66,23 @@ class BroAdapter(BroCore, PolicySharing):
         self.giveBack(operation)
 
     def delPerflow(self, operation: int, flows: HeaderFieldList) -> int:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         return self._own.remove(self._own.table.marked(operation))
 
     def prepare(self, operation: int, flows: HeaderFieldList) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         self._provisional.setdefault(operation, Tracker(self.settings.maximumFlows, None, self.settings.capacity))
 
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         importBatch(self._provisionalOf(operation), batch)
 
     def conflicts(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         return len(meetings(self._own, self._provisionalOf(operation))[1])
 
     def commit(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         provisional = self._provisionalOf(operation)
         ended, live = meetings(self._own, provisional)
         if len(live):
@@ -98,13 +98,13 @@ class BroAdapter(BroCore, PolicySharing):
         self._coming.pop(operation, None)
 
     def owns(self, packets: Decoded) -> NDArray[np.bool_]:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         keys, _ = flowKeys(packets.headers)
         owned: NDArray[np.bool_] = self._own.table.find(keys) >= 0
         return owned & np.isin(packets.headers["kind"], _TRACKED)
 
     def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
-        """See C{IStateAdapter}."""
+        """See C{IMiddlebox}."""
         self.check(flows)
         slots = self._own.table.select(flows)
         marked, count = int(np.count_nonzero(self._own.table.marks[slots])), len(slots)

@@ -78,7 +78,7 @@ class BroCore:
         return self._own.fastRows
 
     def identify(self, name: str, incarnation: bytes) -> None:
-        """See C{IEngine}."""
+        """See C{ISharedState}."""
         self.policies.identify(name, incarnation)
 
     def configure(self, tree: Tree) -> None:

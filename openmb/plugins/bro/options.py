@@ -45,10 +45,11 @@ class BroOptions(usage.Options):
     ]
 
 
-def settingsOf(options: Any) -> BroSettings:
+def settingsOf(options: Any, append: bool = False) -> BroSettings:
     """
     What the options say.
 
+    @param append: go on with files that are there, whatever the options say.
     @raise InvalidOption: a value that cannot be used.
     @raise ConfigurationError: a directory that cannot be made, or a file that cannot be read.
     """
@@ -77,7 +78,7 @@ def settingsOf(options: Any) -> BroSettings:
         bool(options["json"]),
         options["max-flows"],
         options["grace"],
-        append=bool(options["append"]),
+        append=append or bool(options["append"]),
         uidKey=key,
         local=local,
         rotation=options["rotate"],

@@ -10,7 +10,16 @@ import numpy as np
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from openmb.interfaces import IMiddlebox, IMiddleboxPlugin
+from openmb.interfaces import (
+    INTERFACE_VERSION,
+    IAnnouncer,
+    IConfigurable,
+    IMiddlebox,
+    IMiddleboxPlugin,
+    IPerflowState,
+    ISharedState,
+    RunTerms,
+)
 from openmb.packets.batch import packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.adapter import BroAdapter
@@ -23,11 +32,10 @@ from openmb.plugins.bro.reporting.rowtext import RowText
 from openmb.plugins.bro.reporting.uid import ConnectionIDs
 from openmb.plugins.bro.settings import BroSettings
 from openmb.state.headers import HeaderFieldList
-from openmb.state.plain import Unlearning
 
 
-@implementer(IMiddlebox)
-class BroMiddlebox(BroEngine, BroAdapter, Unlearning):
+@implementer(IMiddlebox, IPerflowState, ISharedState, IConfigurable, IAnnouncer)
+class BroMiddlebox(BroEngine, BroAdapter):
     """One running Bro: engine and adapter over the same tables."""
 
 
@@ -35,9 +43,9 @@ class BroMiddlebox(BroEngine, BroAdapter, Unlearning):
 class BroPlugin:
     """Makes Bro middleboxes."""
 
+    interfaceVersion = INTERFACE_VERSION
     kind = "bro"
     summary = "connections and HTTP requests, logged as Zeek logs them"
-    readsDatagrams = True
 
     def warmUp(self) -> None:
         """See C{IMiddleboxPlugin}."""
@@ -47,9 +55,13 @@ class BroPlugin:
         """See C{IMiddleboxPlugin}."""
         return BroOptions()
 
-    def makeMiddlebox(self, options: Any) -> BroMiddlebox:
+    def terms(self, options: Any) -> RunTerms:
         """See C{IMiddleboxPlugin}."""
-        return BroMiddlebox(settingsOf(options))
+        return RunTerms(reassemble=True, checksums=not options["no-checksums"])
+
+    def makeMiddlebox(self, options: Any, append: bool = False) -> BroMiddlebox:
+        """See C{IMiddleboxPlugin}."""
+        return BroMiddlebox(settingsOf(options, append))
 
 
 def warmUp() -> None:

@@ -29,16 +29,16 @@ _OF_HOSTS = frozenset({"dl_type", "nw_src", "nw_dst"})
 
 
 class PradsAdapter(PradsCore):
-    """Provides C{IStateAdapter}."""
+    """Provides C{IPerflowState}, and C{IMiddlebox.usage}."""
 
     def check(self, flows: HeaderFieldList) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         for field in sorted(flows.constrained & _FINER):
             raise FinerThanNative(field, self.nativeKey)
 
     def getPerflow(self, flows: HeaderFieldList, operation: int, limit: int) -> Iterator[tuple[RecordBatch, ...]]:
         """
-        See C{IStateAdapter}.
+        See C{IPerflowState}.
 
         With connections go copies of what is known of the hosts at their ends; what was learned of those meanwhile goes
         once more at the end of each pass.
@@ -88,10 +88,10 @@ class PradsAdapter(PradsCore):
         return (exportHosts(self._own, np.array(fresh, np.int64)),) if fresh else ()
 
     def freeze(self, flows: HeaderFieldList, operation: int) -> None:
-        """See C{IStateAdapter}: no timer removes a connection."""
+        """See C{IPerflowState}: no timer removes a connection."""
 
     def thaw(self, operation: int) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
 
     def unmark(self, operation: int) -> None:
         """See C{IStateAdapter}."""
@@ -99,11 +99,11 @@ class PradsAdapter(PradsCore):
         self.shares.giveBack(operation)
 
     def delPerflow(self, operation: int, flows: HeaderFieldList) -> int:
-        """See C{IStateAdapter}: what is known of hosts stays, others of their connections may be here."""
+        """See C{IPerflowState}: what is known of hosts stays, others of their connections may be here."""
         return self._own.table.remove(self._own.table.marked(operation))
 
     def prepare(self, operation: int, flows: HeaderFieldList) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         settings = self.settings
         tracker = Tracker(self.rules, settings.maximumFlows, settings.maximumHosts, None)
         self._provisional.setdefault(operation, tracker)
@@ -133,19 +133,19 @@ class PradsAdapter(PradsCore):
     # -- records that come
 
     def putPerflow(self, operation: int, batch: RecordBatch) -> None:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         importBatch(self._provisionalOf(operation), batch)
         if batch.keys.shape[1] == FLOW_KEY.itemsize:
             addresses = np.ascontiguousarray(batch.keys[:, : 2 * HOST_KEY.itemsize]).reshape(-1, HOST_KEY.itemsize)
             self._ends[operation].update(map(bytes, addresses))
 
     def conflicts(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         provisional = self._provisionalOf(operation).table
         return int(np.count_nonzero(self._own.table.find(provisional.keys[provisional.slots()]) >= 0))
 
     def commit(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         provisional = self._provisionalOf(operation)
         if inTheWay := self.conflicts(operation):
             raise OperationError(Refusal.CONFLICTING_RECORD, f"{inTheWay} live records are in the way")
@@ -161,12 +161,12 @@ class PradsAdapter(PradsCore):
         self._coming.pop(operation, None)
 
     def owns(self, packets: Decoded) -> NDArray[np.bool_]:
-        """See C{IStateAdapter}."""
+        """See C{IPerflowState}."""
         owned: NDArray[np.bool_] = self._own.table.find(self._own.keysOf(packets.packets)) >= 0
         return owned
 
     def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
-        """See C{IStateAdapter}: copies of hosts that would go along are not counted, they stay as well."""
+        """See C{IMiddlebox}: copies of hosts that would go along are not counted, they stay as well."""
         self.check(flows)
         slots = self._own.table.select(flows)
         marked, count = int(np.count_nonzero(self._own.table.marks[slots])), len(slots)
@@ -179,33 +179,33 @@ class PradsAdapter(PradsCore):
     # -- what connections share
 
     def getShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}: the connection id alone is supporting."""
+        """See C{ISharedState}: the connection id alone is supporting."""
         yield exportShare(self.shares.watch(operation))
 
     def sharedChanges(self, operation: int) -> tuple[RecordBatch, ...]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         return exportShare(self.shares.changes(operation))
 
     def takeShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         yield exportShare(self.shares.take(operation, cells))
 
     def delShared(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         return self.shares.end(operation)
 
     def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self._coming.setdefault(operation, Share())
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         share = parseShare(batch)
         self.shares.check(share)
         self._comingOf(operation).fold(share)
 
     def commitShared(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         share = self._comingOf(operation)
         del self._coming[operation]
         return self.shares.fold(share)

@@ -61,11 +61,11 @@ class PradsCore:
         self._own.announcer.listen(wanted, announce)
 
     def learn(self, events: Sequence[Announced]) -> int:
-        """See C{IAnnouncer}."""
+        """See C{ILearner}."""
         return learn(self._own.hosts, lessonsOf(events, self.rules.signatures))
 
     def identify(self, name: str, incarnation: bytes) -> None:
-        """See C{IEngine}."""
+        """See C{ISharedState}."""
         self.shares.identify(name, incarnation)
 
     def _comingOf(self, operation: int) -> Share:

@@ -54,10 +54,11 @@ class PradsOptions(usage.Options):
     ]
 
 
-def settingsOf(options: Any) -> PradsSettings:
+def settingsOf(options: Any, append: bool = False) -> PradsSettings:
     """
     What the options say.
 
+    @param append: go on with files that are there, whatever the options say.
     @raise InvalidOption: a value that cannot be used.
     """
     if not 1 <= options["max-flows"] <= 1 << 31:
@@ -75,5 +76,5 @@ def settingsOf(options: Any) -> PradsSettings:
         options["home-nets"],
         options["max-flows"],
         options["max-hosts"],
-        bool(options["append"]),
+        append or bool(options["append"]),
     )

@@ -62,7 +62,7 @@ class Shares:
         self._watched: dict[int, int] = {}
 
     def identify(self, name: str, incarnation: bytes) -> None:
-        """See C{IEngine}."""
+        """See C{ISharedState}."""
         self._me = originOf(name, incarnation)
 
     @property

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openmb.interfaces import Announce
+from openmb.interfaces import Announce, CellUsage
 from openmb.plugins.smartre.announcing import ANNOUNCEMENTS, Announcer
-from openmb.plugins.smartre.flowless import Flowless
-from openmb.state.plain import Unlearning, Unshared
+from openmb.state.headers import HeaderFieldList
 from openmb.state.taxonomy import Cell
 
 
-class SmartreCore(Flowless, Unshared, Unlearning):
-    """Adapter and announcements."""
+class SmartreCore:
+    """Its name, its record layouts, its announcements."""
 
     kind = "smartre"
     layouts: Sequence[tuple[Cell, int, int]] = ()
@@ -24,3 +23,7 @@ class SmartreCore(Flowless, Unshared, Unlearning):
     def listen(self, wanted: frozenset[str], announce: Announce) -> None:
         """See C{IAnnouncer}."""
         self.announcer.listen(wanted, announce)
+
+    def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
+        """See C{IMiddlebox}: unless it is a decoder, it keeps nothing that could be moved."""
+        return ()

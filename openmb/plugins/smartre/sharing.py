@@ -63,7 +63,7 @@ class Taken:
 
 
 class SharedDecoder(DecoderEnd):
-    """A decoder whose caches can be cloned and merged; provides what C{IStateAdapter} says of shared state."""
+    """A decoder whose caches can be cloned and merged; provides C{ISharedState}."""
 
     layouts = tuple(layout.names for layout in SHARED)
 
@@ -76,7 +76,7 @@ class SharedDecoder(DecoderEnd):
         self._coming: dict[int, Coming] = {}
 
     def identify(self, name: str, incarnation: bytes) -> None:
-        """See C{IEngine}."""
+        """See C{ISharedState}."""
         self._me = originOf(name, incarnation)
 
     # -- packets
@@ -125,13 +125,13 @@ class SharedDecoder(DecoderEnd):
     # -- the source
 
     def getShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self._watches[operation] = []
         cut = {number: (cache.epoch, cache.decoder.store.copy()) for number, cache in self.caches.items()}
         yield from _steps(cut, limit)
 
     def sharedChanges(self, operation: int) -> tuple[RecordBatch, ...]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         told = self._watches.get(operation)
         if not told:
             return ()
@@ -145,7 +145,7 @@ class SharedDecoder(DecoderEnd):
         return tuple(batches)
 
     def takeShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         taken = self._taken[operation] = Taken({}, Tallies(COUNTS))
         if Cell.SUPPORTING_SHARED in cells:
             taken.caches = dict(self.caches)
@@ -161,7 +161,7 @@ class SharedDecoder(DecoderEnd):
             yield (countersBatch(taken.tallies),)
 
     def delShared(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self._watches.pop(operation, None)
         taken = self._taken.pop(operation, None)
         return 0 if taken is None else sum(_packs(each) for each in taken.caches.values()) + len(taken.tallies)
@@ -175,14 +175,14 @@ class SharedDecoder(DecoderEnd):
     # -- the destination
 
     def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         if operation not in self._coming:
             # whatever the source keeps: it may be what another cache comes of
             plain = replace(self.settings, out=None, feedback=False, keeps=(), mostCaches=MOST_CACHES)
             self._coming[operation] = Coming(DecoderEnd(plain))
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         coming = self._comingOf(operation)
         names = batch.cell, batch.layout, batch.version
         if names == PACK.names:
@@ -200,7 +200,7 @@ class SharedDecoder(DecoderEnd):
             raise OperationError(Refusal.INCOMPATIBLE_RECORDS, f"no shared layout {batch.layout} in {batch.cell!r}")
 
     def commitShared(self, operation: int) -> int:
-        """See C{IStateAdapter}: side by side, cache by cache."""
+        """See C{ISharedState}: side by side, cache by cache."""
         coming = self._comingOf(operation)
         del self._coming[operation]
         return self._fold(coming.end.caches, coming.tallies)
@@ -241,7 +241,7 @@ class SharedDecoder(DecoderEnd):
         return found
 
     def usage(self, flows: HeaderFieldList) -> tuple[CellUsage, ...]:
-        """See C{IStateAdapter}: caches as they are in memory, in packs as they would travel."""
+        """See C{IMiddlebox}: caches as they are in memory, in packs as they would travel."""
         own, taken = (
             list(self.caches.values()),
             [each for some in self._taken.values() for each in some.caches.values()],

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import PacketBatch
 from openmb.testing.simulation.oracle import Row
+
+#: Provides C{IMiddlebox}, C{IPerflowState} and C{ISharedState}: mypy has no type for all of them.
+SimulatedMiddlebox = Any
 
 
 class SimulatedKind(Protocol):
@@ -21,7 +23,7 @@ class SimulatedKind(Protocol):
     #: Does its traffic come in fragments, too?
     fragments: bool
 
-    def engine(self, emit: Callable[[Row], None]) -> IMiddlebox:
+    def engine(self, emit: Callable[[Row], None]) -> SimulatedMiddlebox:
         """A middlebox whose rows go to C{emit} as they are made."""
 
     def passed(self, packets: PacketBatch) -> list[Row]:
@@ -30,13 +32,13 @@ class SimulatedKind(Protocol):
     def flowsOf(self, packets: Sequence[bytes]) -> list[str]:
         """The flow that each packet belongs to, as in C{Row.flow}."""
 
-    def leftovers(self, engine: IMiddlebox) -> list[str]:
+    def leftovers(self, engine: SimulatedMiddlebox) -> list[str]:
         """What operations have left behind in C{engine} (marks, frozen lists, provisional records), in words."""
 
-    def provisional(self, engine: IMiddlebox, operation: int) -> NDArray[Any]:
+    def provisional(self, engine: SimulatedMiddlebox, operation: int) -> NDArray[Any]:
         """The keys of the provisional records of an operation, C{FLOW_KEY[n]} or C{uint64[n, 5]}."""
 
-    def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
+    def shared(self, single: SimulatedMiddlebox, instances: Sequence[SimulatedMiddlebox], whole: bool) -> list[str]:
         """
         What is wrong with the state that flows share, in words; the input of all has ended.
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmb.errors import ConfigurationError
-from openmb.interfaces import IMiddlebox
 from openmb.packets.batch import PacketBatch, packetBatch
 from openmb.packets.decode import Decoder
 from openmb.plugins.bro.plugin import BroMiddlebox
@@ -23,7 +22,7 @@ from openmb.plugins.bro.reporting.logs import Value
 from openmb.plugins.bro.settings import BroSettings
 from openmb.state.flowkey import FLOW_KEY, flowKey, flowKeys, flowText
 from openmb.testing.counter import Counter, CounterMiddlebox
-from openmb.testing.simulation.kind import SimulatedKind
+from openmb.testing.simulation.kind import SimulatedKind, SimulatedMiddlebox
 from openmb.testing.simulation.oracle import Row
 from openmb.testing.totals import TRAFFIC, SharedState, Tally
 
@@ -56,7 +55,7 @@ class CounterKind(Passive):
 
     name = "counter"
 
-    def engine(self, emit: Callable[[Row], None]) -> IMiddlebox:
+    def engine(self, emit: Callable[[Row], None]) -> SimulatedMiddlebox:
         """A counter whose flows end after half a second."""
 
         def report(key: bytes, counter: Counter) -> None:
@@ -69,7 +68,7 @@ class CounterKind(Passive):
         """See C{SimulatedKind}."""
         return flowTexts(packets)
 
-    def leftovers(self, engine: IMiddlebox) -> list[str]:
+    def leftovers(self, engine: SimulatedMiddlebox) -> list[str]:
         """See C{SimulatedKind}."""
         counter = cast(CounterMiddlebox, engine)
         marked = sum(1 for record in counter._table.values() if record.mark)
@@ -78,12 +77,12 @@ class CounterKind(Passive):
         anything = totals.watches or totals.taken or totals.provisional
         return leftoversOf(marked, counter._frozen, counter._provisional) + (shared if anything else [])
 
-    def provisional(self, engine: IMiddlebox, operation: int) -> NDArray[Any]:
+    def provisional(self, engine: SimulatedMiddlebox, operation: int) -> NDArray[Any]:
         """See C{SimulatedKind}."""
         table = cast(CounterMiddlebox, engine)._provisional.get(operation, {})
         return np.frombuffer(b"".join(table), FLOW_KEY)
 
-    def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
+    def shared(self, single: SimulatedMiddlebox, instances: Sequence[SimulatedMiddlebox], whole: bool) -> list[str]:
         """Every packet is counted by one instance, and every row is in what one of them reports in the end."""
         expected, state, reported = cast(CounterMiddlebox, single), SharedState(), Tally()
         for each in instances:
@@ -149,7 +148,7 @@ class InlineKind(CounterKind):
     # which of a datagram's fragments go on when, an engine that sees whole datagrams cannot say
     fragments = False
 
-    def engine(self, emit: Callable[[Row], None]) -> IMiddlebox:
+    def engine(self, emit: Callable[[Row], None]) -> SimulatedMiddlebox:
         """A counter that forwards."""
         middlebox = super().engine(emit)
         assert isinstance(middlebox, CounterMiddlebox)
@@ -168,7 +167,7 @@ class BroKind(Passive):
 
     name = "bro"
 
-    def engine(self, emit: Callable[[Row], None]) -> IMiddlebox:
+    def engine(self, emit: Callable[[Row], None]) -> SimulatedMiddlebox:
         """A Bro middlebox."""
         middlebox = BroMiddlebox(BroSettings(grace=0.5, sweep=0.2, capacity=64))
         middlebox.logs.conn = cast(LogFile, RowLog("conn", 6, emit, PACKET_COUNTS))
@@ -180,18 +179,18 @@ class BroKind(Passive):
         """See C{SimulatedKind}."""
         return flowTexts(packets)
 
-    def leftovers(self, engine: IMiddlebox) -> list[str]:
+    def leftovers(self, engine: SimulatedMiddlebox) -> list[str]:
         """See C{SimulatedKind}."""
         core = cast(BroMiddlebox, engine)
         table = core._own.table
         return leftoversOf(int(np.count_nonzero(table.marks[table.used != 0])), core._frozen, core._provisional)
 
-    def provisional(self, engine: IMiddlebox, operation: int) -> NDArray[Any]:
+    def provisional(self, engine: SimulatedMiddlebox, operation: int) -> NDArray[Any]:
         """See C{SimulatedKind}."""
         tracker = cast(BroMiddlebox, engine)._provisional.get(operation)
         return np.empty(0, FLOW_KEY) if tracker is None else tracker.table.keys[tracker.table.slots()]
 
-    def shared(self, single: IMiddlebox, instances: Sequence[IMiddlebox], whole: bool) -> list[str]:
+    def shared(self, single: SimulatedMiddlebox, instances: Sequence[SimulatedMiddlebox], whole: bool) -> list[str]:
         """See C{SimulatedKind}: what it shares is compared elsewhere."""
         return []
 

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.interfaces import IMiddlebox
 from openmb.plugins.bro.plugin import BroMiddlebox
+from openmb.testing.adapters import PerflowMiddlebox
 from openmb.testing.conformance import MiddleboxTestsMixin
 from openmb.testing.simulation.kinds import BroKind
 from openmb.testing.simulation.oracle import Row
@@ -17,7 +18,7 @@ class BroAdapterTests(MiddleboxTestsMixin, SynchronousTestCase):
     def setUp(self) -> None:
         self._rows: dict[IMiddlebox, list[Row]] = {}
 
-    def makeMiddlebox(self) -> IMiddlebox:
+    def makeMiddlebox(self) -> PerflowMiddlebox:
         rows: list[Row] = []
         middlebox = BroKind().engine(rows.append)
         self._rows[middlebox] = rows

@@ -62,7 +62,7 @@ class Policies:
         self.adjust(settings, local)
 
     def identify(self, name: str, incarnation: bytes) -> None:
-        """See C{IEngine}."""
+        """See C{ISharedState}."""
         self._me = originOf(name, incarnation)
 
     def adjust(self, settings: PolicySettings, local: LocalNetworks) -> None:
@@ -267,7 +267,7 @@ class Policies:
     # -- what operations make of it
 
     def take(self, operation: int, cells: Any) -> Ledger:
-        """See C{IStateAdapter.takeShared}."""
+        """See C{ISharedState.takeShared}."""
         taken = self.taken[operation] = self.own.take(cells)
         self._epoch += 1
         self.said.fold(taken.said())

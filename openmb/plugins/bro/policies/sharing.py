@@ -38,18 +38,18 @@ class Coming:
 
 
 class PolicySharing:
-    """Provides what C{IStateAdapter} says of shared state."""
+    """Provides C{ISharedState}."""
 
     policies: Policies
     _coming: dict[int, Coming]
 
     def getShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self.policies.watches[operation] = Changes()
         yield from batchesOf(self.policies.own.copy(), limit)
 
     def sharedChanges(self, operation: int) -> tuple[RecordBatch, ...]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         changes = self.policies.watches.get(operation)
         if changes is None or not (changes.suspicions or changes.facts or changes.matters):
             return ()
@@ -57,27 +57,27 @@ class PolicySharing:
         return tuple(batch for step in batchesOf(changes.of(self.policies.own), 256) for batch in step)
 
     def takeShared(self, operation: int, cells: Sequence[Cell], limit: int) -> Iterator[tuple[RecordBatch, ...]]:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         yield from batchesOf(self.policies.take(operation, cells), limit)
 
     def delShared(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self.policies.watches.pop(operation, None)
         return len(self.policies.taken.pop(operation, ()))
 
     def giveBack(self, operation: int) -> None:
-        """What C{IStateAdapter.unmark} does for shared state."""
+        """What C{ISharedState.unmark} does for shared state."""
         self.policies.watches.pop(operation, None)
         if (taken := self.policies.taken.pop(operation, None)) is not None:
             self.policies.fold(taken)
             self.policies.judge(taken)
 
     def prepareShared(self, operation: int, cells: Sequence[Cell]) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         self._coming.setdefault(operation, Coming(Cell.REPORTING_SHARED in cells))
 
     def putShared(self, operation: int, batch: RecordBatch) -> None:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         if operation not in self._coming:
             raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared")
         ledger, coming = parseBatch(batch), self._coming[operation]
@@ -86,7 +86,7 @@ class PolicySharing:
         coming.forgotten += coming.ledger.bound(self.policies.settings.most)
 
     def commitShared(self, operation: int) -> int:
-        """See C{IStateAdapter}."""
+        """See C{ISharedState}."""
         if operation not in self._coming:
             raise OperationError(Refusal.UNKNOWN_OPERATION, f"operation {operation:016x} was not prepared")
         coming = self._coming.pop(operation)
@@ -96,7 +96,7 @@ class PolicySharing:
         return records
 
     def sharedUsage(self) -> tuple[CellUsage, ...]:
-        """What C{IStateAdapter.usage} says of shared state: all of it, what was taken included, and that is marked."""
+        """What C{IMiddlebox.usage} says of shared state: all of it, what was taken included, and that is marked."""
         own, taken = self.policies.own, [*self.policies.taken.values()]
         watched = own.supporting if self.policies.watches else 0
         away, counters = sum(each.supporting for each in taken), sum(len(each.counters) for each in taken)
