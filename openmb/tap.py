@@ -14,7 +14,7 @@ from openmb.clock import steady
 from openmb.controller.controller import Controller
 from openmb.controller.journal import SQLiteJournal
 from openmb.hangup import onHangup
-from openmb.netctl.embedded.client import EmbeddedNetwork
+from openmb.netctl.registry import allNetworks, connectNetwork
 from openmb.service import ControllerPlaces, ControllerService, IServiceReactor
 from openmb.serviceoptions import ServiceOptions
 from openmb.southbound.live import LiveCredentials
@@ -30,15 +30,16 @@ def _port(text: str) -> int:
 class Options(ServiceOptions):
     """Options of the controller."""
 
-    synopsis = "--certificates DIR --switch DIR [options]"
+    synopsis = "--certificates DIR --network KIND:PLACE [options]"
     longdesc = (
         "The OpenMB controller: middleboxes connect to it over TLS, applications use it through the local socket "
-        "(see 'openmb --help'), and it steers packets through the switch."
+        "(see 'openmb --help'), and it steers packets through the network."
     )
     optParameters = [
         ["name", "n", "controller", "name of the controller, as in its certificate"],
         ["certificates", "c", None, "directory of the certificates ('openmb certs' makes them)"],
-        ["switch", "s", None, "directory of the embedded switch ('twistd openmb-switch')"],
+        ["network", None, None, "the network that steers packets to middleboxes, as 'embedded:DIR'"],
+        ["switch", "s", None, "directory of the embedded switch: short for --network embedded:DIR"],
         ["interface", "i", "127.0.0.1", "address that middleboxes connect to"],
         ["port", "p", 7790, "TCP port that middleboxes connect to; 0 for any free one", _port],
         ["socket", None, "openmb.sock", "local socket for the command line"],
@@ -49,9 +50,17 @@ class Options(ServiceOptions):
 
     def postOptions(self) -> None:
         """Check what is needed."""
-        for name in ("certificates", "switch"):
-            if not self[name]:
-                raise usage.UsageError(f"--{name} is needed")
+        if not self["certificates"]:
+            raise usage.UsageError("--certificates is needed")
+        if bool(self["network"]) is bool(self["switch"]):
+            raise usage.UsageError("one of --network and --switch is needed, and not both")
+        if self["switch"]:
+            self["network"] = f"embedded:{self['switch']}"
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The help, with the networks that there are."""
+        kinds = "\n".join(f"  {kind.name}:{kind.place}  {kind.summary}" for kind in allNetworks())
+        return f"{super().getUsage(width)}\nNetworks:\n{kinds}\n"
 
 
 def makeService(options: Options) -> IService:
@@ -66,7 +75,7 @@ def makeService(options: Options) -> IService:
         readiness = Readiness(options["announce"])
         credentials = LiveCredentials(Path(options["certificates"]), options["name"])
         journal = SQLiteJournal(Path(options["journal"]).absolute())
-        network = EmbeddedNetwork(Path(options["switch"]).absolute() / "control.sock", loop)
+        network = connectNetwork(options["network"], loop)
         service = ControllerService(Controller(network, journal, loop), credentials, places, loop, readiness)
         service.open()
     onHangup(reactor, service.examine)

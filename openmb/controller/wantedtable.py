@@ -9,7 +9,7 @@ import sqlite3
 
 from openmb.errors import OperationError
 from openmb.interfaces import Route
-from openmb.operations.routes import placeFromPlain, routeToPlain
+from openmb.rpc.routes import placeFromPlain, routeToPlain
 
 
 def addWanted(database: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ implemented by a kind of middlebox, C{plugin} by whoever makes middleboxes of a 
 
 from openmb.interfaces.engine import CellUsage, Failed, IEngine, IMiddlebox, Processed
 from openmb.interfaces.introspection import Announce, IAnnouncer, IConfigurable, ILearner
-from openmb.interfaces.network import INetwork, NetworkState, PortState, Route
+from openmb.interfaces.network import INetwork, INetworkKind, NetworkState, PortState, Route
 from openmb.interfaces.plugin import INTERFACE_VERSION, IMiddleboxKind, IMiddleboxPlugin, RunTerms
 from openmb.interfaces.state import IPerflowState, ISelector, ISharedState, IStateAdapter
 
@@ -24,6 +24,7 @@ __all__ = [
     "IMiddleboxKind",
     "IMiddleboxPlugin",
     "INetwork",
+    "INetworkKind",
     "IPerflowState",
     "ISelector",
     "ISharedState",

@@ -82,6 +82,21 @@ class NetworkState:
     ports: tuple[PortState, ...]
 
 
+class INetworkKind(Interface):
+    """A kind of network, found by its name."""
+
+    name: str = Attribute("as on the command line, before the colon")
+    place: str = Attribute("a word for what stands behind the colon, as 'DIR'")
+    summary: str = Attribute("one line for help texts")
+
+    def connect(place: str, reactor: Any) -> INetwork:
+        """
+        The network at C{place}; it need not be there yet.
+
+        @raise ConfigurationError: there can be none at such a place.
+        """
+
+
 class INetwork(Interface):
     """Whatever steers packets to middleboxes."""
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from openmb.controller.controller import Controller
-from openmb.netctl.embedded.control import badRequest, names, text
+from openmb.rpc.arguments import badRequest, names, text
 from openmb.rpc.server import Notify, Verb
 from openmb.state.announcements import Datum
 from openmb.state.configuration import EVERYTHING, Tree

@@ -18,12 +18,12 @@ from openmb.controller.registry import Session
 from openmb.controller.routechange import UNREACHABLE
 from openmb.controller.sharing import SharedPerformer
 from openmb.errors import OperationError, Refusal
-from openmb.netctl.embedded.control import badRequest, number, text
 from openmb.northbound.inquiries import InquiryVerbs
 from openmb.northbound.streams import StreamVerbs
 from openmb.operations.outcome import Outcome
-from openmb.operations.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.operations.values import MoveReport
+from openmb.rpc.arguments import badRequest, number, text
+from openmb.rpc.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.rpc.server import Notify, Verb
 from openmb.wire.messages import Sort
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from openmb.controller.controller import Controller
 from openmb.controller.happenings import Happened, Happening, Lost, Refused, Returned
-from openmb.netctl.embedded.control import badRequest, names, text
+from openmb.rpc.arguments import badRequest, names, text
 from openmb.rpc.server import Notify, Verb
 
 #: Verbs without a deadline.

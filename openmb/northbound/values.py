@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from openmb.operations.routes import HIGHEST_PRIORITY
+from openmb.rpc.routes import HIGHEST_PRIORITY
 
 #: A month: nothing is waited for longer.
 _LONGEST = 30 * 86400.0

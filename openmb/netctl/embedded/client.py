@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from openmb.interfaces import INetwork, NetworkState, PortState, Route
-from openmb.operations.routes import routeFromPlain, routeToPlain
+from openmb.netctl.embedded.control import CONTROL
 from openmb.rpc.client import RPCClient
+from openmb.rpc.routes import routeFromPlain, routeToPlain
 from openmb.rpc.unix import ILocalReactor
 
 #: Seconds that the switch may take to answer.
@@ -99,3 +100,8 @@ class EmbeddedNetwork:
 
     async def _tell(self, verb: str, arguments: Mapping[str, Any]) -> None:
         await self._client.call(verb, arguments, ANSWER)
+
+
+def connectNetwork(directory: str, reactor: ILocalReactor) -> EmbeddedNetwork:
+    """The switch whose sockets are in C{directory}; see C{INetworkKind}."""
+    return EmbeddedNetwork(Path(directory).absolute() / f"{CONTROL}.sock", reactor)

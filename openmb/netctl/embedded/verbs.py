@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 from openmb.errors import ConfigurationError, OperationError, Refusal
 from openmb.interfaces import Route
-from openmb.netctl.embedded import control
+from openmb.netctl.embedded.control import nameOf
 from openmb.netctl.embedded.queue import PortQueue
 from openmb.netctl.embedded.switch import PortCounts
-from openmb.operations.routes import placeFromPlain, routeFromPlain, routeToPlain
+from openmb.rpc.arguments import badRequest, names, number, text, token
+from openmb.rpc.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.rpc.server import Notify, Verb
 
 
@@ -91,7 +92,7 @@ class SwitchVerbs:
 
     async def addPort(self, arguments: Mapping[str, Any], notify: Notify) -> None:
         """C{name}: add a port."""
-        name = control.nameOf(arguments)
+        name = nameOf(arguments)
         try:
             self._switch.addPort(name)
         except ConfigurationError as error:
@@ -99,7 +100,7 @@ class SwitchVerbs:
 
     async def removePort(self, arguments: Mapping[str, Any], notify: Notify) -> None:
         """C{name}: remove a port to which no route leads."""
-        await self._switch.removePort(control.text(arguments, "name"))
+        await self._switch.removePort(text(arguments, "name"))
 
     async def ports(self, arguments: Mapping[str, Any], notify: Notify) -> list[dict[str, Any]]:
         """All ports with their counters."""
@@ -127,11 +128,11 @@ class SwitchVerbs:
         """C{operation}, C{token}, C{number}, C{final}, C{ports}: a drain marker to each port."""
         final = arguments.get("final")
         if not isinstance(final, bool):
-            raise control.badRequest("final must be true or false")
+            raise badRequest("final must be true or false")
         self._switch.mark(
-            control.number(arguments, "operation"),
-            control.token(arguments, "token"),
-            control.number(arguments, "number"),
+            number(arguments, "operation"),
+            token(arguments, "token"),
+            number(arguments, "number"),
             final,
-            control.names(arguments, "ports"),
+            names(arguments, "ports"),
         )

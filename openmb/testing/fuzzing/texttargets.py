@@ -14,10 +14,10 @@ from twisted.python import usage
 from openmb.controller.journal import SQLiteJournal
 from openmb.errors import ConfigurationError, InvalidHeaderFields, OperationError, ProtocolError
 from openmb.operations.journal import Entry, Step
-from openmb.operations.routes import routeFromPlain
 from openmb.plugins.prads.signatures.tcp import FILES, parseSystems
 from openmb.plugins.registry import findPlugin
 from openmb.rpc.codec import LineReader, Request, encode, parseAnswer, parseRequest
+from openmb.rpc.routes import routeFromPlain
 from openmb.state.headers import HeaderFieldList
 from openmb.state.keyring import Keyring
 from openmb.testing.fuzzing.target import Target

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from openmb.errors import OperationError, Refusal
 from openmb.interfaces import Route
-from openmb.operations.routes import placeFromPlain, routeFromPlain, routeToPlain
+from openmb.rpc.routes import placeFromPlain, routeFromPlain, routeToPlain
 from openmb.state.headers import HeaderFieldList
 
 ROUTE = Route(HeaderFieldList.parse("tcp,tp_dst=80"), ("a", "b"), "chain", 7, "out", True)
