@@ -1,8 +1,8 @@
 # make demo   the demonstration, from nothing
-# make test   all tests, from nothing; JOBS=2 spreads them over two processes
+# make test   all tests, from nothing, by two processes (JOBS=1: by one)
 # make lint   what the continuous integration checks before the tests
 
-JOBS ?= 1
+JOBS ?= 2
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.openmb-installed

@@ -71,6 +71,13 @@ class AloneTests(RunningServices):
 
     names = ()
 
+    def _isReached(self) -> Deferred[bool]:
+        async def look() -> bool:
+            return not (await self.operations())["problems"]
+
+        return Deferred.fromCoroutine(look())
+
     async def test_status(self) -> None:
         await self.start()
+        await self.until("the switch", self._isReached)  # nobody else has waited for it
         self.assertEqual(("no middlebox is connected\n", 0), await self.openmb("status"))
